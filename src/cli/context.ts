@@ -1,0 +1,47 @@
+import { type Environment, readEnvironment } from '../roles/environment.js';
+import { type Output, createOutput } from './output.js';
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  readonly config?: string;
+  readonly pipeline?: readonly string[];
+  readonly json?: boolean;
+  readonly logLevel?: string;
+  readonly color?: boolean;
+  readonly yes?: boolean;
+}
+
+/** What a command works with: the edge of the process, read once. */
+export interface CliContext {
+  readonly environment: Environment;
+  readonly configFile: string;
+  /** Names of pipelines to keep to; empty: all. */
+  readonly pipelines: readonly string[];
+  readonly logLevel: string;
+  /** True when people read stderr. */
+  readonly isTerminal: boolean;
+  readonly color: boolean;
+  readonly out: Output;
+}
+
+/** A command: returns the exit code, or throws what it ended with. */
+export type Command<Options> = (context: CliContext, options: Options) => Promise<number>;
+
+/** Reads the environment and the streams of this process; MASKLINE_KEK leaves the environment here. */
+export function createContext(options: GlobalOptions): CliContext {
+  const environment = readEnvironment(process.env);
+  return {
+    environment,
+    configFile: options.config ?? (environment.variables['MASKLINE_CONFIG'] || './maskline.yaml'),
+    pipelines: options.pipeline ?? [],
+    logLevel: options.logLevel ?? environment.logLevel ?? 'info',
+    isTerminal: process.stderr.isTTY,
+    color: process.stderr.isTTY && options.color !== false && !environment.variables['NO_COLOR'],
+    out: createOutput({
+      stdout: process.stdout,
+      stderr: process.stderr,
+      isTerminal: process.stdout.isTTY,
+      json: options.json ?? false,
+    }),
+  };
+}

@@ -1,0 +1,80 @@
+import { durationMs } from '../config/units.js';
+import { PipelineError } from '../errors.js';
+import { type Started, runService } from '../lifecycle.js';
+import { assemble } from '../roles/assembly.js';
+import { type Deployment, selectPipelines } from '../roles/deployment.js';
+import { type DrainResult, drainAll } from '../roles/drain.js';
+import { STOP_DEADLINE_MS, inOrder, startWorkers } from '../roles/role.js';
+import type { CliContext, Command } from './context.js';
+import { openDeployment } from './deployment.js';
+import { exitCode, exitCodeOf } from './exit.js';
+import type { Output } from './output.js';
+import { reportLifecycle } from './lifecycle-report.js';
+import { reportRow, reportText } from './report.js';
+
+interface DrainCommandOptions {
+  readonly args: readonly string[];
+  readonly ingestOnly?: boolean;
+  readonly max?: number;
+  readonly timeout?: string;
+}
+
+/** `drain`: one run per pipeline, then the end. */
+export const drainCommand: Command<DrainCommandOptions> = async (context, options) => {
+  const deployment = openDeployment(context, 'drain');
+  const timeoutMs = options.timeout === undefined ? null : durationMs(options.timeout);
+  if (options.timeout !== undefined && timeoutMs === null) {
+    throw new PipelineError('usage', '--timeout must be a duration such as 90s or 15m');
+  }
+  return runService({
+    start: (up) => startDrain(context, deployment, { ...options, timeoutMs }, up),
+    deadlineMs: STOP_DEADLINE_MS,
+    exitCodeOf,
+    exitCodeOnSignal: exitCode.failed,
+    report: reportLifecycle(context, deployment.log),
+  });
+};
+
+async function startDrain(
+  { out, pipelines: named }: CliContext,
+  deployment: Deployment,
+  options: DrainCommandOptions & { readonly timeoutMs: number | null },
+  up: Parameters<Parameters<typeof runService>[0]['start']>[0],
+): Promise<Started> {
+  const pipelines = selectPipelines(deployment.config, [...options.args, ...named]);
+  const assembly = await assemble(deployment, { ...up, pipelines, role: 'drain', receives: true });
+  const workers = options.ingestOnly ? [] : startWorkers(deployment, assembly, 'all', null);
+  const soft = new AbortController();
+  const hard = new AbortController();
+  const timer = new AbortController();
+  if (options.timeoutMs !== null) {
+    void deployment.clock.sleep(options.timeoutMs, timer.signal).then(() => soft.abort());
+  }
+  const work = drainAll(deployment, assembly.pipelines, {
+    request: {
+      trigger: 'drain',
+      mode: 'until_empty',
+      ...(options.max === undefined ? {} : { maxRecords: options.max }),
+    },
+    soft: soft.signal,
+    hard: hard.signal,
+    onResult: (result) => printResult(out, result),
+  });
+  const done = work.then((isClean) => (isClean ? exitCode.ok : exitCode.failed)).finally(() => timer.abort());
+  const draining = {
+    stop: async (mode: 'soft' | 'hard' = 'soft') => {
+      soft.abort();
+      if (mode === 'hard') hard.abort();
+      await work.catch(() => undefined);
+    },
+  };
+  return { service: inOrder([[draining], workers]), done };
+}
+
+function printResult(out: Output, { report, left }: DrainResult): void {
+  const leftRow = left && { visible: left.visible, in_flight: left.inFlight, delayed: left.delayed };
+  const leftText = left
+    ? `  left in the queue: ${left.visible} visible, ${left.inFlight} in flight, ${left.delayed} delayed`
+    : '  what is left in the queue is not known';
+  out.result({ ...reportRow(report), left: leftRow }, `${reportText(report)}\n${leftText}`);
+}

@@ -1,0 +1,108 @@
+import type { PipelineConfig } from '../config/config.js';
+import { migrate, migrationStatus } from '../load/migrate.js';
+import { createTarget, planTarget } from '../load/target-plan.js';
+import { targetSpec } from '../load/target.js';
+import { migrateQueue } from '../queue/bullmq.js';
+import { outlast } from '../policy.js';
+import { type Deployment, selectPipelines } from '../roles/deployment.js';
+import type { CliContext, Command } from './context.js';
+import { openDeployment } from './deployment.js';
+import { exitCode } from './exit.js';
+import { withPool } from './database.js';
+
+/** `migrate [up]`: maskline's schema, BullMQ's where it is on Postgres, and target tables under `create: true`. */
+export const migrateUp: Command<{ readonly dryRun?: boolean }> = async (context, { dryRun = false }) => {
+  const deployment = openDeployment(context, 'migrate');
+  if (dryRun) return printDryRun(context, deployment);
+  const { config } = deployment;
+  const done = await migrateDeployment(deployment, selectPipelines(config, context.pipelines));
+  context.out.result(
+    { migrations: done.migrations, partitions: done.partitions, statements: done.statements },
+    [
+      `Schema maskline in ${config.file}'s database is up to date: ${done.migrations.length} migrations applied, ` +
+        `${done.partitions} partitions made.`,
+      ...done.statements.map((sql) => `  ran: ${sql}`),
+    ].join('\n'),
+  );
+  return exitCode.ok;
+};
+
+/** What `migrateDeployment` did. */
+export interface Migrated {
+  readonly migrations: readonly string[];
+  readonly partitions: number;
+  /** Statements run on target tables. */
+  readonly statements: readonly string[];
+}
+
+/** Brings all of a deployment's schemas up to date; waits for a Postgres that is not there yet. */
+export async function migrateDeployment(
+  deployment: Deployment,
+  pipelines: readonly PipelineConfig[],
+): Promise<Migrated> {
+  const { config, clock, onWait } = deployment;
+  const url = config.database.url.reveal();
+  const { backend, prefix } = config.queue;
+  const never = new AbortController().signal;
+  const { migrations, partitions } = await outlast(
+    clock,
+    () => migrate(url),
+    never,
+    onWait,
+    config.startupTimeoutMs,
+  );
+  if (backend === 'postgres') await migrateQueue({ url: config.queue.url.reveal(), backend, prefix });
+  const statements = await withPool(deployment, 'migrate', async (pool) => {
+    const run: string[] = [];
+    for (const { policy, target } of pipelines) {
+      if (target.create) run.push(...(await createTarget(pool, targetSpec(policy, target))));
+    }
+    return run;
+  });
+  return { migrations, partitions, statements };
+}
+
+async function printDryRun({ out, pipelines }: CliContext, deployment: Deployment): Promise<number> {
+  const { config } = deployment;
+  const { sql } = await migrate(config.database.url.reveal(), { dryRun: true });
+  const plan = await planned(deployment, pipelines);
+  const automatic = plan.filter((step) => step.automatic).map((step) => `${step.sql};`);
+  out.text([sql, ...automatic].filter(Boolean).join('\n'));
+  return exitCode.ok;
+}
+
+/** `migrate status`: which migrations the database has. */
+export const migrateStatus: Command<object> = async (context) => {
+  const deployment = openDeployment(context, 'migrate');
+  const status = await withPool(deployment, 'migrate', (pool) => migrationStatus(pool));
+  const rows = [
+    ...status.applied.map((migration) => ({ migration, state: 'applied' })),
+    ...status.pending.map((migration) => ({ migration, state: 'pending' })),
+    ...status.newer.map((migration) => ({ migration, state: 'newer than this version' })),
+  ];
+  context.out.list(rows, ['migration', 'state']);
+  return status.pending.length > 0 ? exitCode.failed : exitCode.ok;
+};
+
+/** `migrate plan`: the SQL that would make the target tables fit; it runs none of it. */
+export const migratePlan: Command<object> = async (context) => {
+  const deployment = openDeployment(context, 'migrate');
+  const plan = await planned(deployment, context.pipelines);
+  if (plan.length === 0) context.out.note('All target tables fit.');
+  else
+    context.out.text(
+      plan
+        .map((step) => `${step.sql};${step.automatic ? '' : ' -- not run by migrate: run it yourself'}`)
+        .join('\n'),
+    );
+  return exitCode.ok;
+};
+
+async function planned(deployment: Deployment, names: readonly string[]) {
+  return withPool(deployment, 'migrate', async (pool) => {
+    const plans = selectPipelines(deployment.config, names).map(({ policy, target }) =>
+      planTarget(pool, targetSpec(policy, target)),
+    );
+    return (await Promise.all(plans)).flat();
+  });
+}

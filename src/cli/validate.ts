@@ -1,0 +1,58 @@
+import type { Config } from '../config/config.js';
+import { checkConfig } from '../config/load.js';
+import { type ConfigProblem, formatProblem } from '../config/problem.js';
+import { PipelineError } from '../errors.js';
+import { Releases } from '../lifecycle.js';
+import { selectPipelines } from '../roles/deployment.js';
+import { type Finding, inspect } from '../roles/inspection.js';
+import type { CliContext, Command } from './context.js';
+import { openDeployment } from './deployment.js';
+import { exitCode, exitCodeOf } from './exit.js';
+
+/** `validate`: the file alone; with `--connect` also what it names. What it finds goes to stdout. */
+export const validate: Command<{ readonly connect?: boolean; readonly strict?: boolean }> = async (
+  context,
+  { connect = false, strict = false },
+) => {
+  const { config, problems } = checkConfig({ file: context.configFile, env: context.environment.variables });
+  const findings = connect && config !== null ? await inspectAll(context, config) : [];
+  print(context, problems, findings);
+  const found = [...problems, ...findings];
+  if (findings.some(isUnreachable) && !problems.some(isError)) return exitCode.unreachable;
+  return found.some((one) => strict || isError(one)) ? exitCode.unfit : exitCode.ok;
+};
+
+async function inspectAll(context: CliContext, config: Config): Promise<readonly Finding[]> {
+  const releases = new Releases();
+  try {
+    const deployment = openDeployment(context, 'validate', config);
+    return await inspect(deployment, selectPipelines(config, context.pipelines), releases);
+  } finally {
+    await releases.release();
+  }
+}
+
+function isError({ severity }: { readonly severity: 'error' | 'warning' }): boolean {
+  return severity === 'error';
+}
+
+function isUnreachable({ code, message }: Finding): boolean {
+  return code !== null && exitCodeOf(new PipelineError(code, message)) === exitCode.unreachable;
+}
+
+function print(
+  { out, configFile }: CliContext,
+  problems: readonly ConfigProblem[],
+  findings: readonly Finding[],
+): void {
+  if (out.json) {
+    for (const one of [...problems, ...findings]) out.text(JSON.stringify(one));
+    return;
+  }
+  for (const problem of problems) out.text(`${problem.severity}: ${formatProblem(problem)}`);
+  for (const { severity, subject, message } of findings) out.text(`${severity}: ${subject}: ${message}`);
+  const all = [...problems, ...findings];
+  const warnings = all.filter((one) => !isError(one)).length;
+  if (warnings === all.length)
+    out.text(`${configFile} is valid${warnings > 0 ? ` (${warnings} warnings)` : ''}.`);
+}

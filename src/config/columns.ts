@@ -1,0 +1,117 @@
+import type { ColumnSource, ColumnSpec, ColumnType, MaskSpec } from '../masking/methods.js';
+import { checkColumn } from './column-checks.js';
+import type { ColumnInput } from './column-schema.js';
+import type { Findings, Path } from './problem.js';
+import { didYouMean } from './suggestion.js';
+
+// `create: true` gives a token column without a type of its own varchar(256).
+const CREATED_TOKEN_LENGTH = 256;
+
+const META_NAMES = [
+  'message_id',
+  'sent_at',
+  'received_at',
+  'loaded_at',
+  'group_id',
+  'sequence_number',
+  'batch_id',
+  'run_id',
+] as const;
+
+const ATTRIBUTE_PREFIX = '$attributes.';
+const SOURCE_NAMES = [...META_NAMES.map((name) => `$${name}`), `${ATTRIBUTE_PREFIX}NAME`];
+
+// A constant is written wherever its source has a value: without a `from`, in every row.
+const ALWAYS_PRESENT: ColumnSource = { kind: 'meta', name: 'message_id' };
+
+// Postgres cuts longer identifiers off.
+const LONGEST_IDENTIFIER_BYTES = 63;
+
+/** The column as the mask needs it, or null with everything that is wrong with it reported. */
+export function buildColumn(
+  name: string,
+  input: ColumnInput,
+  at: Path,
+  created: boolean,
+  findings: Findings,
+): ColumnSpec | null {
+  const nameWrong = identifierProblem(name);
+  if (nameWrong !== null) findings.error(at, nameWrong);
+  const source = sourceOf(input, at, findings);
+  if (source === null) return null;
+  const mask = maskOf(input, name);
+  const sound = checkColumn({ input, source, mask, at, findings });
+  if (!sound || nameWrong !== null) return null;
+  const createdLength = created && isToken(mask) && !input.type ? CREATED_TOKEN_LENGTH : null;
+  return {
+    name,
+    path: input.from ?? name,
+    source,
+    type: input.type ?? defaultType(source, mask),
+    maxLength: input.max_length ?? createdLength,
+    required: input.required,
+    mask,
+  };
+}
+
+/** What is wrong with a name that Postgres is to know as it is written, or null. */
+export function identifierProblem(name: string): string | null {
+  if (Buffer.byteLength(name) > LONGEST_IDENTIFIER_BYTES) {
+    return `a name in Postgres has at most ${LONGEST_IDENTIFIER_BYTES} bytes`;
+  }
+  return /^[\p{L}_][^\p{C}"]*$/u.test(name)
+    ? null
+    : 'a name must begin with a letter or "_" and hold no quotes or control characters';
+}
+
+function sourceOf(input: ColumnInput, at: Path, findings: Findings): ColumnSource | null {
+  const from = input.from;
+  const wrong = (message: string): null => {
+    findings.error([...at, 'from'], message);
+    return null;
+  };
+  if (from === undefined) {
+    const method = input.mask?.method;
+    if (method === 'constant' || method === 'null') return ALWAYS_PRESENT;
+    return wrong('required: the field that the value comes from, or one of the sources that begin with "$"');
+  }
+  if (from.startsWith(ATTRIBUTE_PREFIX) && from.length > ATTRIBUTE_PREFIX.length) {
+    return { kind: 'attribute', name: from.slice(ATTRIBUTE_PREFIX.length) };
+  }
+  if (from.startsWith('$')) {
+    const meta = META_NAMES.find((known) => `$${known}` === from);
+    if (meta !== undefined) return { kind: 'meta', name: meta };
+    return wrong(
+      `no such source${didYouMean(from, SOURCE_NAMES)}; it must be a field or one of ${SOURCE_NAMES.join(', ')}`,
+    );
+  }
+  if (/[.[\]*]/.test(from)) {
+    return wrong(
+      'paths into nested values are not supported by this version of maskline: name a field of the body, without ".", "[", "]" or "*"',
+    );
+  }
+  return { kind: 'field', name: from };
+}
+
+function isToken(mask: MaskSpec): boolean {
+  return mask.method === 'siv' || mask.method === 'hmac';
+}
+
+function defaultType(source: ColumnSource, mask: MaskSpec): ColumnType {
+  const isKeptTime = mask.method === 'keep' && source.kind === 'meta' && source.name.endsWith('_at');
+  return isKeptTime ? 'timestamptz' : 'text';
+}
+
+function maskOf(input: ColumnInput, column: string): MaskSpec {
+  const mask = input.mask;
+  if (mask === undefined) return { method: 'keep' };
+  if (mask.method === 'constant') return { method: 'constant', value: mask.value ?? '' };
+  if (mask.method !== 'siv' && mask.method !== 'hmac') return { method: mask.method };
+  return {
+    method: mask.method,
+    domain: mask.domain ?? input.from ?? column,
+    as: mask.as ?? 'text',
+    pad: mask.pad ?? null,
+    lower: mask.lower ?? false,
+  };
+}

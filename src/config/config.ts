@@ -1,0 +1,81 @@
+import type { ColumnPolicy } from '../masking/methods.js';
+import type { Secret } from './secret.js';
+
+/** When a pipeline runs. */
+export type Schedule =
+  | { readonly kind: 'continuous' }
+  | {
+      readonly kind: 'cron';
+      /** 5 or 6 fields, as node-cron reads them. */
+      readonly cron: string;
+      readonly timezone: string;
+      readonly exclusive: boolean;
+      readonly catchUp: boolean;
+    };
+
+/** How the queue is reached and read. */
+export interface SqsConfig {
+  /** URL, ARN or name. */
+  readonly queue: string;
+  readonly region: string;
+  /** Null: the SDK's own resolution. */
+  readonly endpoint: string | null;
+  readonly receivers: number;
+  readonly waitTimeS: number;
+  readonly visibilityTimeoutS: number;
+}
+
+/** Limits of one pipeline; in_flight ones are per ingester. */
+export interface PipelineLimits {
+  readonly inFlight: number;
+  readonly inFlightBytes: number;
+  readonly residenceMs: number;
+  readonly breaker: {
+    readonly maxRejectedRatio: number;
+    readonly minMessages: number;
+    readonly maxRejected: number | null;
+  };
+}
+
+/** One pipeline: a queue, its masks and a table. */
+export interface PipelineConfig {
+  readonly name: string;
+  readonly schedule: Schedule | null;
+  readonly source: { readonly sqs: SqsConfig; readonly envelope: 'auto' | 'none' | 'sns' | 'eventbridge' };
+  readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
+  readonly limits: PipelineLimits;
+  readonly policy: ColumnPolicy;
+  readonly target: { readonly schema: string; readonly table: string; readonly create: boolean };
+}
+
+/** How the key-encryption key is come by. */
+export type KekConfig = { readonly type: 'env' } | { readonly type: 'file'; readonly path: string };
+
+/** A maskline.yaml, parsed, checked, completed with defaults and frozen. Durations in ms unless named otherwise. */
+export interface Config {
+  /** The file it came from. */
+  readonly file: string;
+  readonly database: { readonly url: Secret };
+  readonly queue: {
+    readonly url: Secret;
+    readonly backend: 'redis' | 'postgres' | 'memory';
+    readonly prefix: string;
+    readonly highWater: number;
+    readonly keepFailed: { readonly count: number; readonly ageS: number };
+  };
+  readonly keyring: { readonly file: string; readonly kek: KekConfig };
+  readonly admin: {
+    readonly host: string;
+    readonly port: number;
+    readonly allowActions: boolean;
+    readonly metricsPublic: boolean;
+  };
+  readonly retention: {
+    readonly ledgerMs: number;
+    readonly runsMs: number;
+    readonly replayedQuarantineMs: number;
+  };
+  readonly startupTimeoutMs: number;
+  readonly healthMaxLagMs: number;
+  readonly pipelines: readonly PipelineConfig[];
+}

@@ -1,0 +1,154 @@
+import { z } from 'zod';
+import { columnSchema } from './column-schema.js';
+import { choice, duration, flag, integer, ratio, scalar, size, text } from './scalars.js';
+
+// SQS hides at most 120,000 messages of a standard queue at a time.
+const MOST_IN_FLIGHT = 120_000;
+
+const scheduleText = text(
+  'When the pipeline drains its queue: a cron pattern of 5 or 6 fields, the first of 6 being seconds; or `continuous`. Without it, only `maskline drain` does.',
+);
+
+const scheduleMap = z.strictObject({
+  cron: text('A cron pattern of 5 or 6 fields; the first of 6 is seconds.'),
+  timezone: text('IANA time zone that the pattern is read in.').prefault('UTC'),
+  exclusive: flag('Whether only one ingester may drain at a time. Not supported by this version.').prefault(
+    false,
+  ),
+  catch_up: flag('Whether a start drains once if a slot has passed since the last run.').prefault(true),
+});
+
+const sqs = z.strictObject({
+  queue: text('URL, ARN or name of the SQS queue. Without it, `SQS_QUEUE_URL`.').optional(),
+  region: text(
+    'AWS region. Without it, the region of the queue URL or ARN, `AWS_REGION`, `AWS_DEFAULT_REGION`, then `us-east-1`.',
+    /^[a-z]{2}(-[a-z]+)+-[0-9]+$/,
+    'must be a region such as eu-west-1',
+  ).optional(),
+  endpoint: text(
+    "URL of an SQS endpoint other than the region's own. Without it, `AWS_ENDPOINT_URL_SQS`.",
+  ).optional(),
+  receivers: integer('Receive calls that run in parallel.', 1, 64).prefault(8),
+  wait_time: duration(
+    'How long one receive waits for messages, in whole seconds. Default 1s, under `schedule: continuous` 20s.',
+    '0s',
+    '20s',
+  ).optional(),
+  visibility_timeout: duration(
+    'How long a received message stays hidden from others, in whole seconds. It is extended while the ingester holds the message.',
+    '2s',
+    '12h',
+  ).prefault('5m'),
+});
+
+const source = z.strictObject({
+  sqs: sqs.meta({ description: 'The SQS queue that is read.' }).prefault({}),
+  envelope: choice(
+    'What the event is wrapped in: `auto` unwraps SNS and EventBridge envelopes where it sees one, `none` takes bodies as they are.',
+    ['auto', 'none', 'sns', 'eventbridge'],
+    ['s3'],
+  ).prefault('auto'),
+});
+
+const batch = z.strictObject({
+  max_messages: integer('A batch holds so many messages at most.', 1, 10_000).prefault(1000),
+  max_bytes: size(
+    'A batch holds so many bytes of bodies at most, or a single larger message.',
+    '1KiB',
+    '64MiB',
+  ).prefault('1MiB'),
+  linger: duration('A batch that is not full waits so long for more messages.', '0s', '1m').prefault('1s'),
+});
+
+const maxRejected = scalar(
+  'The breaker trips when more records than this were quarantined; null sets no such limit.',
+  {
+    anyOf: [
+      { type: ['integer', 'null'], minimum: 0 },
+      { type: 'string', pattern: '^[0-9]+$|\\$\\{' },
+    ],
+  },
+  (given) => {
+    const value = typeof given === 'string' && /^[0-9]{1,15}$/.test(given) ? Number(given) : given;
+    if (value === null) return { value };
+    return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+      ? { value }
+      : { wrong: 'must be a whole number from 0, or null' };
+  },
+);
+
+const breaker = z.strictObject({
+  max_rejected_ratio: ratio('The breaker trips when a larger share of the records was quarantined.').prefault(
+    0.5,
+  ),
+  min_messages: integer('The share counts once so many messages were received.', 1, 1_000_000_000).prefault(
+    100,
+  ),
+  max_rejected: maxRejected.prefault(null),
+});
+
+const limits = z.strictObject({
+  in_flight: integer('Messages that one ingester holds at most.', 1, MOST_IN_FLIGHT).prefault(20_000),
+  in_flight_bytes: size('Bytes of bodies that one ingester holds at most.', '64KiB', '16GiB').prefault(
+    '64MiB',
+  ),
+  residence: duration(
+    'A batch that has no fate for so long is let go, and SQS delivers it again.',
+    '1s',
+    '11h',
+  ).prefault('15m'),
+  max_depth: integer('A body nested deeper than this is rejected as `too_deep`.', 1, 256).prefault(32),
+  max_body: size('A body larger than this is rejected as `too_large`.', '1B', '16MiB').prefault('1MiB'),
+  breaker: breaker
+    .meta({ description: 'Stops receiving when too much is rejected, within a run or the last 5 minutes.' })
+    .prefault({}),
+});
+
+const target = z.strictObject({
+  table: text('The table: `schema.table`, or `table` in the schema `public`. Case counts.'),
+  create: flag('Whether `maskline migrate` creates the table.').prefault(false),
+});
+
+/** One entry of `pipelines`. */
+export const pipelineSchema = z
+  .strictObject({
+    schedule: z
+      .union([scheduleText, scheduleMap.meta({ description: 'A cron pattern and how it is read.' })])
+      .optional()
+      .meta({
+        description:
+          'When the queue is drained: a cron pattern, `continuous`, or a map of `cron` and options.',
+      }),
+    source: source.meta({ description: 'Where messages come from.' }).prefault({}),
+    batch: batch
+      .meta({ description: 'How messages are put together: whatever limit is reached first.' })
+      .prefault({}),
+    dedupe: choice(
+      'What makes a record the same as another. Only `$message_id` is supported by this version.',
+      ['$message_id'],
+    ).prefault('$message_id'),
+    limits: limits.meta({ description: 'What a pipeline may hold and accept.' }).prefault({}),
+    on_reject: choice(
+      'Where a record goes that cannot be loaded: `quarantine` in Postgres, or `dlq`, the dead-letter queue by the redrive policy of the SQS queue.',
+      ['quarantine', 'dlq'],
+    ).prefault('quarantine'),
+    on_unknown_field: choice(
+      'What happens to a field that no column names: `drop` counts and forgets it, `quarantine` rejects the record.',
+      ['drop', 'quarantine'],
+    ).prefault('drop'),
+    leak_gate: flag(
+      'Whether outgoing rows are searched for raw values. Not supported by this version.',
+    ).prefault(false),
+    columns: z.record(z.string(), columnSchema).meta({
+      description:
+        'The columns of the table, by name, in COPY order. A column that is not listed keeps its default.',
+    }),
+    target: target.meta({ description: 'The table that rows go to.' }),
+  })
+  .meta({ description: 'A queue, the masks of its fields, and a table.' });
+
+/** A pipeline without a look at its columns, which are judged one by one. */
+export const pipelineShellSchema = pipelineSchema.extend({ columns: z.record(z.string(), z.unknown()) });
+
+/** What the file says of a pipeline outside of its columns, with defaults. */
+export type PipelineInput = z.output<typeof pipelineShellSchema>;

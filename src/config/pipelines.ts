@@ -1,0 +1,136 @@
+import { type ColumnSpec, policySha256 } from '../masking/methods.js';
+import { columnSchema } from './column-schema.js';
+import { buildColumn, identifierProblem } from './columns.js';
+import type { PipelineConfig } from './config.js';
+import type { Environment } from './interpolation.js';
+import { entriesOf, readPart, valueAt } from './issues.js';
+import { type PipelineInput, pipelineShellSchema } from './pipeline-schema.js';
+import type { Findings, Path } from './problem.js';
+import { buildSchedule } from './schedule.js';
+import { buildSqs } from './sqs-queue.js';
+
+// It is part of queue names, metric labels and primary keys.
+const PIPELINE_NAME = /^(?=.*[a-z_-])[a-z0-9_-]{1,63}$/;
+
+// maskline's own tables live there.
+const OWN_SCHEMA = 'maskline';
+const DEFAULT_SCHEMA = 'public';
+
+/** One pipeline of the file, or null with everything that is wrong with it reported. */
+export function buildPipeline(
+  name: string,
+  data: unknown,
+  env: Environment,
+  findings: Findings,
+): PipelineConfig | null {
+  const at = ['pipelines', name];
+  const named = PIPELINE_NAME.test(name);
+  if (!named) {
+    findings.error(at, 'a pipeline is named by 1 to 63 of a-z, 0-9, "_" and "-", not all of them digits');
+  }
+  const input = readPart(pipelineShellSchema, data, at, findings);
+  const created = input?.target.create ?? valueAt(data, ['target', 'create']) === true;
+  const columns = buildColumns(valueAt(data, ['columns']), [...at, 'columns'], created, findings);
+  if (input === null) return null;
+  const target = buildTarget(input.target, [...at, 'target'], findings);
+  checkLimits(input, at, findings);
+  if (input.leak_gate) findings.error([...at, 'leak_gate'], 'is not supported by this version of maskline');
+  const schedule = buildSchedule(input.schedule, [...at, 'schedule'], findings);
+  const sqs = buildSqs(input.source.sqs, schedule, [...at, 'source', 'sqs'], env, findings);
+  if (!named || columns === null || target === null || sqs === null) return null;
+  const policy = {
+    pipeline: name,
+    columns,
+    maxDepth: input.limits.max_depth,
+    maxBody: input.limits.max_body,
+    onUnknownField: input.on_unknown_field,
+    onReject: input.on_reject,
+  };
+  return {
+    name,
+    schedule,
+    source: { sqs, envelope: input.source.envelope },
+    batch: {
+      maxMessages: input.batch.max_messages,
+      maxBytes: input.batch.max_bytes,
+      lingerMs: input.batch.linger,
+    },
+    limits: limitsOf(input.limits),
+    policy: { ...policy, sha256: policySha256(policy) },
+    target,
+  };
+}
+
+function limitsOf(limits: PipelineInput['limits']): PipelineConfig['limits'] {
+  return {
+    inFlight: limits.in_flight,
+    inFlightBytes: limits.in_flight_bytes,
+    residenceMs: limits.residence,
+    breaker: {
+      maxRejectedRatio: limits.breaker.max_rejected_ratio,
+      minMessages: limits.breaker.min_messages,
+      maxRejected: limits.breaker.max_rejected,
+    },
+  };
+}
+
+function buildColumns(
+  data: unknown,
+  at: Path,
+  created: boolean,
+  findings: Findings,
+): readonly ColumnSpec[] | null {
+  const entries = entriesOf(data);
+  const columns = entries.map(([name, written]) => {
+    const path = [...at, name];
+    const input = readPart(columnSchema, written, path, findings);
+    return input === null ? null : buildColumn(name, input, path, created, findings);
+  });
+  const sound = columns.filter((column) => column !== null);
+  if (sound.length < columns.length) return null;
+  if (sound.every((column) => column.mask.method === 'drop')) {
+    // A missing `columns` has been reported with the rest of the pipeline.
+    if (typeof data === 'object') findings.error(at, 'at least one column must be loaded');
+    return null;
+  }
+  return sound;
+}
+
+function buildTarget(
+  input: PipelineInput['target'],
+  at: Path,
+  findings: Findings,
+): PipelineConfig['target'] | null {
+  const parts = input.table.split('.');
+  const [schema, table] = parts.length === 1 ? [DEFAULT_SCHEMA, parts[0]] : parts;
+  if (parts.length > 2 || schema === undefined || table === undefined) {
+    findings.error([...at, 'table'], 'must be `schema.table` or `table`');
+    return null;
+  }
+  const wrong = identifierProblem(schema) ?? identifierProblem(table);
+  if (wrong !== null) findings.error([...at, 'table'], wrong);
+  if (schema === OWN_SCHEMA)
+    findings.error([...at, 'table'], "the schema maskline holds maskline's own tables; use another");
+  return wrong !== null || schema === OWN_SCHEMA ? null : { schema, table, create: input.create };
+}
+
+function checkLimits({ batch, limits, source }: PipelineInput, at: Path, findings: Findings): void {
+  const warn = (key: string, message: string): void => findings.warn([...at, 'limits', key], message);
+  if (limits.in_flight < batch.max_messages)
+    warn('in_flight', 'is below batch.max_messages: batches never become full');
+  if (limits.in_flight_bytes < batch.max_bytes) {
+    warn('in_flight_bytes', 'is below batch.max_bytes: batches never become full');
+  }
+  if (limits.residence < source.sqs.visibility_timeout) {
+    warn(
+      'residence',
+      'is below source.sqs.visibility_timeout: slow batches are let go sooner than they need be',
+    );
+  }
+  if (limits.residence <= batch.linger) {
+    findings.error(
+      [...at, 'limits', 'residence'],
+      'must be longer than batch.linger, or batches are let go before they are sent',
+    );
+  }
+}

@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import { pipelineSchema } from './pipeline-schema.js';
+import { choice, duration, flag, integer, ratio, scalar, text } from './scalars.js';
+
+const database = z.strictObject({
+  url: text(
+    'Connection URL of Postgres: `postgres://user:password@host:5432/database`. `sslmode` and `sslrootcert` go in its query. Without it, `DATABASE_URL`.',
+  ).optional(),
+});
+
+const keepFailed = z.strictObject({
+  count: integer('So many failed jobs at most are kept per queue.', 0, 1_000_000).prefault(1000),
+  age: duration('Failed jobs are kept so long at most.', '1m', '365d').prefault('7d'),
+});
+
+const queue = z.strictObject({
+  url: text(
+    'Where batches wait between the stages: `redis://`, `rediss://`, `postgres://`, or `memory://` for a single process. Without it, `REDIS_URL`, then `redis://127.0.0.1:6379`.',
+  ).optional(),
+  prefix: text(
+    'Prefix of all keys in Redis. Deployments that share a Redis need different ones.',
+    /^[A-Za-z0-9_-]{1,64}$/,
+    'must be 1 to 64 letters, digits, "_" or "-"',
+  ).prefault('maskline'),
+  high_water: ratio(
+    'Receiving pauses when Redis uses more than this share of its `maxmemory`, or of 1GiB when that is 0.',
+  ).prefault(0.6),
+  keep_failed: keepFailed
+    .meta({ description: 'How many failed jobs are kept, and for how long.' })
+    .prefault({}),
+});
+
+const kek = z.strictObject({
+  type: choice(
+    'Where the key-encryption key comes from: `env` reads `MASKLINE_KEK`, `file` reads `path`.',
+    ['env', 'file'],
+    ['aws-kms'],
+  ).prefault('env'),
+  path: text('With `type: file`: a file of mode 0600 that holds the base64 of 32 bytes.').optional(),
+});
+
+const keyring = z.strictObject({
+  file: text(
+    'The keyring, relative to the working directory. Without it, `MASKLINE_KEYRING`, then `./maskline.keyring.json`.',
+  ).optional(),
+  kek: kek.meta({ description: 'The key that encrypts the keyring.' }).prefault({}),
+});
+
+const admin = z.strictObject({
+  host: text('Address that the admin page listens on. `HOST` goes before it.').prefault('127.0.0.1'),
+  port: integer('Port of the admin page, 0 for any free one. `PORT` goes before it.', 0, 65_535).prefault(
+    9090,
+  ),
+  allow_actions: flag('Whether jobs can be retried and removed from the page.').prefault(false),
+  metrics_public: flag(
+    'Whether `/metrics` needs no credentials on an address that is not loopback.',
+  ).prefault(false),
+});
+
+const retention = z.strictObject({
+  ledger: duration(
+    'How long the ledger remembers what was settled. SQS holds a message for 14 days at most.',
+    '1d',
+    '3650d',
+  ).prefault('15d'),
+  runs: duration('How long reports of runs and batches are kept.', '1d', '3650d').prefault('90d'),
+  replayed_quarantine: duration(
+    'How long a quarantined record is kept after its replay.',
+    '0s',
+    '3650d',
+  ).prefault('30d'),
+});
+
+const health = z.strictObject({
+  max_lag: duration(
+    'A row that is committed later than this after it was sent counts as unhealthy.',
+    '1s',
+    '7d',
+  ).prefault('15m'),
+});
+
+const version = scalar(
+  'Version of this file format: 1.',
+  { anyOf: [{ const: 1 }, { type: 'string', pattern: '^1$|\\$\\{' }] },
+  (value) =>
+    value === 1 || value === '1'
+      ? { value: 1 as const }
+      : { wrong: 'must be 1, the only version of the format so far' },
+);
+
+/** The whole of maskline.yaml, as far as one key can be judged without the others. */
+export const configSchema = z
+  .strictObject({
+    version,
+    database: database
+      .meta({ description: 'The Postgres that rows, ledger and quarantine go to.' })
+      .prefault({}),
+    queue: queue.meta({ description: 'The queue between the stages.' }).prefault({}),
+    keyring: keyring.meta({ description: 'The keys that values are masked with.' }).prefault({}),
+    admin: admin.meta({ description: 'The admin page.' }).prefault({}),
+    retention: retention.meta({ description: 'How long maskline keeps its own records.' }).prefault({}),
+    startup_timeout: duration(
+      'How long a start waits for Postgres, the queue and SQS before it ends with exit code 3.',
+      '1s',
+      '1h',
+    ).prefault('60s'),
+    health: health.meta({ description: 'What counts as healthy.' }).prefault({}),
+    pipelines: z.record(z.string(), pipelineSchema).meta({
+      description: 'One entry per pipeline, by name: a queue, the masks of its fields, and a table.',
+    }),
+  })
+  .meta({ title: 'maskline.yaml', description: 'Configuration of maskline.' });
+
+/** The file without a look at its pipelines, which are judged one by one so that one slip hides no other. */
+export const shellSchema = configSchema.extend({ pipelines: z.record(z.string(), z.unknown()) });
+
+/** What the file says outside of its pipelines, with defaults. */
+export type ShellInput = z.output<typeof shellSchema>;

@@ -1,0 +1,176 @@
+import { type ClientBase, Pool, type PoolClient, type QueryResult, type QueryResultRow } from 'pg';
+import { type Clock, backoffMs, systemClock } from '../clock.js';
+import { PipelineError } from '../errors.js';
+import { type Place, RowRefused, asPostgresError } from './postgres-error.js';
+
+/** How Postgres is reached. */
+export interface PostgresPoolOptions {
+  /** postgres://…, with pg's parameters: sslmode, sslrootcert, sslcert, sslkey, … */
+  readonly url: string;
+  /** What pg_stat_activity shows, e.g. `maskline-load`. */
+  readonly applicationName: string;
+  /** Connections at most. Default 4. */
+  readonly max?: number;
+  /** Default 60 s: longer than the longest honest COPY. */
+  readonly statementTimeoutMs?: number;
+  /** Default 5 s. */
+  readonly lockTimeoutMs?: number;
+  /** Default 10 s: so long may a loader that froze between two statements hold its locks. */
+  readonly idleInTransactionTimeoutMs?: number;
+  /** Default 5 s. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** Connections to one database. Every error that leaves it is a PipelineError that quotes no data. */
+export interface PostgresPool {
+  /** One statement of its own. May be called in parallel. */
+  query<R extends QueryResultRow = QueryResultRow>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<QueryResult<R>>;
+  /** Lends a connection. It is thrown away if `work` throws, for nobody knows what state it is in. */
+  withClient<T>(work: (client: PoolClient) => Promise<T>, place?: Place): Promise<T>;
+  /** `withClient` between BEGIN and a COMMIT that is durable, or a ROLLBACK when `work` throws. */
+  transaction<T>(work: (client: PoolClient) => Promise<T>, place?: Place): Promise<T>;
+  /** Closes the connections once they are given back. Safe twice. */
+  close(): Promise<void>;
+}
+
+const MAX_CONNECTIONS = 4;
+const STATEMENT_TIMEOUT_MS = 60_000;
+const LOCK_TIMEOUT_MS = 5_000;
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A server that stopped answering altogether is given up this long after it should have timed out itself. */
+const ANSWER_GRACE_MS = 10_000;
+/** The server gives up a client that is unplugged after 5 s and three probes 5 s apart, and frees its locks. */
+const KEEPALIVE_S = 5;
+const KEEPALIVE_PROBES = 3;
+
+/** A pool for that URL; connects when first used. Throws `config_invalid` when the URL can't be read. */
+export function createPool(options: PostgresPoolOptions): PostgresPool {
+  const statementTimeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS;
+  const settings = [
+    `set statement_timeout = ${statementTimeoutMs}`,
+    `set lock_timeout = ${options.lockTimeoutMs ?? LOCK_TIMEOUT_MS}`,
+    `set idle_in_transaction_session_timeout = ${options.idleInTransactionTimeoutMs ?? IDLE_IN_TRANSACTION_TIMEOUT_MS}`,
+    `set tcp_keepalives_idle = ${KEEPALIVE_S}`,
+    `set tcp_keepalives_interval = ${KEEPALIVE_S}`,
+    `set tcp_keepalives_count = ${KEEPALIVE_PROBES}`,
+    "set timezone = 'UTC'",
+    "set datestyle = 'ISO'",
+    "set client_min_messages = 'error'",
+  ].join('; ');
+  try {
+    const pool = new Pool({
+      connectionString: options.url,
+      application_name: options.applicationName,
+      max: options.max ?? MAX_CONNECTIONS,
+      connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+      query_timeout: statementTimeoutMs + ANSWER_GRACE_MS,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEPALIVE_S * 1_000,
+      // By SET, not as start-up parameters: poolers between here and the server refuse those.
+      onConnect: (client: ClientBase) => prepare(client, settings),
+    });
+    // A connection that is lost while idle is replaced at the next use; without a listener it ends the process.
+    pool.on('error', () => undefined);
+    return new Connections(pool);
+  } catch {
+    throw new PipelineError(
+      'config_invalid',
+      'the database URL cannot be read; it should be postgres://user@host/db',
+    );
+  }
+}
+
+async function prepare(client: ClientBase, settings: string): Promise<void> {
+  // pg's own listener is off while a client is lent out, when losing the server would end the process.
+  client.on('error', () => undefined);
+  await client.query(settings);
+}
+
+class Connections implements PostgresPool {
+  readonly #pool: Pool;
+  #closed: Promise<void> | null = null;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  async query<R extends QueryResultRow>(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<QueryResult<R>> {
+    return this.withClient((client) => client.query<R>(text, [...values]));
+  }
+
+  async withClient<T>(work: (client: PoolClient) => Promise<T>, place?: Place): Promise<T> {
+    let client: PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (error) {
+      throw asPipeline(error);
+    }
+    let result: T;
+    try {
+      result = await work(client);
+    } catch (error) {
+      client.release(true);
+      throw asPipeline(error, place);
+    }
+    client.release();
+    return result;
+  }
+
+  async transaction<T>(work: (client: PoolClient) => Promise<T>, place?: Place): Promise<T> {
+    return this.withClient(async (client) => {
+      await client.query('begin; set local synchronous_commit = on');
+      // When `work` throws, the connection is thrown away, and the transaction with it.
+      const result = await work(client);
+      const { command } = await client.query('commit');
+      // An aborted transaction answers COMMIT with ROLLBACK, and no error.
+      if (command !== 'COMMIT') throw new PipelineError('unexpected', `COMMIT was answered by ${command}`);
+      return result;
+    }, place);
+  }
+
+  async close(): Promise<void> {
+    this.#closed ??= this.#pool.end();
+    await this.#closed;
+  }
+}
+
+function asPipeline(error: unknown, place?: Place): PipelineError {
+  const mapped = asPostgresError(error, place);
+  if (mapped instanceof RowRefused) return new PipelineError('table_unfit', mapped.message);
+  return mapped;
+}
+
+const WAIT_BASE_MS = 50;
+const WAIT_MAX_MS = 2_000;
+
+/**
+ * Resolves once Postgres answers. Throws the last `postgres_unavailable` after `timeoutMs` or when `signal` aborts,
+ * and at once anything that waiting won't mend, such as a wrong password.
+ */
+export async function waitForPostgres(
+  pool: PostgresPool,
+  options: { readonly timeoutMs: number; readonly clock?: Clock; readonly signal?: AbortSignal },
+): Promise<void> {
+  const clock = options.clock ?? systemClock;
+  const until = clock.now() + options.timeoutMs;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await pool.query('select 1');
+      return;
+    } catch (error) {
+      const waits = error instanceof PipelineError && error.code === 'postgres_unavailable';
+      if (!waits || options.signal?.aborted || clock.now() >= until) throw error;
+      await clock.sleep(
+        Math.min(backoffMs(clock, attempt, WAIT_BASE_MS, WAIT_MAX_MS), until - clock.now()),
+        options.signal,
+      );
+    }
+  }
+}

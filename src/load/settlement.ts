@@ -1,0 +1,141 @@
+import type { BatchReport, MaskedBatch, RecordKey, Rejection } from '../batch.js';
+import { lineAt, lineEnds } from '../copy-text.js';
+import { PipelineError } from '../errors.js';
+import type { LinedEntry, Refusal } from './isolate.js';
+import { ledgerKey } from './ledger.js';
+import { maskedRow } from './quarantine.js';
+
+/** A record of the batch that has to be settled: a row, or a rejection. */
+export interface Entry extends LinedEntry {
+  readonly key: RecordKey;
+  readonly rejection: Rejection | null;
+}
+
+/** A batch's records, each once. */
+export interface Sorted {
+  readonly entries: readonly Entry[];
+  /** Where each line of the rows ends. */
+  readonly ends: readonly number[];
+  /** Lines whose record came before in the same batch. */
+  readonly repeatedLines: ReadonlySet<number>;
+  /** Records that came before in the same batch. */
+  readonly repeated: number;
+  /** Rejections that are left to SQS's redrive: neither ledger nor quarantine hears of them. */
+  readonly heldRecords: number;
+  /** Indexes of their messages. */
+  readonly held: readonly number[];
+}
+
+/** What became of a batch's records; indexes are those of the entries. */
+export interface Tally {
+  readonly known: ReadonlySet<number>;
+  readonly refused: ReadonlyMap<number, Refusal>;
+  readonly bytes: number;
+}
+
+/** Tells the batch's distinct records from repeats and from what is held. Throws `payload_corrupt`. */
+export function sortOut(batch: MaskedBatch): Sorted {
+  const ends = endsOf(batch);
+  const seen = new Set<string>();
+  const isFirst = (key: RecordKey): boolean => seen.size < seen.add(ledgerKey(key)).size;
+  const entries: Entry[] = [];
+  const repeatedLines = new Set<number>();
+  for (const [line, key] of batch.keys.entries()) {
+    if (isFirst(key))
+      entries.push({ id: key.id, sentAt: key.sentAt, outcome: 'loaded', line, key, rejection: null });
+    else repeatedLines.add(line);
+  }
+  const held = batch.rejections.filter((rejection) => rejection.held);
+  let repeatedRejections = 0;
+  for (const rejection of batch.rejections) {
+    if (rejection.held) continue;
+    const { id, sentAt } = rejection;
+    if (isFirst(rejection))
+      entries.push({ id, sentAt, outcome: 'quarantined', line: null, key: rejection, rejection });
+    else repeatedRejections += 1;
+  }
+  return {
+    entries,
+    ends,
+    repeatedLines,
+    repeated: repeatedLines.size + repeatedRejections,
+    heldRecords: held.length,
+    held: [...new Set(held.map((rejection) => rejection.message))].sort((a, b) => a - b),
+  };
+}
+
+function endsOf(batch: MaskedBatch): readonly number[] {
+  let ends: readonly number[] = [];
+  try {
+    ends = lineEnds(batch.rows);
+  } catch {
+    // Falls short of the keys below, unless there are none.
+  }
+  const complete = (ends.at(-1) ?? 0) === batch.rows.length;
+  if (ends.length === batch.keys.length && complete) return ends;
+  throw new PipelineError(
+    'payload_corrupt',
+    `batch ${batch.batchId} has ${batch.keys.length} keys and ${ends.length} whole lines`,
+  );
+}
+
+/** How refused rows are put away. */
+export interface RefusedRows {
+  /** Seals under the quarantine key; `id` is the quarantine row's. Throws `key_unavailable`. */
+  readonly seal: (id: string, plain: Buffer) => { readonly kid: number; readonly sealed: Buffer };
+  readonly newId: () => string;
+  /** The configured path of a column. */
+  readonly path: (column: string) => string | null;
+}
+
+/** What goes to quarantine: the rejections that the ledger did not know, and the rows that the table refused. */
+export function toQuarantine(
+  batch: MaskedBatch,
+  sorted: Sorted,
+  tally: Tally,
+  how: RefusedRows,
+): readonly Rejection[] {
+  const rejections: Rejection[] = [];
+  for (const [index, entry] of sorted.entries.entries()) {
+    if (tally.known.has(index)) continue;
+    const refusal = tally.refused.get(index);
+    if (entry.rejection) rejections.push(entry.rejection);
+    else if (refusal && entry.line !== null) {
+      const quarantineId = how.newId();
+      const line = lineAt(batch.rows, sorted.ends, entry.line);
+      rejections.push({
+        ...entry.key,
+        quarantineId,
+        code: `refused_${refusal.sqlstate}`,
+        path: refusal.column === null ? null : how.path(refusal.column),
+        kind: 'masked',
+        held: false,
+        ...how.seal(quarantineId, maskedRow(batch.columns, line)),
+      });
+    }
+  }
+  return rejections;
+}
+
+/** The batch's report but for what is measured: it adds up by construction. */
+export function report(
+  batch: MaskedBatch,
+  sorted: Sorted,
+  tally: Tally,
+  quarantined: readonly Rejection[],
+): Omit<BatchReport, 'copies' | 'ms'> {
+  const codes: { [code: string]: number } = {};
+  for (const { code } of quarantined) codes[code] = (codes[code] ?? 0) + 1;
+  return {
+    batchId: batch.batchId,
+    runId: batch.runId,
+    pipeline: batch.pipeline,
+    received: batch.keys.length + batch.rejections.length,
+    loaded: sorted.entries.length - tally.known.size - quarantined.length,
+    duplicates: sorted.repeated + tally.known.size,
+    quarantined: quarantined.length,
+    released: sorted.heldRecords,
+    bytes: tally.bytes,
+    codes,
+  };
+}

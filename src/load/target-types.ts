@@ -1,0 +1,117 @@
+import type { ColumnSpec, ColumnType, TokenMask } from '../masking/methods.js';
+
+/** How well a column of the table takes what the pipeline sends. `lossy` loads, but not everything or not as it was. */
+export type Fit = 'fits' | 'lossy' | 'unfit' | 'unknown';
+
+const TEXTS = ['text', 'varchar', 'citext'];
+
+/** By what is sent, the types (as pg_type has them) that take all of it, and those that take it with a loss. */
+const TAKERS: Readonly<{
+  [type in ColumnType]: { readonly fits: readonly string[]; readonly lossy: readonly string[] };
+}> = {
+  text: { fits: TEXTS, lossy: ['bpchar'] },
+  integer: { fits: ['int4', 'int8', 'numeric', 'float8', ...TEXTS], lossy: ['int2', 'float4'] },
+  bigint: { fits: ['int8', 'numeric', ...TEXTS], lossy: ['float8', 'float4'] },
+  numeric: { fits: ['numeric', ...TEXTS], lossy: ['float8', 'float4'] },
+  boolean: { fits: ['bool', ...TEXTS], lossy: [] },
+  date: { fits: ['date', 'timestamp', 'timestamptz', ...TEXTS], lossy: [] },
+  timestamptz: { fits: ['timestamptz', ...TEXTS], lossy: ['timestamp', 'date'] },
+  uuid: { fits: ['uuid', ...TEXTS], lossy: [] },
+  inet: { fits: ['inet', ...TEXTS], lossy: ['cidr'] },
+  jsonb: { fits: ['jsonb', 'json', ...TEXTS], lossy: [] },
+  version_int: { fits: ['int4', 'int8', 'numeric', 'float8', ...TEXTS], lossy: ['float4'] },
+};
+
+/** Types that none of ours is sent to, but which a value may yet fit: the table's own business. */
+const isForeign = (baseType: string, builtIn: boolean): boolean => !builtIn && !TEXTS.includes(baseType);
+
+/** Whether the mask makes a token, whatever the column's type says. */
+export function tokenMask(column: ColumnSpec): TokenMask | null {
+  return column.mask.method === 'siv' || column.mask.method === 'hmac' ? column.mask : null;
+}
+
+/** What arrives in the column: tokens are text. */
+export function sentType(column: ColumnSpec): ColumnType {
+  return tokenMask(column) ? 'text' : column.type;
+}
+
+/** How a column of that base type (its `pg_type.typname`, and whether it is Postgres's own) takes the column's values. */
+export function fitOf(column: ColumnSpec, baseType: string, builtIn: boolean): Fit {
+  if (column.mask.method === 'null') return 'fits';
+  const { fits, lossy } = TAKERS[sentType(column)];
+  if (fits.includes(baseType)) return 'fits';
+  if (lossy.includes(baseType)) return 'lossy';
+  return isForeign(baseType, builtIn) ? 'unknown' : 'unfit';
+}
+
+/** The types of maskline.yaml whose values such a column takes as they are, text apart. */
+export function typesFor(baseType: string): readonly ColumnType[] {
+  const all = Object.entries(TAKERS) as readonly [ColumnType, (typeof TAKERS)[ColumnType]][];
+  return all
+    .filter(([type, takers]) => type !== 'text' && takers.fits.includes(baseType))
+    .map(([type]) => type);
+}
+
+/** Without a configured length, a column of tokens gets this one. */
+const TOKEN_COLUMN_LENGTH = 256;
+
+/** The type that `create: true` gives the column. */
+export function createdType(column: ColumnSpec): string {
+  if (tokenMask(column)) return `varchar(${column.maxLength ?? TOKEN_COLUMN_LENGTH})`;
+  if (column.type === 'text') return column.maxLength === null ? 'text' : `varchar(${column.maxLength})`;
+  return column.type === 'version_int' ? 'integer' : column.type;
+}
+
+/** The characters that a column of limited length must take. */
+export interface LengthNeed {
+  /** Below this, it can take no value, or not the values that the configuration allows. */
+  readonly least: number;
+  /** Below this, it can't take all of them. */
+  readonly ample: number;
+}
+
+/** Longest spellings of the types whose values have no configured length. */
+const LONGEST: Readonly<{ [type in ColumnType]?: number }> = {
+  integer: 11,
+  bigint: 20,
+  version_int: 9,
+  boolean: 5,
+  date: 10,
+  uuid: 36,
+  inet: 39,
+};
+
+const SIV_IV_BYTES = 16;
+const IP_BYTES = 16;
+const HMAC_BYTES = 16;
+const MOST_KID_DIGITS = 4;
+
+/** What length the column's values need; null when nothing is known of it. */
+export function lengthNeed(column: ColumnSpec): LengthNeed | null {
+  if (column.mask.method === 'null') return null;
+  const mask = tokenMask(column);
+  if (mask) {
+    const shortest = tokenLength(mask, 1);
+    const grown = tokenLength(mask, MOST_KID_DIGITS);
+    const isFixed = mask.method === 'hmac' || mask.as === 'ip';
+    const ample = column.maxLength ?? (isFixed ? grown : TOKEN_COLUMN_LENGTH);
+    return {
+      least: Math.max(shortest, Math.min(column.maxLength ?? 0, ample)),
+      ample: Math.max(ample, shortest),
+    };
+  }
+  if (column.maxLength !== null) return { least: column.maxLength, ample: column.maxLength };
+  if (column.mask.method === 'constant') {
+    const length = [...column.mask.value].length;
+    return { least: length, ample: length };
+  }
+  const longest = LONGEST[column.type];
+  return longest === undefined ? null : { least: longest, ample: longest };
+}
+
+/** Characters of the shortest token: that of a one-byte value (masking: prefix, kid, dot, unpadded base64url). */
+function tokenLength(mask: TokenMask, kidDigits: number): number {
+  const valueBytes = mask.as === 'ip' ? IP_BYTES : (mask.pad ?? 1);
+  const bytes = mask.method === 'hmac' ? HMAC_BYTES : SIV_IV_BYTES + valueBytes;
+  return 2 + kidDigits + Math.ceil((bytes * 4) / 3);
+}

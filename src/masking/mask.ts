@@ -1,0 +1,153 @@
+import type { Batch, MaskedBatch, RecordKey, Rejection } from '../batch.js';
+import type { Clock } from '../clock.js';
+import { NULL_FIELD, encodeRows } from '../copy-text.js';
+import { PipelineError } from '../errors.js';
+import type { Keyring } from './keyring.js';
+import { asMasked } from './masked.js';
+import { maskOf } from './masks.js';
+import type { ColumnPolicy } from './methods.js';
+import { readerOf } from './reading.js';
+import type { Normalized } from './refusal.js';
+import { type CompiledColumn, type Work, liveOf, maskColumn, readBodies } from './rows.js';
+import { seal } from './seal.js';
+import { selfTest } from './siv.js';
+
+/** What masking a batch did, for the metrics. */
+export interface MaskCounts {
+  readonly rows: number;
+  readonly rejected: number;
+  /** Rows by the method that masked a value of theirs; `keep` masks nothing. */
+  readonly masked: Readonly<{ [method: string]: number }>;
+  /** Values changed before they were masked, by kind, in whatever became of their records. */
+  readonly normalized: Readonly<Normalized>;
+  /** Fields that no column takes, in rows. */
+  readonly fieldsDropped: number;
+}
+
+/** Masks batches of one pipeline. Synchronous; keeps nothing of a batch. */
+export interface Masker {
+  /**
+   * COPY-ready rows of the records that can go on, sealed rejections of those that cannot. Throws `key_unavailable`:
+   * a key error is never a record's fault.
+   */
+  mask(batch: Batch): { readonly masked: MaskedBatch; readonly counts: MaskCounts };
+}
+
+const ANY_OTHER_KEY = '*';
+
+/** Prepares a policy: derives its keys and tests the cipher. Throws `key_unavailable` or `config_invalid`. */
+export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clock): Masker {
+  selfTest();
+  const columns = policy.columns.map((spec) => ({
+    spec,
+    read: readerOf(spec, clock),
+    mask: maskOf(spec, keyring),
+  }));
+  const copied = columns.map((column) => column.spec.mask.method !== 'drop');
+  if (!copied.includes(true)) {
+    throw new PipelineError(
+      'config_invalid',
+      `pipeline ${policy.pipeline} copies no column: keep or mask at least one`,
+    );
+  }
+  const fieldNames = new Set(
+    policy.columns.flatMap(({ source }) => (source.kind === 'field' ? [source.name] : [])),
+  );
+  return {
+    mask: (batch) => {
+      const work = readBodies(batch, policy);
+      const normalized: Normalized = { trimmed: 0, empty_to_null: 0 };
+      const cells = columns.map((column) => maskColumn(work, column, normalized));
+      const fieldsDropped = checkUnknownFields(work, policy, fieldNames);
+      const masked = countMasked(work, columns, cells);
+      const hasTokens = (masked['siv'] ?? 0) + (masked['hmac'] ?? 0) > 0;
+      const rejections = sealRejections(work, policy, keyring, clock);
+      return {
+        masked: {
+          batchId: batch.batchId,
+          runId: batch.runId,
+          pipeline: batch.pipeline,
+          messages: batch.messages.length,
+          receivedAt: batch.messages.reduce(
+            (first, head) => Math.min(first, head.receivedAt),
+            Number.MAX_SAFE_INTEGER,
+          ),
+          policySha256: policy.sha256,
+          kids: hasTokens ? [keyring.primaryKid] : [],
+          columns: policy.columns.filter((_, c) => copied[c] === true).map((spec) => spec.name),
+          keys: work.live.map((i) => keyOf(batch, i)),
+          rows: asMasked(
+            encodeRows(
+              cells.filter((_, c) => copied[c] === true),
+              work.live,
+            ),
+          ),
+          rejections,
+        },
+        counts: { rows: work.live.length, rejected: rejections.length, masked, normalized, fieldsDropped },
+      };
+    },
+  };
+}
+
+/** Counts the fields that no column takes, or rejects their records, as the policy has it. */
+function checkUnknownFields(work: Work, policy: ColumnPolicy, fieldNames: ReadonlySet<string>): number {
+  let dropped = 0;
+  for (const i of work.live) {
+    const fields = work.rows[i]?.fields ?? {};
+    let unknown = Object.keys(fields).length;
+    for (const name of fieldNames) if (Object.hasOwn(fields, name)) unknown -= 1;
+    if (unknown === 0) continue;
+    if (policy.onUnknownField === 'drop') dropped += unknown;
+    else work.reasons[i] = { code: 'unknown_field', path: ANY_OTHER_KEY };
+  }
+  if (policy.onUnknownField === 'quarantine') work.live = liveOf(work.reasons);
+  return dropped;
+}
+
+function countMasked(
+  work: Work,
+  columns: readonly CompiledColumn[],
+  cells: readonly (readonly string[])[],
+): { [method: string]: number } {
+  const counts: { [method: string]: number } = {};
+  for (const method of new Set(columns.map((column) => column.spec.mask.method))) {
+    if (method === 'keep') continue;
+    const ofMethod = cells.filter((_, c) => columns[c]?.spec.mask.method === method);
+    const leavesNothing = method === 'null' || method === 'drop';
+    const isMasked = (i: number): boolean =>
+      leavesNothing || ofMethod.some((fields) => fields[i] !== NULL_FIELD);
+    counts[method] = work.live.filter(isMasked).length;
+  }
+  return counts;
+}
+
+function sealRejections(
+  work: Work,
+  policy: ColumnPolicy,
+  keyring: Keyring,
+  clock: Clock,
+): readonly Rejection[] {
+  return work.reasons.flatMap((reason, i) => {
+    if (!reason) return [];
+    const quarantineId = clock.id();
+    const body = Buffer.from(work.batch.records[i]?.body ?? '', 'utf8');
+    return [
+      {
+        ...keyOf(work.batch, i),
+        quarantineId,
+        ...reason,
+        kind: 'raw' as const,
+        ...seal(keyring, 'quarantine', quarantineId, body),
+        held: policy.onReject === 'dlq',
+      },
+    ];
+  });
+}
+
+function keyOf(batch: Batch, i: number): RecordKey {
+  const record = batch.records[i];
+  const head = record && batch.messages[record.message];
+  if (!head) throw new RangeError('no such record');
+  return { id: record.id, sentAt: head.sentAt, messageId: head.messageId, message: record.message };
+}

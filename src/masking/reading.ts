@@ -1,0 +1,113 @@
+import type { Batch, InputRecord, MessageHead } from '../batch.js';
+import type { Clock } from '../clock.js';
+import { PipelineError } from '../errors.js';
+import type { Fields } from './body.js';
+import { trimAscii } from './canonical.js';
+import { memberSource } from './json-source.js';
+import type { ColumnSpec } from './methods.js';
+
+/** A record whose body was read. */
+export interface Row {
+  readonly record: InputRecord;
+  readonly head: MessageHead;
+  readonly fields: Fields;
+}
+
+/** A column's value in a row; null or undefined when there is none. */
+export type Reader = (row: Row, batch: Batch) => unknown;
+
+const timeNames = ['sent_at', 'received_at', 'loaded_at'] as const;
+type TimeName = (typeof timeNames)[number];
+
+/** Where Postgres reads a time, it takes this word for the time of the transaction that loads it. */
+const TRANSACTION_TIME = 'now';
+const DATE_CHARACTERS = 10;
+const DAY_MS = 86_400_000;
+
+/** How a column's values are come by. Throws `config_invalid` when its source cannot have its type. */
+export function readerOf(column: ColumnSpec, clock: Clock): Reader {
+  const { source } = column;
+  if (source.kind === 'field') return fieldReader(column, source.name);
+  const read =
+    source.kind === 'attribute' ? attributeReader(source.name) : metaReader(column, source.name, clock);
+  if (column.type !== 'jsonb' || column.mask.method !== 'keep') return read;
+  return (row, batch) => {
+    const value = read(row, batch);
+    return value === undefined || value === null ? value : JSON.stringify(value);
+  };
+}
+
+/** Kept `numeric` and `jsonb` get the text that was sent, since parsed numbers have lost their digits. */
+function fieldReader(column: ColumnSpec, name: string): Reader {
+  const read = ({ fields }: Row): unknown => (Object.hasOwn(fields, name) ? fields[name] : undefined);
+  const isExact = column.mask.method === 'keep' && (column.type === 'numeric' || column.type === 'jsonb');
+  if (!isExact) return read;
+  return (row) => {
+    const value = read(row);
+    if (value === undefined || value === null) return value;
+    if (column.type === 'numeric')
+      return typeof value === 'number' ? memberSource(row.record.body, name, value) : value;
+    const isBlank = typeof value === 'string' && trimAscii(value) === '';
+    return isBlank && column.required ? undefined : memberSource(row.record.body, name, value);
+  };
+}
+
+function attributeReader(name: string): Reader {
+  return ({ head }) => (Object.hasOwn(head.attributes, name) ? head.attributes[name] : undefined);
+}
+
+function metaReader(
+  column: ColumnSpec,
+  name: Extract<ColumnSpec['source'], { kind: 'meta' }>['name'],
+  clock: Clock,
+): Reader {
+  switch (name) {
+    case 'message_id':
+      return ({ head }) => head.messageId;
+    case 'group_id':
+      return ({ head }) => head.groupId;
+    case 'sequence_number':
+      return ({ head }) => head.sequenceNumber;
+    case 'batch_id':
+      return (_, batch) => batch.batchId;
+    case 'run_id':
+      return (_, batch) => batch.runId;
+    default:
+      return timeReader(column, name, clock);
+  }
+}
+
+/** Whether the column keeps a time of the message: its reader gives COPY text that needs no further check. */
+export function isKeptTime(column: ColumnSpec): boolean {
+  const { source, mask } = column;
+  return mask.method === 'keep' && source.kind === 'meta' && timeNames.some((name) => name === source.name);
+}
+
+/** Times in UTC: ISO 8601, or its first ten characters for a date. */
+function timeReader(column: ColumnSpec, name: TimeName, clock: Clock): Reader {
+  const type = column.mask.method === 'keep' ? column.type : 'text';
+  if (type !== 'date' && type !== 'timestamptz' && type !== 'text') {
+    throw new PipelineError(
+      'config_invalid',
+      `column ${column.name}: ${column.path} is a time: its type must be date, timestamptz or text, not ${type}`,
+    );
+  }
+  const format = type === 'date' ? utcDates() : (ms: number): string => new Date(ms).toISOString();
+  if (name === 'sent_at') return ({ head }) => format(head.sentAt);
+  if (name === 'received_at') return ({ head }) => format(head.receivedAt);
+  return type === 'text' ? () => format(clock.now()) : () => TRANSACTION_TIME;
+}
+
+/** The UTC date of an epoch ms; the last one is remembered, since most messages of a batch are of one day. */
+function utcDates(): (ms: number) => string {
+  let lastDay = Number.NaN;
+  let text = '';
+  return (ms) => {
+    const day = Math.floor(ms / DAY_MS);
+    if (day !== lastDay) {
+      text = new Date(ms).toISOString().slice(0, DATE_CHARACTERS);
+      lastDay = day;
+    }
+    return text;
+  };
+}

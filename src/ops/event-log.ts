@@ -1,0 +1,77 @@
+import type { ErrorCode } from '../errors.js';
+import type { EventBus } from './events.js';
+import type { Logger } from './logger.js';
+
+/** An outage is said when it begins and then this often, not at each of its many tries. */
+const OUTAGE_EVERY_MS = 30_000;
+
+/** Writes the events to the log: one line a batch, one a run, and one for whatever needs attention. */
+export function logEvents(
+  events: EventBus,
+  log: Logger,
+  options: { readonly remedyOf: (code: ErrorCode) => string; readonly now?: () => number },
+): void {
+  const { remedyOf, now = Date.now } = options;
+  logBatches(events, log);
+  events.on('run_finished', (run) => {
+    const level = run.state === 'succeeded' ? 'info' : 'warn';
+    const { pipeline, trigger, state, received, loaded, duplicates, quarantined, released } = run;
+    const ms = run.finishedAt === null ? null : run.finishedAt - run.startedAt;
+    log[level]({
+      event: 'run_finished',
+      pipeline,
+      run_id: run.runId,
+      trigger,
+      state,
+      received,
+      loaded,
+      duplicates,
+      quarantined,
+      released,
+      ms,
+    });
+  });
+  events.on('job_failed', ({ pipeline, stage, batchId, code, attempt, final }) => {
+    const fields = { event: 'job_failed', pipeline, stage, batch_id: batchId, code, attempt, final };
+    log[final ? 'error' : 'warn']({ ...fields, remedy: remedyOf(code) });
+  });
+  events.on('schedule_overlap', ({ pipeline }) => {
+    log.info({ event: 'schedule_overlap', pipeline }, 'the tick before is still going');
+  });
+  const saidAt = new Map<ErrorCode, number>();
+  events.on('outage_waiting', ({ code }) => {
+    if (now() - (saidAt.get(code) ?? -Infinity) < OUTAGE_EVERY_MS) return;
+    saidAt.set(code, now());
+    log.warn({ event: 'outage_waiting', code, remedy: remedyOf(code) });
+  });
+}
+
+function logBatches(events: EventBus, log: Logger): void {
+  events.on('batch_loaded', (batch) => {
+    const { pipeline, received, loaded, duplicates, quarantined, released, bytes, copies, ms, codes } = batch;
+    log.info({
+      event: 'batch_loaded',
+      pipeline,
+      run_id: batch.runId,
+      batch_id: batch.batchId,
+      received,
+      loaded,
+      duplicates,
+      quarantined,
+      released,
+      bytes,
+      copies,
+      ...(quarantined > 0 ? { codes } : {}),
+      ms: { ...ms },
+    });
+  });
+  events.on('batch_masked', ({ pipeline, runId, batchId, rows, rejected, ms }) => {
+    log.debug({ event: 'batch_masked', pipeline, run_id: runId, batch_id: batchId, rows, rejected, ms });
+  });
+  events.on('batch_let_go', ({ pipeline, runId, batchId, records }) => {
+    log.warn({ event: 'batch_let_go', pipeline, run_id: runId, batch_id: batchId, records });
+  });
+  events.on('receipt_lost', ({ pipeline, receipts }) => {
+    log.warn({ event: 'receipt_lost', pipeline, receipts });
+  });
+}

@@ -1,0 +1,23 @@
+/** The names of all metrics: dashboards and alerts are built on them (docs/reference.md). */
+export const metricNames = {
+  messagesReceived: 'maskline_sqs_messages_received_total',
+  messagesDeleted: 'maskline_sqs_messages_deleted_total',
+  redeliveries: 'maskline_sqs_redeliveries_total',
+  queueMessages: 'maskline_sqs_queue_messages',
+  runs: 'maskline_ingest_runs_total',
+  runDuration: 'maskline_ingest_run_duration_seconds',
+  rowsMasked: 'maskline_rows_masked_total',
+  rowsLoaded: 'maskline_rows_loaded_total',
+  rowsDuplicate: 'maskline_rows_duplicate_total',
+  rowsQuarantined: 'maskline_rows_quarantined_total',
+  valuesNormalized: 'maskline_values_normalized_total',
+  fieldsDropped: 'maskline_fields_dropped_total',
+  copyDuration: 'maskline_copy_duration_seconds',
+  copyBytes: 'maskline_copy_bytes_total',
+  batchSize: 'maskline_batch_size_rows',
+  endToEndLag: 'maskline_end_to_end_lag_seconds',
+  backlog: 'maskline_backlog_batches',
+  breakerOpen: 'maskline_breaker_open',
+  scheduleLastSuccess: 'maskline_schedule_last_success_timestamp_seconds',
+  buildInfo: 'maskline_build_info',
+} as const;

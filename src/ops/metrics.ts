@@ -1,0 +1,239 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { type Answer, attempt } from './attempt.js';
+import type { EventBus, Stage } from './events.js';
+import { mergeExpositions } from './exposition.js';
+import { metricNames } from './metric-names.js';
+
+/** A scrape waits no longer than this for a dependency that is away: Prometheus gives up after 10 s by default. */
+const READ_TIMEOUT_MS = 2_000;
+
+/** Upper bounds in seconds: an empty drain takes about one, a large one an hour. */
+const RUN_SECONDS = [0.5, 1, 2, 5, 15, 60, 300, 900, 3_600];
+/** Upper bounds in seconds: a COPY of 1,000 rows takes some milliseconds; statements end within a minute. */
+const COPY_SECONDS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
+/** Upper bounds in records: the default batch is 1,000 messages. */
+const BATCH_ROWS = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+/** Upper bounds in seconds: from one tick to the 14 days that SQS can hold a message. */
+const LAG_SECONDS = [1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 14_400, 86_400, 1_209_600];
+
+/** What a pipeline's queue reports of itself, in messages. */
+export interface QueueSample {
+  readonly pipeline: string;
+  readonly visible: number;
+  readonly inFlight: number;
+  readonly delayed: number;
+}
+
+/** Batches that wait or are worked on in one stage. */
+export interface BacklogSample {
+  readonly pipeline: string;
+  readonly stage: Stage;
+  readonly batches: number;
+}
+
+/** What is asked at each scrape. What fails or is too slow is left out of that scrape. */
+export interface MetricSources {
+  readonly queues?: () => Promise<readonly QueueSample[]>;
+  readonly backlog?: () => Promise<readonly BacklogSample[]>;
+  /** BullMQ's own metrics in the exposition format, one text for each queue. */
+  readonly bullmq?: () => Promise<readonly string[]>;
+}
+
+/** What `/metrics` serves. */
+export interface Metrics {
+  readonly registry: Registry;
+  readonly contentType: string;
+  /** The text of one scrape. Never rejects. */
+  render(): Promise<string>;
+}
+
+/** Counts what the events tell; `pipelines` start at zero, so that a rate is right from the first event on. */
+export function createMetrics(options: {
+  readonly events: EventBus;
+  readonly version: string;
+  readonly pipelines: readonly string[];
+  readonly sources?: MetricSources;
+}): Metrics {
+  const { events, sources = {} } = options;
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const buildInfo = gauge(registry, metricNames.buildInfo, 'The version that runs; always 1.', ['version']);
+  buildInfo.set({ version: options.version }, 1);
+  countMessages(registry, events, options.pipelines);
+  countRows(registry, events, options.pipelines);
+  timeLoads(registry, events);
+  followRuns(registry, events, options.pipelines);
+  if (sources.queues) sampleQueues(registry, sources.queues);
+  if (sources.backlog) sampleBacklog(registry, sources.backlog);
+  return {
+    registry,
+    contentType: registry.contentType,
+    render: async () => {
+      const [own, bullmq] = await Promise.all([registry.metrics(), ask(sources.bullmq ?? noTexts)]);
+      return bullmq.ok ? `${own}\n${mergeExpositions(bullmq.value)}` : own;
+    },
+  };
+}
+
+const noTexts = (): Promise<readonly string[]> => Promise.resolve([]);
+
+function ask<T>(read: () => Promise<T>): Promise<Answer<T>> {
+  return attempt(read, READ_TIMEOUT_MS);
+}
+
+function countMessages(registry: Registry, events: EventBus, pipelines: readonly string[]): void {
+  const { messagesReceived, messagesDeleted, redeliveries } = metricNames;
+  const received = counter(
+    registry,
+    messagesReceived,
+    'Messages received from SQS, repeats included.',
+    pipelines,
+  );
+  const deleted = counter(
+    registry,
+    messagesDeleted,
+    'Messages deleted from SQS, after their commit.',
+    pipelines,
+  );
+  const again = counter(
+    registry,
+    redeliveries,
+    'Messages received that SQS had handed out before.',
+    pipelines,
+  );
+  events.on('messages_received', ({ pipeline, messages }) => received.inc({ pipeline }, messages));
+  events.on('messages_deleted', ({ pipeline, messages }) => deleted.inc({ pipeline }, messages));
+  events.on('redelivery', ({ pipeline, messages }) => again.inc({ pipeline }, messages));
+}
+
+function countRows(registry: Registry, events: EventBus, pipelines: readonly string[]): void {
+  const masked = counter(registry, metricNames.rowsMasked, 'Rows masked, by method.', [], ['method']);
+  const loaded = counter(registry, metricNames.rowsLoaded, 'Rows committed, by table.', [], ['table']);
+  const duplicate = counter(registry, metricNames.rowsDuplicate, 'Records known already.', pipelines);
+  const quarantined = counter(registry, metricNames.rowsQuarantined, 'Records quarantined.', [], ['code']);
+  const normalized = counter(registry, metricNames.valuesNormalized, 'Values made canonical.', [], ['kind']);
+  const dropped = counter(registry, metricNames.fieldsDropped, 'Fields that are in no column.', pipelines);
+  events.on('batch_masked', (batch) => {
+    const { pipeline } = batch;
+    for (const [method, rows] of Object.entries(batch.masked)) masked.inc({ pipeline, method }, rows);
+    for (const [kind, values] of Object.entries(batch.normalized)) normalized.inc({ pipeline, kind }, values);
+    dropped.inc({ pipeline }, batch.fieldsDropped);
+  });
+  events.on('batch_loaded', (batch) => {
+    const { pipeline, table } = batch;
+    loaded.inc({ pipeline, table }, batch.loaded);
+    duplicate.inc({ pipeline }, batch.duplicates);
+    for (const [code, records] of Object.entries(batch.codes)) quarantined.inc({ pipeline, code }, records);
+  });
+}
+
+function timeLoads(registry: Registry, events: EventBus): void {
+  const copy = histogram(registry, metricNames.copyDuration, 'Time in COPY, by batch.', COPY_SECONDS);
+  const size = histogram(registry, metricNames.batchSize, 'Records in a committed batch.', BATCH_ROWS);
+  const lag = histogram(
+    registry,
+    metricNames.endToEndLag,
+    'From sending the oldest message of a batch to its commit.',
+    LAG_SECONDS,
+  );
+  const bytes = counter(registry, metricNames.copyBytes, 'Bytes of COPY data committed.', []);
+  events.on('batch_loaded', (batch) => {
+    const { pipeline } = batch;
+    copy.observe({ pipeline }, batch.ms.copy / 1_000);
+    size.observe({ pipeline }, batch.received);
+    bytes.inc({ pipeline }, batch.bytes);
+    if (batch.lagMs !== null) lag.observe({ pipeline }, Math.max(0, batch.lagMs) / 1_000);
+  });
+}
+
+function followRuns(registry: Registry, events: EventBus, pipelines: readonly string[]): void {
+  const runs = counter(registry, metricNames.runs, 'Runs ended, by result.', [], ['result']);
+  const duration = histogram(registry, metricNames.runDuration, 'From start to end of a run.', RUN_SECONDS);
+  const breaker = gauge(registry, metricNames.breakerOpen, '1 after a run that the breaker ended.', [
+    'pipeline',
+  ]);
+  const lastSuccess = gauge(registry, metricNames.scheduleLastSuccess, 'End of the last good tick.', [
+    'pipeline',
+  ]);
+  for (const pipeline of pipelines) breaker.set({ pipeline }, 0);
+  events.on('run_finished', ({ pipeline, state, startedAt, finishedAt }) => {
+    runs.inc({ pipeline, result: state });
+    breaker.set({ pipeline }, state === 'breaker_open' ? 1 : 0);
+    if (finishedAt !== null) duration.observe({ pipeline }, Math.max(0, finishedAt - startedAt) / 1_000);
+  });
+  events.on('schedule_tick', ({ pipeline, at, ok }) => {
+    if (ok) lastSuccess.set({ pipeline }, at / 1_000);
+  });
+}
+
+function sampleQueues(registry: Registry, read: () => Promise<readonly QueueSample[]>): void {
+  const messages = gauge(
+    registry,
+    metricNames.queueMessages,
+    'Messages in the queue, as SQS reports.',
+    ['pipeline', 'state'],
+    async () => {
+      const answer = await ask(read);
+      messages.reset();
+      for (const { pipeline, visible, inFlight, delayed } of answer.ok ? answer.value : []) {
+        messages.set({ pipeline, state: 'visible' }, visible);
+        messages.set({ pipeline, state: 'in_flight' }, inFlight);
+        messages.set({ pipeline, state: 'delayed' }, delayed);
+      }
+    },
+  );
+}
+
+function sampleBacklog(registry: Registry, read: () => Promise<readonly BacklogSample[]>): void {
+  const backlog = gauge(
+    registry,
+    metricNames.backlog,
+    'Batches waiting or being worked on.',
+    ['pipeline', 'stage'],
+    async () => {
+      const answer = await ask(read);
+      backlog.reset();
+      for (const { pipeline, stage, batches } of answer.ok ? answer.value : []) {
+        backlog.set({ pipeline, stage }, batches);
+      }
+    },
+  );
+}
+
+function counter(
+  registry: Registry,
+  name: string,
+  help: string,
+  pipelines: readonly string[],
+  labels: readonly string[] = [],
+): Counter {
+  const made = new Counter({ name, help, labelNames: ['pipeline', ...labels], registers: [registry] });
+  for (const pipeline of pipelines) made.inc({ pipeline }, 0);
+  return made;
+}
+
+function gauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  labels: readonly string[],
+  collect?: () => Promise<void>,
+): Gauge {
+  return new Gauge({
+    name,
+    help,
+    labelNames: [...labels],
+    registers: [registry],
+    ...(collect ? { collect } : {}),
+  });
+}
+
+function histogram(registry: Registry, name: string, help: string, buckets: readonly number[]): Histogram {
+  return new Histogram({
+    name,
+    help,
+    labelNames: ['pipeline'],
+    buckets: [...buckets],
+    registers: [registry],
+  });
+}

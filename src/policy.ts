@@ -1,0 +1,89 @@
+import { type Clock, backoffMs } from './clock.js';
+import { type ErrorCode, asPipelineError } from './errors.js';
+
+/**
+ * What happens on an error: `wait`: an outage, nobody's fault, tried again until it ends, no attempt spent;
+ * `retry`: this batch again, with back-off; `give_up`: this batch goes back to the queue it came from; `stop`:
+ * nothing more can be done until somebody mends it.
+ */
+export type Action = 'wait' | 'retry' | 'give_up' | 'stop';
+
+interface Policy {
+  readonly action: Action;
+  /** What the operator reads. */
+  readonly remedy: string;
+}
+
+/** The one table of errors. Few retry on their own: the default is cautious. */
+export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
+  config_invalid: {
+    action: 'stop',
+    remedy: 'mend maskline.yaml; `maskline validate` lists all problems at once',
+  },
+  usage: { action: 'stop', remedy: 'see `maskline --help`' },
+  not_found: { action: 'give_up', remedy: 'check the name or id; the list command shows what there is' },
+  schema_outdated: { action: 'stop', remedy: 'run `maskline migrate`' },
+  table_unfit: {
+    action: 'stop',
+    remedy: 'run `maskline validate --connect`, then mend the table or the column',
+  },
+  permission_denied: { action: 'stop', remedy: 'grant the missing right to the role that the message names' },
+  row_count_differs: { action: 'stop', remedy: 'look for a trigger or rule on the target that drops rows' },
+  queue_unfit: { action: 'stop', remedy: 'set the Redis maxmemory-policy to noeviction' },
+  source_unfit: { action: 'stop', remedy: 'check the queue, its redrive policy and the rights on it' },
+  key_unavailable: {
+    action: 'stop',
+    remedy: 'run `maskline keys check`: the keyring or its KEK is not the right one',
+  },
+  payload_newer: {
+    action: 'retry',
+    remedy: 'finish the upgrade: a worker of a newer version made this batch',
+  },
+  payload_corrupt: { action: 'give_up', remedy: 'none needed: the messages return from SQS' },
+  postgres_unavailable: { action: 'wait', remedy: 'bring Postgres back; work goes on by itself' },
+  redis_unavailable: { action: 'wait', remedy: 'bring Redis back; work goes on by itself' },
+  sqs_unavailable: {
+    action: 'wait',
+    remedy: 'check the network and credentials for SQS; work goes on by itself',
+  },
+  contention: { action: 'retry', remedy: 'none needed: the batch is tried again' },
+  breaker_open: {
+    action: 'give_up',
+    remedy: 'see what is in the quarantine and mend the cause, then run `maskline schedule resume`',
+  },
+  canceled: { action: 'give_up', remedy: 'none needed: the process was told to stop' },
+  unexpected: { action: 'retry', remedy: 'look at the log of the worker; report it as a defect if it stays' },
+};
+
+/** What to do about any thrown thing. */
+export function actionFor(error: unknown): Action {
+  return policies[asPipelineError(error).code].action;
+}
+
+const OUTAGE_BASE_MS = 100;
+const OUTAGE_MAX_MS = 5_000;
+
+/**
+ * Runs `work` until it ends otherwise than by an outage, waiting in between; rethrows everything else, and the
+ * outage itself once `signal` aborts or `limitMs` have passed. `onWait` hears of each wait.
+ */
+export async function outlast<T>(
+  clock: Clock,
+  work: () => Promise<T>,
+  signal: AbortSignal,
+  onWait: (error: unknown) => void = () => undefined,
+  limitMs = Infinity,
+): Promise<T> {
+  const giveUpAt = clock.now() + limitMs;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const leftMs = giveUpAt - clock.now();
+      if (signal.aborted || leftMs <= 0 || actionFor(error) !== 'wait') throw error;
+      onWait(error);
+      const waitMs = backoffMs(clock, attempt, OUTAGE_BASE_MS, OUTAGE_MAX_MS);
+      await clock.sleep(Math.min(leftMs, waitMs), signal);
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import { Redis } from 'ioredis';
+import { PipelineError } from '../errors.js';
+import { queueError, within } from './bullmq-errors.js';
+import { placeOf } from './bullmq-link.js';
+
+/** What a Redis is like, as far as it lets itself be asked. */
+export interface RedisReport {
+  readonly version: string | null;
+  readonly maxmemoryPolicy: string | null;
+  /** In bytes; 0 is without limit. */
+  readonly maxmemory: number | null;
+  readonly usedMemory: number | null;
+  readonly appendOnly: boolean | null;
+  /** What could not be found out, or is no error but worth knowing. */
+  readonly warnings: readonly string[];
+}
+
+/** BullMQ's recommended minimum; older ones lack commands that it uses (LPOS, LMOVE, SET GET). */
+const MIN_VERSION = [6, 2] as const;
+
+const LIMIT_MS = 3_000;
+
+/**
+ * Whether a queue can live in this Redis (or Valkey). Does not wait for one that is away. Throws
+ * `redis_unavailable`, `permission_denied`, or `queue_unfit` when it may evict keys or is too old.
+ */
+export async function checkRedis(url: string): Promise<RedisReport> {
+  const place = placeOf(url);
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    enableReadyCheck: false,
+    connectTimeout: LIMIT_MS,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
+  // The connection's own error says why; what `connect` rejects with says only that it is closed.
+  let reason: Error | null = null;
+  redis.on('error', (error: Error) => {
+    reason ??= error;
+  });
+  try {
+    return judge(place, await within(LIMIT_MS, ask(redis)));
+  } catch (error) {
+    throw queueError(
+      'redis',
+      place,
+      'checking the queue',
+      error instanceof PipelineError ? error : (reason ?? error),
+    );
+  } finally {
+    redis.disconnect();
+  }
+}
+
+interface Answers {
+  readonly info: ReadonlyMap<string, string>;
+  readonly policy: string | null;
+}
+
+async function ask(redis: Redis): Promise<Answers> {
+  await redis.connect();
+  await redis.ping();
+  const [info, policy] = await Promise.all([
+    unlessDenied(redis.info()),
+    unlessDenied(redis.config('GET', 'maxmemory-policy')),
+  ]);
+  const values = new Map<string, string>();
+  for (const line of (info ?? '').split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) values.set(line.slice(0, colon), line.slice(colon + 1));
+  }
+  const configured = Array.isArray(policy) ? String(policy[1] ?? '') : '';
+  return { info: values, policy: configured || (values.get('maxmemory_policy') ?? null) };
+}
+
+/** Null when an ACL, or a hosted Redis that renames its commands, doesn't let us ask. */
+async function unlessDenied<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof Error && /^(NOPERM|ERR unknown command)/.test(error.message)) return null;
+    throw error;
+  }
+}
+
+function judge(place: string, { info, policy }: Answers): RedisReport {
+  const warnings: string[] = [];
+  const version = info.get('redis_version') ?? null;
+  const appendOnly = flag(info.get('aof_enabled'));
+  if (policy === null) {
+    warnings.push(`can't ask Redis at ${place} for its maxmemory-policy; make sure that it is noeviction`);
+  } else if (policy !== 'noeviction') {
+    const message =
+      `Redis at ${place} has the maxmemory-policy ${policy}, which may drop jobs: set it to noeviction ` +
+      '(redis-cli CONFIG SET maxmemory-policy noeviction, and the same in redis.conf)';
+    throw new PipelineError('queue_unfit', message);
+  }
+  if (version === null) warnings.push(`can't ask Redis at ${place} for its version; 6.2 or newer is needed`);
+  else if (isOlder(version)) {
+    const message = `Redis at ${place} is version ${version}; ${MIN_VERSION.join('.')} or newer is needed`;
+    throw new PipelineError('queue_unfit', message);
+  }
+  if (appendOnly === false) {
+    warnings.push(
+      `Redis at ${place} keeps no append-only file: after its restart, batches come back from SQS`,
+    );
+  }
+  return {
+    version,
+    maxmemoryPolicy: policy,
+    maxmemory: count(info.get('maxmemory')),
+    usedMemory: count(info.get('used_memory')),
+    appendOnly,
+    warnings,
+  };
+}
+
+function isOlder(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1]);
+}
+
+function count(value: string | undefined): number | null {
+  return value === undefined ? null : Number(value);
+}
+
+function flag(value: string | undefined): boolean | null {
+  return value === undefined ? null : value === '1';
+}

@@ -1,0 +1,207 @@
+import type { JobsOptions } from 'bullmq';
+import type { Batch, MaskedBatch } from '../batch.js';
+import type { Clock } from '../clock.js';
+import { PipelineError } from '../errors.js';
+import type { Service } from '../lifecycle.js';
+import { type AttemptSettings, type OnQueueEvent, defaultAttempts } from './attempts.js';
+import { BullConsumer, type LockSettings, defaultLocks } from './bullmq-consumer.js';
+import { type Backend, TimedOut, queueError, within } from './bullmq-errors.js';
+import { type JobQueue, type Link, createLink } from './bullmq-link.js';
+import type { Codec } from './payload.js';
+import type { Backlog, BatchQueue, JobState, Sealer } from './queue.js';
+import { openBatch, sealBatch } from './sealed.js';
+
+/** All jobs are named alike: a name is readable in the queue and tells nothing. */
+const JOB_NAME = 'batch';
+
+/** A call is answered, or fails, within the sum of these. */
+const READY_LIMIT_MS = 2_000;
+const ANSWER_LIMIT_MS = 3_000;
+
+/** An outage is told of this often, though every attempt to reconnect fails. */
+const TROUBLE_EVERY_MS = 5_000;
+
+/** Failed jobs that are kept for looking into. */
+export interface KeepFailed {
+  readonly count: number;
+  /** In seconds. */
+  readonly ageS: number;
+}
+
+/** What a queue on BullMQ needs. */
+export interface BullQueueOptions<T> {
+  /** redis://, rediss:// or postgres://, with user and password. */
+  readonly url: string;
+  readonly backend: Backend;
+  readonly prefix: string;
+  /** `transform.<pipeline>` or `load.<pipeline>`. */
+  readonly name: string;
+  readonly codec: Codec<T>;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly keepFailed: KeepFailed;
+  readonly onEvent?: OnQueueEvent;
+  /** Postgres only: makes or upgrades BullMQ's schema on first use. Default false. */
+  readonly migrate?: boolean;
+  readonly attempts?: AttemptSettings;
+  readonly locks?: LockSettings;
+}
+
+/** Opens no connection yet. Throws `config_invalid` for a URL or prefix that can't be used. */
+export function createBullQueue<T extends Batch | MaskedBatch>(options: BullQueueOptions<T>): BullQueue<T> {
+  return new BullQueue(options);
+}
+
+/**
+ * Makes or upgrades BullMQ's schema in Postgres; on Redis there is nothing to do. Throws `postgres_unavailable`,
+ * `permission_denied`, or `schema_outdated` when the schema is of a newer version.
+ */
+export async function migrateQueue(
+  options: Omit<Parameters<typeof createLink>[0], 'migrate' | 'onError' | 'name'>,
+) {
+  if (options.backend === 'redis') return;
+  const link = createLink({ ...options, name: 'migration', migrate: true, onError: () => undefined });
+  const queue = link.openQueue();
+  try {
+    await queue.waitUntilReady();
+  } catch (error) {
+    throw queueError(link.backend, link.place, 'migrating the queue', error);
+  } finally {
+    await queue.close().catch(() => undefined);
+  }
+}
+
+/** A batch queue on BullMQ, on Redis or on Postgres; what it stores is sealed. */
+export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
+  readonly #options: BullQueueOptions<T>;
+  readonly #link: Link;
+  readonly #report: OnQueueEvent;
+  readonly #jobOptions: JobsOptions;
+  readonly #consumers = new Set<Service>();
+  #queue: JobQueue | null = null;
+  #closed: Promise<void> | null = null;
+
+  constructor(options: BullQueueOptions<T>) {
+    this.#options = options;
+    this.#report = throttled(options.onEvent ?? (() => undefined), options.clock);
+    this.#link = createLink({
+      ...options,
+      migrate: options.migrate ?? false,
+      onError: (error) => this.#report({ kind: 'trouble', error: this.#wrap('connecting', error) }),
+    });
+    this.#jobOptions = {
+      attempts: (options.attempts ?? defaultAttempts).attempts,
+      // Any name but BullMQ's own two leads to the consumer's strategy, which has a cap.
+      backoff: { type: 'capped' },
+      // A batch that is done is in Postgres; its job would only take memory.
+      removeOnComplete: true,
+      removeOnFail: { count: options.keepFailed.count, age: options.keepFailed.ageS },
+      // Neither logs nor stack traces are kept: both are places where values turn up.
+      keepLogs: 0,
+      stackTraceLimit: 0,
+    };
+  }
+
+  async add(batch: T): Promise<void> {
+    const { codec, sealer, name } = this.#options;
+    const id = batch.batchId;
+    const data = sealBatch(codec, sealer, name, batch);
+    const options = { ...this.#jobOptions, jobId: id };
+    await this.#call(`adding batch ${id} to ${name}`, async (queue) => {
+      const [states] = await Promise.all([this.#link.states([id]), queue.add(JOB_NAME, data, options)]);
+      if (states[0] !== 'failed') return;
+      // BullMQ ignores an id that it knows, failed or not. A new job starts over, with all its attempts and takeovers.
+      await queue.remove(id);
+      await queue.add(JOB_NAME, data, options);
+    });
+  }
+
+  process(
+    handler: (batch: T, signal: AbortSignal) => Promise<void>,
+    options: { readonly concurrency: number },
+  ): Service {
+    const { codec, sealer, name, clock, attempts, locks } = this.#options;
+    const consumer = new BullConsumer({
+      link: this.#link,
+      concurrency: options.concurrency,
+      attempts: attempts ?? defaultAttempts,
+      locks: locks ?? defaultLocks,
+      clock,
+      report: this.#report,
+      handle: (batchId, data, signal) => handler(openBatch(codec, sealer, name, batchId, data), signal),
+    });
+    this.#consumers.add(consumer);
+    return consumer;
+  }
+
+  states(batchIds: readonly string[]): Promise<readonly JobState[]> {
+    return this.#call(`asking for ${batchIds.length} batches in ${this.#options.name}`, () =>
+      this.#link.states(batchIds),
+    );
+  }
+
+  backlog(): Promise<Backlog> {
+    return this.#call(`counting ${this.#options.name}`, async (queue) => {
+      const counts = await queue.getJobCounts('wait', 'delayed', 'active', 'failed');
+      const of = (state: string): number => counts[state] ?? 0;
+      return { waiting: of('wait') + of('delayed'), active: of('active'), failed: of('failed') };
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop('hard')));
+    const queue = this.#queue;
+    this.#queue = null;
+    if (queue) await within(READY_LIMIT_MS, queue.close()).catch(() => undefined);
+    this.#link.close();
+  }
+
+  async #call<R>(doing: string, work: (queue: JobQueue) => Promise<R>): Promise<R> {
+    try {
+      const queue = await this.#ready();
+      return await within(ANSWER_LIMIT_MS, work(queue));
+    } catch (error) {
+      throw this.#wrap(doing, error);
+    }
+  }
+
+  /**
+   * The queue, once its server has answered: before that BullMQ would hold on to what is added for as long as the
+   * outage lasts. BullMQ remembers a failed first contact for ever, so such a queue is thrown away.
+   */
+  async #ready(): Promise<JobQueue> {
+    if (this.#closed) throw new PipelineError('canceled', `queue ${this.#options.name} is closed`);
+    const queue = (this.#queue ??= this.#link.openQueue());
+    try {
+      await within(READY_LIMIT_MS, queue.waitUntilReady());
+      return queue;
+    } catch (error) {
+      if (!(error instanceof TimedOut)) {
+        if (this.#queue === queue) this.#queue = null;
+        void queue.close().catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  #wrap(doing: string, error: unknown): PipelineError {
+    return queueError(this.#link.backend, this.#link.place, doing, error);
+  }
+}
+
+function throttled(onEvent: OnQueueEvent, clock: Clock): OnQueueEvent {
+  const lastAt = new Map<string, number>();
+  return (event) => {
+    if (event.kind === 'trouble') {
+      const { code } = event.error;
+      if (clock.now() - (lastAt.get(code) ?? -Infinity) < TROUBLE_EVERY_MS) return;
+      lastAt.set(code, clock.now());
+    }
+    onEvent(event);
+  };
+}

@@ -1,0 +1,65 @@
+import { type Clock, systemClock } from '../clock.js';
+import type { Config, PipelineConfig } from '../config/config.js';
+import { PipelineError, asPipelineError } from '../errors.js';
+import { kekFromEnv, kekFromFile } from '../masking/kek.js';
+import { type Keyring, loadKeyring } from '../masking/keyring.js';
+import { selfTest } from '../masking/siv.js';
+import { logEvents } from '../ops/event-log.js';
+import { EventBus } from '../ops/events.js';
+import type { Logger } from '../ops/logger.js';
+import { policies } from '../policy.js';
+import type { Environment } from './environment.js';
+
+/** What everything in one process shares. */
+export interface Deployment {
+  readonly config: Config;
+  readonly environment: Environment;
+  readonly events: EventBus;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Names this process in `runs.owner`. */
+  readonly owner: string;
+  /** Hears of every wait for something that is away. */
+  readonly onWait: (error: unknown) => void;
+}
+
+/** A process's share of the deployment; its events go to the log. */
+export function createDeployment(config: Config, environment: Environment, log: Logger): Deployment {
+  const events = new EventBus();
+  logEvents(events, log, { remedyOf: (code) => policies[code].remedy });
+  return {
+    config,
+    environment,
+    events,
+    log,
+    clock: systemClock,
+    owner: `${environment.variables['HOSTNAME'] || 'localhost'}:${process.pid}`,
+    onWait: (error) => events.emit('outage_waiting', { code: asPipelineError(error).code }),
+  };
+}
+
+/** Opens the keyring, after the cipher has passed its known-answer test. Throws `key_unavailable`. */
+export function openKeyring({
+  config,
+  environment,
+}: {
+  readonly config: Pick<Config, 'keyring'>;
+  readonly environment: Environment;
+}): Keyring {
+  selfTest();
+  const { file, kek } = config.keyring;
+  return loadKeyring(file, kek.type === 'env' ? kekFromEnv(environment.kek) : kekFromFile(kek.path));
+}
+
+/** The pipelines of those names, in file order; all when no name is given. Throws `usage` for an unknown name. */
+export function selectPipelines(config: Config, names: readonly string[]): readonly PipelineConfig[] {
+  const known = new Set(config.pipelines.map((pipeline) => pipeline.name));
+  const unknown = names.filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    throw new PipelineError(
+      'usage',
+      `no pipeline ${unknown.join(', ')} in ${config.file}; it has ${[...known].join(', ')}`,
+    );
+  }
+  return config.pipelines.filter((pipeline) => names.length === 0 || names.includes(pipeline.name));
+}

@@ -1,0 +1,28 @@
+/** What a process takes from its environment, read once. */
+export interface Environment {
+  readonly variables: Readonly<{ [name: string]: string | undefined }>;
+  /** MASKLINE_KEK, removed from the environment once read, so that no child process or crash report has it. */
+  readonly kek: string | null;
+  readonly logLevel: string | null;
+  /** HOST and PORT of this process's HTTP endpoints, over `admin.host` and `admin.port`. */
+  readonly host: string | null;
+  readonly port: string | null;
+  readonly credentials: { readonly user: string; readonly password: string } | null;
+}
+
+/** Reads the environment; empty means absent. Takes MASKLINE_KEK out of `env`. */
+export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
+  const get = (name: string): string | null => env[name] || null;
+  const kek = get('MASKLINE_KEK');
+  delete env['MASKLINE_KEK'];
+  const user = get('MASKLINE_ADMIN_USER');
+  const password = get('MASKLINE_ADMIN_PASSWORD');
+  return {
+    variables: { ...env },
+    kek,
+    logLevel: get('LOG_LEVEL'),
+    host: get('HOST'),
+    port: get('PORT'),
+    credentials: user !== null && password !== null ? { user, password } : null,
+  };
+}

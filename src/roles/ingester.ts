@@ -1,0 +1,165 @@
+import type { Batch, Fate, MaskedBatch, RunReport, Trigger } from '../batch.js';
+import type { Clock } from '../clock.js';
+import type { PipelineConfig } from '../config/config.js';
+import { PipelineError, asPipelineError } from '../errors.js';
+import type { ScheduleLog } from '../load/schedules.js';
+import type { HeldBatch, RunLog, Sink } from '../load/sink.js';
+import type { EventBus } from '../ops/events.js';
+import { type IngestPorts, drain, settle } from '../pipeline.js';
+import { outlast } from '../policy.js';
+import type { BatchQueue } from '../queue/queue.js';
+import { Run } from '../run.js';
+import type { ReceiveMode, Source } from '../source/source.js';
+import { RunRecord } from './run-record.js';
+
+/** What an ingester of one pipeline works with. All of it outlives the runs. */
+export interface IngesterParts {
+  readonly pipeline: PipelineConfig;
+  readonly source: Source;
+  readonly transformQueue: BatchQueue<Batch>;
+  readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'states'>;
+  readonly sink: Pick<Sink, 'fates' | 'letGo'>;
+  readonly runs: RunLog;
+  readonly schedules: Pick<ScheduleLog, 'breaker' | 'openBreaker'>;
+  readonly clock: Clock;
+  readonly events: EventBus;
+  /** Names this process in `runs.owner`. */
+  readonly owner: string;
+}
+
+/** One run's particulars. */
+export interface RunRequest {
+  readonly trigger: Trigger;
+  readonly mode: ReceiveMode;
+  readonly maxRecords?: number;
+  /** Cuts the run after so long; it then finishes what it holds. */
+  readonly maxMs?: number;
+  /** Called when the run receives no more, though it may still wait for batches. */
+  readonly onReceived?: () => void;
+}
+
+/** Soft: receive no more and finish. Hard: let go of everything now. */
+export interface StopSignals {
+  readonly soft: AbortSignal;
+  readonly hard: AbortSignal;
+}
+
+/** A run whose owner has been silent for so many visibility timeouts is closed as abandoned. */
+const SILENT_VISIBILITY_TIMEOUTS = 2;
+
+/** Carries out one run and returns its report. Throws what stopped it, after its report is written. */
+export async function ingest(
+  parts: IngesterParts,
+  request: RunRequest,
+  stop: StopSignals,
+): Promise<RunReport> {
+  const { clock, pipeline, events } = parts;
+  await refuseIfOpen(parts, stop);
+  const run = newRun(parts, request);
+  const record = new RunRecord(parts, run, stop.hard);
+  await record.abandonSilent(SILENT_VISIBILITY_TIMEOUTS * pipeline.source.sqs.visibilityTimeoutS * 1000);
+  // An empty tick leaves no run behind; everything else that somebody asked for does.
+  if (request.trigger !== 'schedule') await record.open();
+  const ended = new AbortController();
+  stopWith(run, request, stop, ended.signal, clock);
+  const alive = record.keepAlive(ended.signal);
+  const results = await Promise.allSettled(flow(parts, run, request, record, stop.hard));
+  ended.abort();
+  await alive;
+  const report = run.report(clock.now());
+  if (record.isOpen) {
+    await record.close(report);
+    events.emit('run_finished', report);
+  }
+  if (report.state === 'breaker_open') await parts.schedules.openBreaker(pipeline.name, tripReason(report));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed && !stop.hard.aborted) throw failed.reason;
+  return report;
+}
+
+/** Throws `breaker_open`: nothing is received until somebody has closed it. */
+async function refuseIfOpen(
+  { schedules, pipeline, clock, events }: IngesterParts,
+  stop: StopSignals,
+): Promise<void> {
+  const onWait = (error: unknown): void =>
+    events.emit('outage_waiting', { code: asPipelineError(error).code });
+  const breaker = await outlast(clock, () => schedules.breaker(pipeline.name), stop.soft, onWait);
+  if (breaker.state === 'closed') return;
+  throw new PipelineError(
+    'breaker_open',
+    `pipeline ${pipeline.name}: its breaker has been open since ${new Date(breaker.since).toISOString()} ` +
+      `(${breaker.reason ?? 'no reason given'}); nothing is received until \`maskline schedule resume ${pipeline.name}\``,
+  );
+}
+
+function tripReason({ runId, received, quarantined }: RunReport): string {
+  return `run ${runId} quarantined ${quarantined} of ${received} records`;
+}
+
+function newRun(parts: IngesterParts, request: RunRequest): Run {
+  const { clock, pipeline } = parts;
+  return new Run({
+    runId: clock.id(),
+    pipeline: pipeline.name,
+    trigger: request.trigger,
+    startedAt: clock.now(),
+    breaker: pipeline.limits.breaker,
+    ...(request.maxRecords === undefined ? {} : { maxRecords: request.maxRecords }),
+  });
+}
+
+/** Ends the run's receiving at a soft stop and at its planned cut. */
+function stopWith(run: Run, request: RunRequest, stop: StopSignals, ended: AbortSignal, clock: Clock): void {
+  if (stop.soft.aborted) run.stop('canceled');
+  stop.soft.addEventListener('abort', () => run.stop('canceled'), { once: true, signal: ended });
+  if (request.maxMs === undefined) return;
+  void clock.sleep(request.maxMs, ended).then(() => {
+    if (!ended.aborted) run.stop('cut');
+  });
+}
+
+function flow(
+  parts: IngesterParts,
+  run: Run,
+  request: RunRequest,
+  record: RunRecord,
+  hardStop: AbortSignal,
+): readonly Promise<void>[] {
+  const { pipeline, clock, events, sink } = parts;
+  const ports: IngestPorts = {
+    ...parts,
+    source: openingRun(parts.source, record),
+    sink: { fates: (ids) => sink.fates(ids), letGo: (batches) => lettingGo(parts, batches) },
+    onWait: (error) => events.emit('outage_waiting', { code: asPipelineError(error).code }),
+  };
+  const batching = { ...pipeline.batch, runId: run.options.runId, pipeline: pipeline.name, clock };
+  return [
+    drain(ports, run, { mode: request.mode, batching }, hardStop).finally(request.onReceived),
+    settle(ports, run, { residenceMs: pipeline.limits.residenceMs }, hardStop),
+  ];
+}
+
+/** The same source, which sees to it that the run is on record before its first message goes on. */
+function openingRun(source: Source, record: RunRecord): Source {
+  return {
+    ack: (receipts) => source.ack(receipts),
+    release: (receipts, delayMs) => source.release(receipts, delayMs),
+    depth: () => source.depth(),
+    async *receive(mode, signal) {
+      for await (const deliveries of source.receive(mode, signal)) {
+        await record.open();
+        yield deliveries;
+      }
+    },
+  };
+}
+
+async function lettingGo(parts: IngesterParts, batches: readonly HeldBatch[]): Promise<readonly Fate[]> {
+  const fates = await parts.sink.letGo(batches);
+  const released = new Set(fates.filter((fate) => fate.state === 'released').map((fate) => fate.batchId));
+  for (const { batchId, runId, pipeline, records } of batches) {
+    if (released.has(batchId)) parts.events.emit('batch_let_go', { pipeline, batchId, runId, records });
+  }
+  return fates;
+}

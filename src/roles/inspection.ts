@@ -1,0 +1,80 @@
+import type { PipelineConfig } from '../config/config.js';
+import { type ErrorCode, asPipelineError } from '../errors.js';
+import type { Releases } from '../lifecycle.js';
+import { createPool } from '../load/connection.js';
+import { checkSchema } from '../load/migrate.js';
+import { checkTarget, targetSpec } from '../load/target.js';
+import { PayloadSealer } from '../masking/seal.js';
+import { createSqsClient } from '../source/sqs.js';
+import { type Deployment, openKeyring } from './deployment.js';
+import { checkQueues, checkSource } from './preflight.js';
+import { openQueues } from './queues.js';
+
+/** Something found wrong, or doubtful, in what a configuration names. */
+export interface Finding {
+  readonly severity: 'error' | 'warning';
+  /** What was looked at: `keys`, `database`, `queue`, or `table` and `source` of a pipeline. */
+  readonly subject: string;
+  /** Null for findings about a column or a setting rather than an error. */
+  readonly code: ErrorCode | null;
+  readonly message: string;
+}
+
+/** Looks once at everything that the configuration names, and changes nothing. Never throws what it finds. */
+export async function inspect(
+  deployment: Deployment,
+  pipelines: readonly PipelineConfig[],
+  releases: Releases,
+): Promise<readonly Finding[]> {
+  const { config } = deployment;
+  const pool = await releases.acquire(
+    createPool({ url: config.database.url.reveal(), applicationName: 'maskline-validate' }),
+    (open) => open.close(),
+  );
+  const looks = [
+    look('keys and queue', async () => {
+      const sealer = new PayloadSealer(openKeyring(deployment));
+      const queues = pipelines.map((pipeline) => ({
+        pipeline,
+        queues: openQueues(deployment, sealer, pipeline.name),
+      }));
+      for (const { queues: open } of queues) {
+        await releases.acquire(open, ({ transformQueue, loadQueue }) =>
+          Promise.all([transformQueue.close(), loadQueue.close()]),
+        );
+      }
+      await checkQueues(deployment, { pipelines: queues });
+      return [];
+    }),
+    look('database', async () => {
+      await checkSchema(pool);
+      return [];
+    }),
+    ...pipelines.map((pipeline) =>
+      look(`table of ${pipeline.name}`, async () => {
+        const findings = await checkTarget(pool, targetSpec(pipeline.policy, pipeline.target));
+        return findings.map(({ severity, message }) => ({ severity, message }));
+      }),
+    ),
+    ...pipelines.map((pipeline) =>
+      look(`source of ${pipeline.name}`, async () => {
+        const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
+        await checkSource(pipeline, client);
+        return [];
+      }),
+    ),
+  ];
+  return (await Promise.all(looks)).flat();
+}
+
+async function look(
+  subject: string,
+  at: () => Promise<readonly Pick<Finding, 'severity' | 'message'>[]>,
+): Promise<readonly Finding[]> {
+  try {
+    return (await at()).map((found) => ({ ...found, subject, code: null }));
+  } catch (thrown) {
+    const { code, message } = asPipelineError(thrown);
+    return [{ severity: 'error', subject, code, message }];
+  }
+}

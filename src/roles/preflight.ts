@@ -1,0 +1,101 @@
+import type { PipelineConfig } from '../config/config.js';
+import { PipelineError } from '../errors.js';
+import type { PostgresPool } from '../load/connection.js';
+import { checkSchema } from '../load/migrate.js';
+import { type Finding, checkTarget, targetSpec } from '../load/target.js';
+import { outlast } from '../policy.js';
+import { checkRedis } from '../queue/bullmq-check.js';
+import type { QueueAttributes, QueueClient } from '../source/queue-client.js';
+import { queueMissing } from '../source/sqs-errors.js';
+import type { Deployment } from './deployment.js';
+import type { PipelineQueues } from './queues.js';
+
+/** What a process is about to work with. */
+export interface PreflightParts {
+  readonly pool: PostgresPool;
+  readonly pipelines: readonly { readonly pipeline: PipelineConfig; readonly queues: PipelineQueues }[];
+  /** The queues that it will receive from, by pipeline; none for workers. */
+  readonly clients: ReadonlyMap<string, QueueClient>;
+}
+
+/**
+ * Sees to it, before a message is received, that everything is there and fits; waits for what is not there yet, up
+ * to `startup_timeout`. Throws `schema_outdated`, `table_unfit`, `queue_unfit`, `source_unfit`, or the outage that
+ * outlasted the limit.
+ */
+export async function preflight(
+  deployment: Deployment,
+  parts: PreflightParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const wait = waiting(deployment, signal);
+  await Promise.all([
+    wait('Postgres', () =>
+      checkDatabase(
+        parts.pool,
+        parts.pipelines.map(({ pipeline }) => pipeline),
+      ),
+    ),
+    wait('the queue server', () => checkQueues(deployment, parts)),
+    ...parts.pipelines.map(async ({ pipeline }) => {
+      const client = parts.clients.get(pipeline.name);
+      if (client) await wait(`SQS queue ${client.queue}`, () => checkSource(pipeline, client));
+    }),
+  ]);
+}
+
+/** Tries until it works, and says once what it waits for. */
+function waiting({ config, clock, log, onWait }: Deployment, signal: AbortSignal) {
+  return async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+    let isSaid = false;
+    const say = (error: unknown): void => {
+      if (!isSaid) log.info({ event: 'waiting' }, `waiting for ${what}`);
+      isSaid = true;
+      onWait(error);
+    };
+    return outlast(clock, work, signal, say, config.startupTimeoutMs);
+  };
+}
+
+/** Throws `schema_outdated`, or `table_unfit` with all that is wrong with all tables. */
+async function checkDatabase(pool: PostgresPool, pipelines: readonly PipelineConfig[]): Promise<void> {
+  await checkSchema(pool);
+  const errors: string[] = [];
+  for (const pipeline of pipelines) {
+    for (const finding of await checkTarget(pool, targetSpec(pipeline.policy, pipeline.target))) {
+      if (finding.severity === 'error') errors.push(describeFinding(pipeline.name, finding));
+    }
+  }
+  if (errors.length > 0) throw new PipelineError('table_unfit', errors.join('\n'));
+}
+
+/** Throws `queue_unfit`, `schema_outdated` (BullMQ's on Postgres), or that the queue's server is away. */
+export async function checkQueues(
+  { config, log }: Pick<Deployment, 'config' | 'log'>,
+  { pipelines }: Pick<PreflightParts, 'pipelines'>,
+): Promise<void> {
+  if (config.queue.backend === 'redis') {
+    const { warnings } = await checkRedis(config.queue.url.reveal());
+    for (const warning of warnings) log.warn({ event: 'queue_warning' }, warning);
+  }
+  await Promise.all(pipelines.map(({ queues }) => queues.transformQueue.backlog()));
+}
+
+/** A finding as a line of text. */
+export function describeFinding(pipeline: string, finding: Finding): string {
+  return `pipeline ${pipeline}: ${finding.message}`;
+}
+
+/** Throws `sqs_unavailable` while the queue can't be reached or isn't there, `source_unfit` when it doesn't fit. */
+export async function checkSource(pipeline: PipelineConfig, client: QueueClient): Promise<QueueAttributes> {
+  const attributes = await client.attributes();
+  if (attributes === null) throw queueMissing(client.queue);
+  if (pipeline.policy.onReject === 'dlq' && attributes.redrive === null) {
+    throw new PipelineError(
+      'source_unfit',
+      `pipeline ${pipeline.name}: on_reject is dlq, but queue ${client.queue} has no redrive policy: ` +
+        'give it one, or set on_reject: quarantine',
+    );
+  }
+  return attributes;
+}

@@ -1,0 +1,80 @@
+import type { RunReport } from '../batch.js';
+import type { Clock } from '../clock.js';
+import { asPipelineError } from '../errors.js';
+import type { RunLog } from '../load/sink.js';
+import type { EventBus } from '../ops/events.js';
+import { outlast } from '../policy.js';
+import type { Run } from '../run.js';
+
+/** How often a run says that its owner is alive. */
+const HEARTBEAT_MS = 5_000;
+
+/** What is kept of one run in Postgres, from its first message to its report. Outages are waited out. */
+export class RunRecord {
+  readonly #parts: {
+    readonly runs: RunLog;
+    readonly clock: Clock;
+    readonly events: EventBus;
+    readonly owner: string;
+  };
+  readonly #run: Run;
+  readonly #hardStop: AbortSignal;
+  #opened: Promise<void> | null = null;
+
+  constructor(
+    parts: {
+      readonly runs: RunLog;
+      readonly clock: Clock;
+      readonly events: EventBus;
+      readonly owner: string;
+    },
+    run: Run,
+    hardStop: AbortSignal,
+  ) {
+    this.#parts = parts;
+    this.#run = run;
+    this.#hardStop = hardStop;
+  }
+
+  /** True once the run is on record. */
+  get isOpen(): boolean {
+    return this.#opened !== null;
+  }
+
+  /** Puts the run on record, once. */
+  open(): Promise<void> {
+    this.#opened ??= this.#outlast(() => this.#parts.runs.open(this.#run.report(null), this.#parts.owner));
+    return this.#opened;
+  }
+
+  /** Closes the pipeline's runs whose owner has been silent for so long. */
+  async abandonSilent(silentMs: number): Promise<void> {
+    await this.#outlast(async () => {
+      await this.#parts.runs.abandonStale(this.#run.options.pipeline, silentMs);
+    });
+  }
+
+  /** Says every few seconds how far the run is, until `ended`. A beat that fails is left out: the next one tells more. */
+  async keepAlive(ended: AbortSignal): Promise<void> {
+    const { runs, clock } = this.#parts;
+    while (!ended.aborted) {
+      await clock.sleep(HEARTBEAT_MS, ended);
+      if (ended.aborted || !this.isOpen) continue;
+      await runs.heartbeat(this.#run.options.runId, this.#run.report(null)).catch((error: unknown) => {
+        this.#parts.events.emit('outage_waiting', { code: asPipelineError(error).code });
+      });
+    }
+  }
+
+  /** Writes the final report. */
+  async close(report: RunReport): Promise<void> {
+    await this.#outlast(() => this.#parts.runs.close(report));
+  }
+
+  async #outlast(work: () => Promise<void>): Promise<void> {
+    const { clock, events } = this.#parts;
+    await outlast(clock, work, this.#hardStop, (error) =>
+      events.emit('outage_waiting', { code: asPipelineError(error).code }),
+    );
+  }
+}

@@ -1,0 +1,80 @@
+import { CronExpressionParser } from 'cron-parser';
+import cron from 'node-cron';
+import type { Clock } from '../clock.js';
+import type { Schedule } from '../config/config.js';
+import type { Service } from '../lifecycle.js';
+import type { EventBus } from '../ops/events.js';
+
+/** Where the last start of each schedule is kept; both throw `postgres_unavailable`. */
+export interface ScheduleBook {
+  /** Epoch ms, or null when it has never started. */
+  lastStartedAt(pipeline: string): Promise<number | null>;
+  started(pipeline: string, at: number): Promise<void>;
+}
+
+/** What a schedule starts, and what it tells. */
+export interface ScheduleOptions {
+  readonly pipeline: string;
+  readonly schedule: Extract<Schedule, { kind: 'cron' }>;
+  readonly book: ScheduleBook;
+  /** One tick's work. What it throws is its own to report. */
+  readonly tick: () => Promise<void>;
+  readonly clock: Clock;
+  readonly events: EventBus;
+}
+
+/**
+ * Starts a tick at every slot, never two at once, and one now if a slot has passed since the last on record: a
+ * tick drains until the queue is empty, so a missed one costs latency only. Stopping waits for the tick under way.
+ */
+export async function startSchedule(options: ScheduleOptions): Promise<Service> {
+  const { pipeline, schedule, book, clock, events } = options;
+  const lastStartedAt = await book.lastStartedAt(pipeline);
+  let underWay: Promise<void> | null = null;
+  const overlap = (): void => events.emit('schedule_overlap', { pipeline, at: clock.now() });
+  // node-cron's guard does not see the tick that catches up, so this one is asked first.
+  const tick = async (): Promise<void> => {
+    if (underWay !== null) return overlap();
+    // Failing to note the start costs a needless run after a restart, no more.
+    const noted = book.started(pipeline, clock.now());
+    underWay = Promise.allSettled([noted, options.tick()]).then(() => undefined);
+    await underWay;
+    underWay = null;
+  };
+  const task = cron.createTask(schedule.cron, tick, {
+    name: pipeline,
+    timezone: schedule.timezone,
+    noOverlap: true,
+    logger: silent,
+  });
+  task.on('execution:overlap', overlap);
+  void task.start();
+  if (schedule.catchUp && isDue(schedule, lastStartedAt, clock.now())) void tick();
+  return {
+    stop: async () => {
+      await task.destroy();
+      await underWay;
+    },
+  };
+}
+
+/** True when a slot of the schedule lies between the last start on record and now. */
+export function isDue(
+  schedule: { readonly cron: string; readonly timezone: string },
+  lastStartedAt: number | null,
+  now: number,
+): boolean {
+  if (lastStartedAt === null) return true;
+  const slots = CronExpressionParser.parse(schedule.cron, {
+    currentDate: new Date(now),
+    tz: schedule.timezone,
+  });
+  return slots.prev().getTime() > lastStartedAt;
+}
+
+/** node-cron's own remarks would bypass the logger; what matters arrives as events. */
+const silent = { info: ignore, warn: ignore, error: ignore, debug: ignore };
+
+function ignore(): void {
+  // Nothing to tell.
+}

@@ -1,0 +1,149 @@
+import { setMaxListeners } from 'node:events';
+import type { Delivery, Receipt } from '../batch.js';
+import type { Clock } from '../clock.js';
+import { type PipelineError, asPipelineError } from '../errors.js';
+import type { Service, StopMode } from '../lifecycle.js';
+import type { InFlight } from './in-flight.js';
+import type { QueueClient, RawMessage } from './queue-client.js';
+import type { OnSourceEvent } from './source-events.js';
+import { type EnvelopeMode, recordsOf } from './unwrap.js';
+
+/** A soft stop lets polls of a second end by themselves: cutting one may strand what SQS has just handed out. */
+const SOFT_STOP_GRACE_MS = 1_500;
+
+/** What polls need. */
+export interface PollsOptions {
+  readonly client: Pick<QueueClient, 'receive'>;
+  readonly clock: Clock;
+  readonly inFlight: InFlight;
+  readonly envelope: EnvelopeMode;
+  readonly visibilityTimeoutS: number;
+  readonly onEvent: OnSourceEvent;
+  /** What to do with messages that nobody waits for any more. Never rejects. */
+  readonly release: (receipts: readonly Receipt[]) => Promise<void>;
+}
+
+/** How a poll ended. */
+export type PollResult =
+  | { readonly kind: 'received'; readonly deliveries: readonly Delivery[] }
+  | { readonly kind: 'failed'; readonly error: PipelineError };
+
+/** A long poll under way. */
+export interface Poll {
+  /** Never rejects. */
+  readonly result: Promise<PollResult>;
+  readonly startedAt: number;
+}
+
+/**
+ * Long polls, which outlive the `receive` that began them: a run that ends leaves its polls to the next one, and
+ * what arrives in between is released at once. So ending a run neither waits for a poll nor cuts one.
+ */
+export class Polls implements Service {
+  readonly #options: PollsOptions;
+  readonly #parked = new Set<Poll>();
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #cut = new AbortController();
+
+  constructor(options: PollsOptions) {
+    this.#options = options;
+    // Every poll listens; Node takes more than ten for a leak.
+    setMaxListeners(0, this.#cut.signal);
+  }
+
+  /** Begins a poll for what was reserved with `InFlight.reserve`. */
+  begin(reserved: number, waitS: number): Poll {
+    const poll = { result: this.#poll(reserved, waitS), startedAt: this.#options.clock.now() };
+    this.#track(poll.result);
+    return poll;
+  }
+
+  /** Leaves a poll to whoever receives next. */
+  park(poll: Poll): void {
+    this.#parked.add(poll);
+    const orphan = async (): Promise<void> => {
+      const result = await poll.result;
+      if (!this.#parked.delete(poll) || result.kind !== 'received') return;
+      await this.#options.release(result.deliveries.map((delivery) => delivery.receipt));
+    };
+    this.#track(orphan());
+  }
+
+  /** Takes over a poll that was left. */
+  adopt(): Poll | undefined {
+    const [poll] = this.#parked;
+    if (poll !== undefined) this.#parked.delete(poll);
+    return poll;
+  }
+
+  /** Soft gives polls a moment to end; then they are cut. Resolves when what they brought has been released. */
+  async stop(mode: StopMode = 'soft'): Promise<void> {
+    if (mode === 'soft') {
+      const ended = new AbortController();
+      const all = this.#settled().then(() => ended.abort());
+      await this.#options.clock.sleep(SOFT_STOP_GRACE_MS, AbortSignal.any([ended.signal, this.#cut.signal]));
+      this.#cut.abort();
+      await all;
+    } else {
+      this.#cut.abort();
+      await this.#settled();
+    }
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+  }
+
+  #track(work: Promise<unknown>): void {
+    this.#underWay.add(work);
+    void work.finally(() => this.#underWay.delete(work));
+  }
+
+  async #poll(reserved: number, waitS: number): Promise<PollResult> {
+    const { client, inFlight, visibilityTimeoutS: visibilityS, onEvent } = this.#options;
+    try {
+      const raw = await client.receive({ maxMessages: reserved, waitS, visibilityS }, this.#cut.signal);
+      const deliveries = raw.map((message) => this.#delivery(message));
+      inFlight.admit(
+        reserved,
+        deliveries.map((delivery) => delivery.receipt),
+      );
+      if (deliveries.length > 0) {
+        const redelivered = deliveries.filter(({ receipt }) => receipt.receiveCount > 1).length;
+        const bytes = deliveries.reduce((sum, { receipt }) => sum + receipt.bytes, 0);
+        onEvent({ kind: 'received', messages: deliveries.length, bytes, redelivered });
+      }
+      return { kind: 'received', deliveries };
+    } catch (error) {
+      inFlight.admit(reserved, []);
+      return { kind: 'failed', error: asPipelineError(error) };
+    }
+  }
+
+  #delivery(message: RawMessage): Delivery {
+    const {
+      id: messageId,
+      body,
+      handle,
+      receiveCount,
+      sentAt,
+      groupId,
+      sequenceNumber,
+      attributes,
+    } = message;
+    const receivedAt = this.#options.clock.now();
+    return {
+      envelope: {
+        messageId,
+        body,
+        sentAt,
+        receivedAt,
+        ...(groupId === undefined ? {} : { groupId }),
+        ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
+        attributes,
+      },
+      records: recordsOf(messageId, body, this.#options.envelope),
+      receipt: { messageId, handle, receiveCount, receivedAt, bytes: Buffer.byteLength(body) },
+    };
+  }
+}

@@ -1,0 +1,217 @@
+import { setMaxListeners } from 'node:events';
+import type { Delivery, Receipt } from '../batch.js';
+import { type Clock, backoffMs } from '../clock.js';
+import { type PipelineError, asPipelineError } from '../errors.js';
+import { actionFor } from '../policy.js';
+import { Bell } from './bell.js';
+import type { InFlight } from './in-flight.js';
+import type { Poll, PollResult, Polls } from './polls.js';
+import type { QueueClient } from './queue-client.js';
+import type { ReceiveMode } from './source.js';
+import type { OnSourceEvent } from './source-events.js';
+
+/** An empty poll proves something only if it waited this long: short polls ask a sample of SQS's servers. */
+const MIN_EMPTY_POLL_S = 1;
+/** An empty answer before this part of the wait is over says nothing: one message may wake all who poll. */
+const EARLY_PART = 0.5;
+/** However soon empty answers come, the next call is so far from the last. */
+const MIN_EMPTY_MS = 200;
+/** While SQS is away one receiver asks again, after pauses that double from and up to these. */
+const OUTAGE_BASE_MS = 500;
+const OUTAGE_MAX_MS = 20_000;
+
+/** What receivers need. */
+export interface ReceiversOptions {
+  readonly client: Pick<QueueClient, 'attributes'>;
+  readonly clock: Clock;
+  readonly polls: Polls;
+  readonly inFlight: InFlight;
+  readonly receivers: number;
+  readonly waitTimeS: number;
+  readonly onEvent: OnSourceEvent;
+  /** Never rejects. */
+  readonly release: (receipts: readonly Receipt[]) => Promise<void>;
+}
+
+/** What one receive returned, until the consumer takes it. */
+interface Offer {
+  readonly deliveries: readonly Delivery[];
+  readonly taken: () => void;
+}
+
+/** Several receivers at one queue, for the length of one `Source.receive`. Single use. */
+export class Receivers {
+  readonly #options: ReceiversOptions;
+  readonly #mode: ReceiveMode;
+  readonly #waitS: number;
+  readonly #end = new AbortController();
+  readonly #interrupts = new Set<() => void>();
+  readonly #offers: Offer[] = [];
+  /** Rings for the consumer: an offer, or a receiver that ended. */
+  readonly #offered = new Bell();
+  /** Rings for the receivers: an arrival, or the end of an outage. */
+  readonly #changed = new Bell();
+  /** Receivers whose last poll was empty and began after the last arrival. */
+  readonly #empty = new Set<number>();
+  #arrivals = 0;
+  #running = 0;
+  /** The one receiver that asks while SQS is away. */
+  #prober: number | null = null;
+  #failures = 0;
+  #fatal: PipelineError | null = null;
+
+  constructor(options: ReceiversOptions, mode: ReceiveMode) {
+    this.#options = options;
+    // Every receiver listens; Node takes more than ten for a leak.
+    setMaxListeners(0, this.#end.signal);
+    this.#mode = mode;
+    this.#waitS = mode === 'until_empty' ? Math.max(MIN_EMPTY_POLL_S, options.waitTimeS) : options.waitTimeS;
+  }
+
+  /** See `Source.receive`: what was received before `signal` aborts is still yielded; a break releases the rest. */
+  async *run(signal: AbortSignal): AsyncGenerator<readonly Delivery[], void, undefined> {
+    const end = (): void => this.#finish();
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    const loops = Array.from({ length: this.#options.receivers }, (_, me) => this.#loop(me));
+    try {
+      while (this.#offers.length > 0 || this.#running > 0) {
+        const offer = this.#offers.shift();
+        if (offer === undefined) {
+          await this.#offered.wait();
+          continue;
+        }
+        offer.taken();
+        yield offer.deliveries;
+      }
+      if (this.#fatal !== null) throw this.#fatal;
+    } finally {
+      signal.removeEventListener('abort', end);
+      end();
+      await Promise.all(loops);
+      const left = this.#offers.flatMap(({ deliveries }) => deliveries.map((delivery) => delivery.receipt));
+      await this.#options.release(left);
+    }
+  }
+
+  #finish(): void {
+    this.#end.abort();
+    for (const interrupt of this.#interrupts) interrupt();
+    this.#interrupts.clear();
+  }
+
+  async #loop(me: number): Promise<void> {
+    this.#running += 1;
+    try {
+      while (!this.#end.signal.aborted) await this.#step(me);
+    } catch (error) {
+      this.#fatal ??= asPipelineError(error);
+      this.#finish();
+    } finally {
+      this.#running -= 1;
+      this.#offered.ring();
+    }
+  }
+
+  /** One poll, and what follows from it. */
+  async #step(me: number): Promise<void> {
+    const { polls, inFlight, clock } = this.#options;
+    const mustWait = (): boolean => this.#empty.has(me) || (this.#prober !== null && this.#prober !== me);
+    if (mustWait()) return this.#changed.wait(this.#end.signal);
+    const adopted = polls.adopt();
+    let poll = adopted;
+    if (poll === undefined) {
+      const reserved = await inFlight.reserve(this.#end.signal);
+      if (reserved === 0) return;
+      if (this.#end.signal.aborted || mustWait()) return inFlight.admit(reserved, []);
+      poll = polls.begin(reserved, this.#waitS);
+    }
+    const arrivalsBefore = this.#arrivals;
+    const result = await this.#resultOf(poll);
+    if (result === 'ended') return polls.park(poll);
+    if (result.kind === 'failed') return this.#failed(me, result.error);
+    this.#recovered();
+    if (result.deliveries.length > 0) return this.#offer(result.deliveries);
+    const tookMs = clock.now() - poll.startedAt;
+    if (tookMs < MIN_EMPTY_MS) return clock.sleep(MIN_EMPTY_MS - tookMs, this.#end.signal);
+    const waitedLong = tookMs >= this.#waitS * 1_000 * EARLY_PART;
+    const countsAsEmpty = waitedLong && adopted === undefined && arrivalsBefore === this.#arrivals;
+    if (this.#mode === 'until_empty' && countsAsEmpty) await this.#sawEmpty(me);
+  }
+
+  /** The poll's result, or `ended` as soon as receiving ends. */
+  #resultOf(poll: Poll): Promise<PollResult | 'ended'> {
+    return new Promise((resolve) => {
+      const interrupt = (): void => resolve('ended');
+      this.#interrupts.add(interrupt);
+      void poll.result.then((result) => {
+        // Interrupted before, it is parked by now and belongs to another.
+        this.#interrupts.delete(interrupt);
+        resolve(result);
+      });
+    });
+  }
+
+  /** Hands over, and waits until the consumer takes it: what a slow consumer can't take stays in SQS. */
+  #offer(deliveries: readonly Delivery[]): Promise<void> {
+    this.#arrivals += 1;
+    this.#empty.clear();
+    this.#changed.ring();
+    return new Promise((resolve) => {
+      const taken = (): void => {
+        this.#interrupts.delete(taken);
+        resolve();
+      };
+      this.#interrupts.add(taken);
+      if (this.#end.signal.aborted) taken();
+      this.#offers.push({ deliveries, taken });
+      this.#offered.ring();
+    });
+  }
+
+  /** The last receiver to find nothing asks the queue, while the others wait: no poll is under way by then. */
+  async #sawEmpty(me: number): Promise<void> {
+    this.#empty.add(me);
+    if (this.#empty.size < this.#options.receivers) return;
+    const arrivals = this.#arrivals;
+    let empty: boolean;
+    try {
+      empty = await this.#queueIsEmpty();
+    } catch (error) {
+      this.#empty.clear();
+      return this.#failed(me, asPipelineError(error));
+    }
+    if (empty && arrivals === this.#arrivals) return this.#finish();
+    this.#empty.clear();
+    this.#changed.ring();
+  }
+
+  async #queueIsEmpty(): Promise<boolean> {
+    const attributes = await this.#options.client.attributes();
+    if (attributes === null || attributes.visible === 0) return true;
+    // What a FIFO queue counts as visible, but hands to nobody, waits behind messages that another consumer holds.
+    return attributes.fifo && attributes.inFlight > 0 && this.#options.inFlight.messages === 0;
+  }
+
+  /** Waits out an outage: one receiver goes on asking, the others stand by. Throws what only people can mend. */
+  async #failed(me: number, error: PipelineError): Promise<void> {
+    if (this.#end.signal.aborted) return;
+    // The source was stopped under a run that is still receiving.
+    if (error.code === 'canceled') return this.#finish();
+    if (actionFor(error) === 'stop') throw error;
+    this.#prober ??= me;
+    if (this.#prober !== me) return;
+    const { clock, onEvent } = this.#options;
+    this.#failures += 1;
+    const waitMs = backoffMs(clock, this.#failures, OUTAGE_BASE_MS, OUTAGE_MAX_MS);
+    onEvent({ kind: 'waiting', error, waitMs });
+    await clock.sleep(waitMs, this.#end.signal);
+  }
+
+  #recovered(): void {
+    if (this.#prober === null) return;
+    this.#prober = null;
+    this.#failures = 0;
+    this.#changed.ring();
+  }
+}

@@ -1,0 +1,82 @@
+import type { Delivery, Receipt } from '../batch.js';
+import type { Clock } from '../clock.js';
+import type { Service, StopMode } from '../lifecycle.js';
+import { InFlight } from './in-flight.js';
+import { Polls } from './polls.js';
+import type { QueueClient } from './queue-client.js';
+import { Receivers } from './receivers.js';
+import { Settling } from './settling.js';
+import type { QueueDepth, ReceiveMode, Source } from './source.js';
+import type { OnSourceEvent } from './source-events.js';
+import { queueMissing } from './sqs-errors.js';
+import type { EnvelopeMode } from './unwrap.js';
+
+/** How a queue is read. */
+export interface SourceOptions {
+  readonly client: QueueClient;
+  readonly clock: Clock;
+  readonly envelope: EnvelopeMode;
+  /** Long polls under way at once. */
+  readonly receivers: number;
+  /** 0 to 20; at least 1 is used where a run must find the end of the queue. */
+  readonly waitTimeS: number;
+  /** How long a receive hides messages; the heartbeat renews it. */
+  readonly visibilityTimeoutS: number;
+  /** Messages held at once. */
+  readonly inFlight: number;
+  /** Bytes of their bodies. One receive by each receiver may exceed it while the size of messages is unknown. */
+  readonly inFlightBytes: number;
+  readonly onEvent?: OnSourceEvent;
+}
+
+/** What a source holds at the moment. */
+export interface Holding {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** A source that holds receipts, and can be asked how much it holds. */
+export interface SqsSource extends Source, Service {
+  readonly holding: Holding;
+}
+
+/**
+ * A queue as a source. `stop` ends polls (what they still bring is released), waits for acks and releases under
+ * way (hard: doesn't), and ends the heartbeat: what is still held then reappears by itself. The client stays open.
+ */
+export function createSource(options: SourceOptions): SqsSource {
+  const { client, clock, visibilityTimeoutS, onEvent = () => undefined } = options;
+  const inFlight = new InFlight({
+    client,
+    clock,
+    visibilityTimeoutS,
+    maxMessages: options.inFlight,
+    maxBytes: options.inFlightBytes,
+    onEvent,
+  });
+  const settling = new Settling({ client, clock, inFlight, onEvent });
+  const release = (receipts: readonly Receipt[]): Promise<void> => settling.release(receipts, () => 0);
+  const polls = new Polls({ ...options, inFlight, onEvent, release });
+  return {
+    receive: (mode: ReceiveMode, signal: AbortSignal): AsyncGenerator<readonly Delivery[], void, undefined> =>
+      new Receivers({ ...options, polls, inFlight, onEvent, release }, mode).run(signal),
+    ack: (receipts) => settling.ack(receipts),
+    release: (receipts, delayMs) => settling.release(receipts, delayMs),
+    depth: () => depthOf(client),
+    stop: async (mode: StopMode = 'soft') => {
+      await polls.stop(mode);
+      await settling.stop(mode);
+      await inFlight.stop();
+    },
+    get holding(): Holding {
+      return { messages: inFlight.messages, bytes: inFlight.bytes };
+    },
+  };
+}
+
+async function depthOf(client: QueueClient): Promise<QueueDepth> {
+  const attributes = await client.attributes();
+  if (attributes === null) throw queueMissing(client.queue);
+  const { visible, inFlight, delayed } = attributes;
+  return { visible, inFlight, delayed };
+}

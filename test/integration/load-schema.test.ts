@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { uuidv7 } from 'uuidv7';
+import { type RunReport, noCounts } from '../../src/batch.js';
+import { createPool } from '../../src/load/connection.js';
+import { ensureLedgerPartitions } from '../../src/load/ledger.js';
+import { checkSchema, migrate, migrationStatus } from '../../src/load/migrate.js';
+import { createRunLog, listRuns, showRun } from '../../src/load/runs.js';
+import { createScheduleLog } from '../../src/load/schedules.js';
+import { NOON, batchOf, goodRows, openSink } from '../support/load.js';
+import { type TestPostgres, rowsOf, startTestPostgres, withConnection } from '../support/postgres.js';
+
+const MIGRATIONS = ['0001_core', '0002_ledger-partitions', '0003_load-one-by-one'];
+/** 15 days back, today, 7 ahead. */
+const PARTITIONS = 23;
+const DAY_MS = 86_400_000;
+
+let server: TestPostgres;
+before(async () => {
+  server = await startTestPostgres();
+});
+after(() => server.stop());
+
+const day = (offset: number): string => new Date(Date.now() + offset * DAY_MS).toISOString().slice(0, 10);
+const partition = (offset: number): string => `ledger_${day(offset).replaceAll('-', '')}`;
+
+test('four migrations at once: each step runs once, and all four succeed', async () => {
+  const url = await server.database();
+  const results = await Promise.all([1, 2, 3, 4].map(() => migrate(url)));
+  assert.deepEqual(results.flatMap((result) => result.migrations).sort(), MIGRATIONS);
+  assert.equal(
+    results.reduce((sum, result) => sum + result.partitions, 0),
+    PARTITIONS,
+  );
+  const parts = await rowsOf(
+    url,
+    `select relid::regclass::text as name from pg_partition_tree('maskline.ledger') where isleaf order by 1`,
+  );
+  const expected = Array.from({ length: PARTITIONS }, (_, i) => `maskline.${partition(i - 15)}`);
+  assert.deepEqual(
+    new Set(parts.map((part) => part['name'])),
+    new Set([...expected, 'maskline.ledger_default']),
+  );
+  assert.deepEqual(await migrate(url), { migrations: [], sql: '', partitions: 0 });
+});
+
+test('a dry run tells the SQL and changes nothing', async () => {
+  const url = await server.database();
+  const { migrations, sql } = await migrate(url, { dryRun: true });
+  assert.deepEqual(migrations, MIGRATIONS);
+  assert.match(sql, /create table maskline\.ledger/);
+  assert.deepEqual(await rowsOf(url, `select to_regnamespace('maskline') as there`), [{ there: null }]);
+  await migrate(url);
+  assert.deepEqual(await migrate(url, { dryRun: true }), { migrations: [], sql: '', partitions: 0 });
+});
+
+test('a missing or older schema is outdated and names the remedy; a newer one serves older processes', async () => {
+  const url = await server.database();
+  const pool = createPool({ url, applicationName: 'test' });
+  assert.deepEqual(await migrationStatus(pool), { applied: [], pending: MIGRATIONS, newer: [] });
+  await assert.rejects(checkSchema(pool), {
+    code: 'schema_outdated',
+    message: /is missing; run `maskline migrate`/,
+  });
+  await migrate(url);
+  await checkSchema(pool);
+  await rowsOf(url, `insert into maskline.migrations (name, run_on) values ('9999_future', now())`);
+  await checkSchema(pool);
+  assert.deepEqual((await migrationStatus(pool)).newer, ['9999_future']);
+  await rowsOf(url, `delete from maskline.migrations where name in ('0003_load-one-by-one', '9999_future')`);
+  await assert.rejects(checkSchema(pool), { code: 'schema_outdated', message: /lacks 0003_load-one-by-one/ });
+  await pool.close();
+});
+
+test('an owner who may make no schemas can migrate one that was made for it', async () => {
+  const url = await server.database();
+  await rowsOf(url, `create role owner_${Date.now()} login password 'x'`);
+  const name = `owner_only_${Date.now()}`;
+  await rowsOf(url, `create role ${name} login password 'x'; create schema maskline authorization ${name}`);
+  const own = new URL(url);
+  own.username = name;
+  own.password = 'x';
+  assert.deepEqual((await migrate(own.href)).migrations, MIGRATIONS);
+});
+
+test('partitions are made by parallel callers without the rights to make them, and only once', async () => {
+  const url = await server.database();
+  await migrate(url);
+  await rowsOf(url, `drop table maskline.${partition(3)}, maskline.${partition(4)}`);
+  const name = `ingest_${Date.now()}`;
+  await rowsOf(
+    url,
+    `create role ${name} login password 'x'; grant usage on schema maskline to ${name};
+     grant execute on function maskline.ensure_ledger_partitions(date, date) to ${name}`,
+  );
+  const own = new URL(url);
+  own.username = name;
+  own.password = 'x';
+  const pool = createPool({ url: own.href, applicationName: 'test' });
+  const made = await Promise.all([1, 2, 3, 4].map(() => ensureLedgerPartitions(pool)));
+  assert.deepEqual([...made].sort(), [0, 0, 0, 2]);
+  await pool.close();
+});
+
+test('a record whose day has no partition is known as a duplicate, before and after the partition is made', async () => {
+  const { url, pool, sink, close } = await openSink(server);
+  const sentAt = NOON + 3 * DAY_MS;
+  const row = { id: 'early', sentAt, values: ['x', '1', null] };
+  await rowsOf(
+    url,
+    `drop table maskline.ledger_${new Date(sentAt).toISOString().slice(0, 10).replaceAll('-', '')}`,
+  );
+  assert.equal((await sink.commit(batchOf({ rows: [row] })))?.loaded, 1);
+  assert.equal((await sink.commit(batchOf({ rows: [row] })))?.duplicates, 1);
+  assert.equal(await ensureLedgerPartitions(pool), 1);
+  assert.deepEqual(await rowsOf(url, 'select count(*)::int as n from only maskline.ledger_default'), [
+    { n: 0 },
+  ]);
+  assert.equal((await sink.commit(batchOf({ rows: [row] })))?.duplicates, 1);
+  await close();
+});
+
+test('a record under way to the default partition while its own is attached is tried again, not quarantined', async () => {
+  const { url, sink, close } = await openSink(server);
+  const sentAt = NOON + 3 * DAY_MS;
+  const name = `ledger_${new Date(sentAt).toISOString().slice(0, 10).replaceAll('-', '')}`;
+  await rowsOf(url, `drop table maskline.${name}`);
+  const batch = batchOf({ rows: [{ id: 'early', sentAt, values: ['x', '1', null] }] });
+  await withConnection(url, async (client) => {
+    await client.query('begin');
+    await client.query('select maskline.ensure_ledger_partitions($1, $1)', [
+      new Date(sentAt).toISOString().slice(0, 10),
+    ]);
+    const commit = sink.commit(batch);
+    await waitsForLock(url);
+    await client.query('commit');
+    const report = await commit.catch((error: { code?: string }) => error.code);
+    assert.ok(report === 'contention' || (typeof report === 'object' && report?.loaded === 1));
+    if (report === 'contention') assert.equal((await sink.commit(batch))?.loaded, 1);
+  });
+  assert.deepEqual(
+    await rowsOf(url, 'select tableoid::regclass::text as part, outcome from maskline.ledger'),
+    [{ part: `maskline.${name}`, outcome: 'loaded' }],
+  );
+  await close();
+});
+
+async function waitsForLock(url: string): Promise<void> {
+  await withConnection(url, async (client) => {
+    while (
+      (await client.query("select from pg_stat_activity where wait_event_type = 'Lock'")).rowCount === 0
+    );
+  });
+}
+
+const runOf = (run: Partial<RunReport> = {}): RunReport => ({
+  runId: uuidv7(),
+  pipeline: 'logins',
+  trigger: 'drain',
+  state: 'running',
+  startedAt: NOON,
+  finishedAt: null,
+  ...noCounts,
+  ...run,
+});
+
+test('a run is opened, kept alive, closed with its report, and listed with its batches', async () => {
+  const { pool, sink, close } = await openSink(server);
+  const log = createRunLog(pool);
+  const run = runOf();
+  await log.open(run, 'host:1');
+  await log.open(run, 'host:1');
+  await log.heartbeat(run.runId, { received: 2, loaded: 1, duplicates: 1, quarantined: 0, released: 0 });
+  const [going] = await listRuns(pool, { limit: 10 });
+  assert.deepEqual(
+    [going?.state, going?.received, going?.owner, going?.finished_at],
+    ['running', 2, 'host:1', null],
+  );
+  const counts = { received: 7, loaded: 3, duplicates: 2, quarantined: 1, released: 1 };
+  await log.close({ ...run, ...counts, state: 'succeeded', finishedAt: NOON + 1_500 });
+  await sink.commit(batchOf({ runId: run.runId, receivedAt: NOON + 5, rows: goodRows('a', 3) }));
+  await sink.letGo([{ ...batchOf({ runId: run.runId }), records: 4, receivedAt: NOON + 2 }]);
+  const shown = await showRun(pool, run.runId);
+  assert.deepEqual(
+    { ...shown, batches: shown?.batches.length, heartbeat_at: '' },
+    {
+      run_id: run.runId,
+      pipeline: 'logins',
+      trigger: 'drain',
+      state: 'succeeded',
+      owner: 'host:1',
+      started_at: new Date(NOON).toISOString(),
+      heartbeat_at: '',
+      finished_at: new Date(NOON + 1_500).toISOString(),
+      ...counts,
+      batches: 2,
+    },
+  );
+  const [released, committed] = shown?.batches ?? [];
+  assert.deepEqual(
+    [
+      released?.state,
+      released?.released,
+      released?.loaded_at,
+      committed?.state,
+      committed?.loaded,
+      committed?.kids,
+    ],
+    ['released', 4, null, 'committed', 3, [1]],
+  );
+  assert.equal(committed?.received_at, new Date(NOON + 5).toISOString());
+  assert.equal(await showRun(pool, 'nonsense'), null);
+  await close();
+});
+
+test('runs are listed latest first, by pipeline, state and time', async () => {
+  const { pool, close } = await openSink(server);
+  const log = createRunLog(pool);
+  const runs = [0, 1, 2, 3].map((i) => runOf({ startedAt: NOON + i, pipeline: i % 2 ? 'odd' : 'even' }));
+  for (const run of runs) await log.close({ ...run, state: 'failed', finishedAt: NOON + 9 });
+  const ids = async (filter: object): Promise<unknown> =>
+    (await listRuns(pool, { limit: 10, ...filter })).map((row) =>
+      runs.findIndex((run) => run.runId === row.run_id),
+    );
+  assert.deepEqual(await ids({}), [3, 2, 1, 0]);
+  assert.deepEqual(await ids({ limit: 2 }), [3, 2]);
+  assert.deepEqual(await ids({ pipelines: ['odd'] }), [3, 1]);
+  assert.deepEqual(await ids({ since: NOON + 2, states: ['failed', 'running'] }), [3, 2]);
+  assert.deepEqual(await ids({ states: ['succeeded'] }), []);
+  await close();
+});
+
+test('only a run whose owner has been silent is abandoned, and its late report still counts', async () => {
+  const { url, pool, close } = await openSink(server);
+  const log = createRunLog(pool);
+  const [silent, alive, foreign] = [runOf(), runOf(), runOf({ pipeline: 'other' })];
+  for (const run of [silent, alive, foreign]) await log.open(run, 'x');
+  await rowsOf(url, `update maskline.runs set heartbeat_at = now() - interval '11 min' where run_id <> $1`, [
+    alive.runId,
+  ]);
+  assert.equal(await log.abandonStale('logins', 600_000), 1);
+  assert.equal(await log.abandonStale('logins', 600_000), 0);
+  await log.heartbeat(silent.runId, { ...noCounts, received: 5 });
+  const state = async (run: RunReport): Promise<unknown> => (await showRun(pool, run.runId))?.state;
+  assert.deepEqual(
+    [await state(silent), await state(alive), await state(foreign)],
+    ['abandoned', 'running', 'running'],
+  );
+  assert.equal((await showRun(pool, silent.runId))?.received, 0);
+  await log.close({ ...silent, state: 'failed', finishedAt: NOON });
+  assert.equal(await state(silent), 'failed');
+  await close();
+});
+
+test('a schedule remembers its last start and its pause; a breaker its first reason, until resumed', async () => {
+  const { pool, close } = await openSink(server);
+  const log = createScheduleLog(pool);
+  assert.deepEqual(await log.read('p'), { pipeline: 'p', pausedAt: null, reason: null, lastStartedAt: null });
+  await log.started('p', NOON + 5);
+  await log.started('p', NOON);
+  assert.equal(await log.lastStartedAt('p'), NOON + 5);
+  await log.pause('p', 'holiday');
+  const paused = await log.read('p');
+  assert.deepEqual(
+    [typeof paused.pausedAt, paused.reason, paused.lastStartedAt],
+    ['number', 'holiday', NOON + 5],
+  );
+  assert.equal((await log.breaker('p')).state, 'closed');
+  await log.openBreaker('p', 'first');
+  await log.openBreaker('p', 'second');
+  const open = await log.breaker('p');
+  assert.deepEqual([open.state, open.reason], ['open', 'first']);
+  await log.resume('p');
+  assert.deepEqual(await log.read('p'), {
+    pipeline: 'p',
+    pausedAt: null,
+    reason: null,
+    lastStartedAt: NOON + 5,
+  });
+  assert.equal((await log.breaker('p')).state, 'closed');
+  await log.openBreaker('p', 'third');
+  assert.equal((await log.breaker('p')).reason, 'third');
+  await close();
+});

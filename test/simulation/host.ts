@@ -1,0 +1,174 @@
+import type { Clock } from '../../src/clock.js';
+import type { PipelineError } from '../../src/errors.js';
+import type { Faults } from './faults.js';
+import type { Scheduler } from './scheduler.js';
+
+/** Most answers come at once, as far as the order of things goes; others within so many ms; slow ones in seconds. */
+const AT_ONCE = 0.5;
+const USUAL_MS = 30;
+const SLOW_MS = 3_000;
+/** Long enough for a lock in Redis to run out, an idle transaction to be ended, a visibility timeout to pass. */
+const FREEZE_MS = 60_000;
+
+/** How one call of a process is made. */
+export interface Call<T> {
+  /** For the trace, and for who looks at what bit. */
+  readonly name: string;
+  /** Made many times a second while nothing happens. */
+  readonly poll?: boolean;
+  /** What the caller gets when request or answer is lost. */
+  readonly lost: () => PipelineError;
+  /** What the other end does. */
+  readonly effect: () => Promise<T> | T;
+}
+
+/**
+ * One process. It can die, and then nothing in it goes on; and it can hang, and then it goes on later as if nothing
+ * had been. Both hold because all that its code waits for passes through here: its clock and its calls.
+ */
+export class Host {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly #scheduler: Scheduler;
+  readonly #faults: Faults;
+  readonly #death: (() => void)[] = [];
+  #diedAt: number | null = null;
+  #frozenAt = 0;
+  #frozenUntil = 0;
+  #skewMs: number;
+  #troubledAt: number;
+
+  constructor(name: string, scheduler: Scheduler, faults: Faults, skewMs = 0) {
+    this.name = name;
+    this.#scheduler = scheduler;
+    this.#faults = faults;
+    this.#skewMs = skewMs;
+    this.#troubledAt = scheduler.now();
+    this.clock = {
+      now: () => scheduler.now() + this.#skewMs,
+      sleep: async (ms, signal) => {
+        await scheduler.sleep(ms, signal);
+        await this.#gate();
+      },
+      random: () => scheduler.random(),
+      id: () => scheduler.id(),
+    };
+  }
+
+  get alive(): boolean {
+    return this.#diedAt === null;
+  }
+
+  /** Alive, and not hanging. */
+  get running(): boolean {
+    return this.alive && this.#frozenUntil <= this.#scheduler.now();
+  }
+
+  /** When it last ran, in real time: now, unless it is dead or hangs. */
+  get lastRanAt(): number {
+    if (this.#diedAt !== null) return this.#diedAt;
+    return this.running ? this.#scheduler.now() : this.#frozenAt;
+  }
+
+  /** When something last kept it from doing what it wanted, in real time. */
+  get troubledAt(): number {
+    return this.running ? this.#troubledAt : this.#scheduler.now();
+  }
+
+  /** Says that something kept it, until now, from doing what it wanted. */
+  trouble(): void {
+    this.#troubledAt = this.#scheduler.now();
+  }
+
+  /** Ends it: no effect, no answer and no time reaches it any more. */
+  kill(): void {
+    if (!this.alive) return;
+    this.#diedAt = this.running ? this.#scheduler.now() : this.#frozenAt;
+    this.#scheduler.note(`dead ${this.name}`);
+    for (const hear of this.#death) hear();
+  }
+
+  /** Calls `hear` when it dies. */
+  onDeath(hear: () => void): void {
+    if (this.alive) this.#death.push(hear);
+    else hear();
+  }
+
+  /** Hangs it for so long. */
+  freeze(ms = this.#scheduler.dice.between(1_000, FREEZE_MS)): void {
+    const now = this.#scheduler.now();
+    if (this.running) this.#frozenAt = now;
+    this.#frozenUntil = Math.max(this.#frozenUntil, now + ms);
+    this.#troubledAt = Math.max(this.#troubledAt, this.#frozenUntil);
+  }
+
+  /** Its wall clock is set to another time. */
+  jump(ms: number): void {
+    this.#skewMs += ms;
+    // Whoever reckons by the wall clock may wait for that long.
+    this.#troubledAt = Math.max(this.#troubledAt, this.#scheduler.now() + Math.abs(ms));
+  }
+
+  /** One call to another process, with all that may become of it. */
+  async call<T>({ name, poll = false, lost, effect }: Call<T>): Promise<T> {
+    await this.#gate();
+    const fault = this.#faults.ofCall(`${this.name} ${name}`, poll);
+    const sentAt = this.#scheduler.now();
+    if (fault === 'freeze_before') await this.#hang();
+    if (fault === 'crash_before') this.kill();
+    await this.#travel(fault === 'slow');
+    // What a process has sent before it died may still arrive.
+    if (!this.alive && this.#scheduler.dice.chance(0.5)) return never();
+    if (fault === 'lost_request') return this.#fail(lost());
+    const answer = await this.#outcome(effect);
+    if (fault === 'crash_after') this.kill();
+    if (fault === 'freeze_after') this.freeze();
+    await this.#travel(fault === 'slow');
+    await this.#gate();
+    if (fault === 'lost_answer') return this.#fail(lost());
+    if (!poll) this.#scheduler.note(`${this.name} ${name} ${answer.ok}`);
+    if (this.#scheduler.now() - sentAt > SLOW_MS / 3) this.trouble();
+    if (!answer.ok) throw answer.error;
+    return answer.value;
+  }
+
+  async #outcome<T>(effect: () => Promise<T> | T): Promise<Outcome<T>> {
+    try {
+      return { ok: true, value: await effect() };
+    } catch (error) {
+      this.trouble();
+      return { ok: false, error };
+    }
+  }
+
+  async #fail(error: PipelineError): Promise<never> {
+    await this.#gate();
+    this.trouble();
+    throw error;
+  }
+
+  async #hang(): Promise<void> {
+    this.freeze();
+    await this.#gate();
+  }
+
+  async #travel(isSlow: boolean): Promise<void> {
+    const { dice } = this.#scheduler;
+    if (isSlow) await this.#scheduler.sleep(dice.between(USUAL_MS, SLOW_MS));
+    else if (!dice.chance(AT_ONCE)) await this.#scheduler.sleep(dice.between(0, USUAL_MS));
+  }
+
+  /** Lets nothing pass while the process hangs, and nothing ever once it is dead. */
+  async #gate(): Promise<void> {
+    while (this.alive && !this.running) {
+      await this.#scheduler.sleep(this.#frozenUntil - this.#scheduler.now());
+    }
+    if (!this.alive) await never();
+  }
+}
+
+type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}

@@ -1,0 +1,76 @@
+import { PipelineError } from '../../src/errors.js';
+import type { QueueClient } from '../../src/source/queue-client.js';
+import type { FakeSqs } from './fake-sqs.js';
+import type { Faults } from './faults.js';
+import type { Host } from './host.js';
+import type { Oracle } from './oracle.js';
+import type { Outage } from './outage.js';
+import type { Benign, Planted } from './planted.js';
+
+/** What the queue is seen through. */
+export interface HostileSqsOptions {
+  readonly sqs: FakeSqs;
+  readonly faults: Faults;
+  readonly oracle: Oracle;
+  readonly outage: Outage;
+  readonly planted: Planted | Benign | null;
+}
+
+/** Sets up the queue's own misbehaviour, and tells the oracle of all that is handed out. */
+export function makeHostile({ sqs, faults, oracle }: HostileSqsOptions): void {
+  sqs.faults.duplicate = (id) => {
+    const twice = faults.strikes('sqs_duplicate', id);
+    if (twice) oracle.handsOutTwice(id);
+    return twice;
+  };
+  sqs.faults.overlook = (id) => faults.strikes('sqs_overlooked', id);
+  sqs.faults.entry = (call, handle) => {
+    if (faults.strikes('sqs_entry_failed', `${call} ${handle}`)) return 'failed';
+    // At-least-once delivery: a copy that was away at the delete comes back (AWS, "Standard queue delivery").
+    if (call === 'delete' && faults.strikes('sqs_delete_undone', handle)) return 'done';
+    return null;
+  };
+}
+
+/** The queue, as one process reaches it. */
+export function sqsAt(host: Host, options: HostileSqsOptions): QueueClient {
+  const { sqs, oracle, outage, planted } = options;
+  const lost = (): PipelineError => new PipelineError('sqs_unavailable', 'SQS did not answer');
+  const call = <T>(name: string, effect: () => Promise<T>, poll = false): Promise<T> =>
+    host.call({ name: `sqs.${name}`, lost, effect: () => outage.through(effect), poll });
+  return {
+    queue: sqs.queue,
+    receive: async (poll, signal) => {
+      // A connection dies with its process: a poll that waits is given up, what was handed out stays handed out.
+      const cut = new AbortController();
+      host.onDeath(() => cut.abort());
+      const either = AbortSignal.any([signal, cut.signal]);
+      const raw = await call('receive', async () => {
+        const messages = await sqs.receive(poll, either);
+        for (const { id, handle } of messages) oracle.handedOut(id, handle, host);
+        return messages;
+      });
+      for (const { handle } of raw) oracle.arrived(handle);
+      return raw;
+    },
+    deleteBatch: async (handles) => {
+      const results = await call('delete', async () => {
+        const before = sqs.left;
+        const answer = await sqs.deleteBatch(handles);
+        const left = new Set(sqs.left);
+        for (const id of before) if (!left.has(id)) oracle.deleted(id);
+        return answer;
+      });
+      return planted === 'failed_deletes_ignored' ? results.map(() => 'done') : results;
+    },
+    changeVisibilityBatch: async (changes) => {
+      const extends_ = changes.some(({ handle }) => oracle.isHeld(handle));
+      if (planted === 'no_heartbeat' && extends_) return changes.map(() => 'done');
+      const results = await call('change', () => sqs.changeVisibilityBatch(changes));
+      if (results.includes('failed')) host.trouble();
+      return results;
+    },
+    attributes: () => call('attributes', () => sqs.attributes()),
+    close: () => sqs.close(),
+  };
+}
