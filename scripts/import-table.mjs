@@ -30,7 +30,7 @@ export const modules = [
   { module: 'source/*', imports: [...ADAPTER, 'source/*'] },
   { module: 'queue/payload', imports: [...ADAPTER, 'queue/*', 'masking/masked'] },
   { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
-  { module: 'load/*', imports: [...ADAPTER, 'load/*'] },
+  { module: 'load/*', imports: [...ADAPTER, 'load/*'], types: ['masking/methods'] },
   ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
   { module: 'config/*', imports: ['errors', 'config/*', 'masking/methods'] },
   { module: 'ops/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'] },
@@ -38,12 +38,14 @@ export const modules = [
   { module: 'embedded/*', imports: [...PRODUCT, 'embedded/*'] },
   { module: 'proof/*', imports: [...PRODUCT, 'embedded/*', 'proof/*'] },
   { module: 'roles/*', imports: [...PRODUCT, 'roles/*'] },
+  // The demo is itself loaded only when it is asked for.
+  { module: 'cli/demo*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'embedded/*'] },
   // Lazily: what production never needs is not even loaded.
   { module: 'cli/*', imports: [...PRODUCT, 'roles/*', 'cli/*'], lazily: ['embedded/*', 'proof/*'] },
 ];
 
-/** Workers are entry points: they wire roles. */
-export const workerImports = [...PRODUCT, 'roles/*'];
+/** Workers are entry points: each is one command line. */
+export const workerImports = ['cli/entry'];
 
 /** Which module may use which package. A package that is not listed may not be used at all. */
 export const packages = [
@@ -57,7 +59,7 @@ export const packages = [
   { package: 'node-cron', users: ['roles/*', 'config/*'] },
   { package: 'cron-parser', users: ['roles/*'] },
   { package: 'zod', users: ['config/*'] },
-  { package: 'yaml', users: ['config/*'] },
+  { package: 'yaml', users: ['config/*', 'cli/demo-stack'] },
   { package: 'fastest-levenshtein', users: ['config/*'] },
   { package: 'hono', users: ['ops/*'] },
   { package: '@hono/node-server', users: ['ops/*'] },

@@ -40,7 +40,7 @@ const ONE_PERCENT = 0.01;
 const DEMO_TABLE = 'public.user_logins';
 
 /** `demo`: the whole stack on this machine; sends made-up logins, some bad and some twice, and shows what became of them. */
-export const demo: Command<DemoOptions> = async (context, options) => {
+export const demoCommand: Command<DemoOptions> = async (context, options) => {
   const share = Math.ceil(options.rows * ONE_PERCENT);
   const numbers = { rows: options.rows, bad: options.bad ?? share, duplicates: options.duplicates ?? share };
   if (numbers.rows < 1 || numbers.duplicates > numbers.rows) {

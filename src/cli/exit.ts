@@ -1,4 +1,5 @@
-import { type PipelineError, asPipelineError } from '../errors.js';
+import { asPipelineError } from '../errors.js';
+import { policies } from '../policy.js';
 
 /** Exit codes: part of the interface, listed in docs/reference.md. */
 export const exitCode = {
@@ -30,8 +31,10 @@ export function exitCodeOf(error: unknown): number {
   return UNREACHABLE.has(code) ? exitCode.unreachable : exitCode.failed;
 }
 
-/** What the operator reads of an error: its message, and of an unknown one where it came from. */
-export function describeError(thrown: unknown): string {
-  const error: PipelineError = asPipelineError(thrown);
-  return error.message;
+/** An error as the operator reads it. What makes a set-up unfit says itself how to mend it; the rest gets a remedy. */
+export function errorText(thrown: unknown): string {
+  const { code, message } = asPipelineError(thrown);
+  return UNFIT.has(code)
+    ? `maskline: ${message}`
+    : `maskline: ${message}\n  what to do: ${policies[code].remedy}`;
 }

@@ -1,7 +1,7 @@
 import type { LifecycleEvent } from '../lifecycle.js';
 import type { Logger } from '../ops/logger.js';
-import { policies } from '../policy.js';
 import type { CliContext } from './context.js';
+import { errorText } from './exit.js';
 
 /** Says how a process is coming to its end: errors in full for people, all else in the log. */
 export function reportLifecycle({ out }: CliContext, log: Logger): (event: LifecycleEvent) => void {
@@ -15,7 +15,7 @@ export function reportLifecycle({ out }: CliContext, log: Logger): (event: Lifec
         log.warn({ event: event.kind, held: event.held });
         break;
       case 'failed':
-        out.note(`maskline: ${event.error.message}\n  what to do: ${policies[event.error.code].remedy}`);
+        out.note(errorText(event.error));
         break;
     }
   };

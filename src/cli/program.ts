@@ -66,7 +66,7 @@ function addSetUpCommands(program: Commander, action: Action): void {
     .option('--keep <dir>', 'leave maskline.yaml, keyring, .env and database in this directory')
     .option('--port <n>', 'port of the HTTP endpoints', wholeNumber)
     .option('--stay', 'keep everything up until Ctrl-C')
-    .action(action(async () => (await import('./demo.js')).demo));
+    .action(action(async () => (await import('./demo.js')).demoCommand));
   program
     .command('init')
     .description('write maskline.yaml and .env.example')
@@ -129,6 +129,18 @@ function addRunCommands(program: Commander, action: Action): void {
     .option('--max <n>', 'stop receiving after so many records', wholeNumber)
     .option('--timeout <duration>', 'stop cleanly after so long, e.g. 10m')
     .action(action(async () => (await import('./drain.js')).drainCommand));
+  const schedule = program.command('schedule').description('when pipelines run');
+  schedule
+    .command('pause')
+    .description('start no run by the schedule until resumed')
+    .argument('<pipeline...>')
+    .option('--reason <text>', 'why, for those who look')
+    .action(action(async () => (await import('./schedule.js')).schedulePause));
+  schedule
+    .command('resume')
+    .description('end a pause, and close the breaker')
+    .argument('<pipeline...>')
+    .action(action(async () => (await import('./schedule.js')).scheduleResume));
   const runs = program.command('runs').description('runs and their reports');
   runs
     .command('list')

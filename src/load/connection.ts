@@ -61,27 +61,30 @@ export function createPool(options: PostgresPoolOptions): PostgresPool {
     "set datestyle = 'ISO'",
     "set client_min_messages = 'error'",
   ].join('; ');
-  try {
-    const pool = new Pool({
-      connectionString: options.url,
-      application_name: options.applicationName,
-      max: options.max ?? MAX_CONNECTIONS,
-      connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
-      query_timeout: statementTimeoutMs + ANSWER_GRACE_MS,
-      keepAlive: true,
-      keepAliveInitialDelayMillis: KEEPALIVE_S * 1_000,
-      // By SET, not as start-up parameters: poolers between here and the server refuse those.
-      onConnect: (client: ClientBase) => prepare(client, settings),
-    });
-    // A connection that is lost while idle is replaced at the next use; without a listener it ends the process.
-    pool.on('error', () => undefined);
-    return new Connections(pool);
-  } catch {
-    throw new PipelineError(
-      'config_invalid',
-      'the database URL cannot be read; it should be postgres://user@host/db',
-    );
-  }
+  assertPostgresUrl(options.url);
+  const pool = new Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.max ?? MAX_CONNECTIONS,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    query_timeout: statementTimeoutMs + ANSWER_GRACE_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_S * 1_000,
+    // By SET, not as start-up parameters: poolers between here and the server refuse those.
+    onConnect: (client: ClientBase) => prepare(client, settings),
+  });
+  // A connection that is lost while idle is replaced at the next use; without a listener it ends the process.
+  pool.on('error', () => undefined);
+  return new Connections(pool);
+}
+
+/** The driver would find out at the first connection only, and quote the URL with its password. */
+function assertPostgresUrl(url: string): void {
+  if (/^postgres(ql)?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) return;
+  throw new PipelineError(
+    'config_invalid',
+    'the database URL cannot be read; it should be postgres://user@host/db',
+  );
 }
 
 async function prepare(client: ClientBase, settings: string): Promise<void> {

@@ -157,13 +157,19 @@ function describe(fault: PostgresFault): string {
 /** Errors that arose on this side of the connection. */
 function clientError(error: unknown): PipelineError {
   const message = error instanceof Error ? error.message : '';
-  const given = typeof error === 'object' && error !== null && 'code' in error ? text(error.code) : null;
+  const given = isObject(error) ? text(error['code']) : null;
   if (POOL_ENDED.test(message))
     return new PipelineError('canceled', 'the connections to Postgres were closed');
   if (TLS_REFUSED.test(message) || (given !== null && TLS_CODE.test(given))) {
     return new PipelineError(
       'config_invalid',
       `no TLS connection to Postgres (${given ?? 'the server offers none'}); check sslmode and sslrootcert in the database URL`,
+    );
+  }
+  if (isObject(error) && error['syscall'] === 'open') {
+    return new PipelineError(
+      'config_invalid',
+      `a file that the database URL names cannot be read: ${given ?? 'unknown'}`,
     );
   }
   if (CLIENT_AUTHENTICATION.test(message)) {
@@ -193,6 +199,10 @@ function safeCause(code: string, original?: unknown): Error {
     cause.stack = `PostgresError: ${code}${original.stack.slice(textEnd)}`;
   }
   return cause;
+}
+
+function isObject(value: unknown): value is Readonly<{ [field: string]: unknown }> {
+  return typeof value === 'object' && value !== null;
 }
 
 function text(value: unknown): string | null {

@@ -21,23 +21,18 @@ export function date(value: unknown): Cell {
 export function timestamptz(value: unknown): Cell {
   const parts = typeof value === 'string' ? timePattern.exec(value) : null;
   if (!parts) return refuse('wrong_type');
-  const [text, day = '', hour, minute, second, fraction = '', sign, offsetHour, offsetMinute] = parts;
+  const [text, day = '', hour = '', minute = '', second = '', fraction = '', sign, ...offset] = parts;
   const dayMs = dayOf(day);
-  const [h, m, s, oh, om] = [hour, minute, second, offsetHour, offsetMinute].map((part) => Number(part ?? 0));
-  if (
-    dayMs === null ||
-    h === undefined ||
-    m === undefined ||
-    s === undefined ||
-    oh === undefined ||
-    om === undefined
-  )
-    return refuse('out_of_range');
+  if (dayMs === null) return refuse('out_of_range');
+  const [h, m, s] = [Number(hour), Number(minute), Number(second)];
+  const [offsetHour = '0', offsetMinute = '0'] = offset;
+  const [oh, om] = [Number(offsetHour), Number(offsetMinute)];
   if (h > 23 || m > 59 || s > 60 || oh > MAX_OFFSET_HOURS || om > 59) return refuse('out_of_range');
   if (fraction.length > MAX_FRACTION_DIGITS) return refuse('out_of_range');
   const offsetMs = (oh * 60 + om) * MINUTE_MS * (sign === '-' ? -1 : 1);
   const minuteEnd = dayMs + (h * 60 + m + 1) * MINUTE_MS - offsetMs;
-  if (s === 60 && !endsMonth(minuteEnd)) return refuse('out_of_range');
+  // Postgres takes a leap second, but none of its fractions.
+  if (s === 60 && (!endsMonth(minuteEnd) || Number(fraction) > 0)) return refuse('out_of_range');
   return text.toUpperCase();
 }
 

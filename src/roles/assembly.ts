@@ -1,6 +1,8 @@
+import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
 import type { Releases } from '../lifecycle.js';
 import { type PostgresPool, createPool } from '../load/connection.js';
+import { ensureLedgerPartitions } from '../load/ledger.js';
 import { createPostgresSink } from '../load/postgres.js';
 import { createRunLog } from '../load/runs.js';
 import { type ScheduleLog, createScheduleLog } from '../load/schedules.js';
@@ -21,7 +23,8 @@ export interface AssembledPipeline {
   readonly pipeline: PipelineConfig;
   readonly queues: PipelineQueues;
   readonly sink: Sink;
-  /** Null in processes that don't receive. */
+  /** Null in processes that don't receive, as is `ingester`. */
+  readonly client: QueueClient | null;
   readonly ingester: (IngesterParts & { readonly source: SqsSource }) | null;
 }
 
@@ -33,64 +36,92 @@ export interface Assembly {
   readonly pipelines: readonly AssembledPipeline[];
 }
 
+/** What to connect. */
+export interface AssemblyOptions {
+  readonly pipelines: readonly PipelineConfig[];
+  /** The role, as pg_stat_activity shows it. */
+  readonly role: string;
+  readonly receives: boolean;
+  readonly releases: Releases;
+  readonly signal: AbortSignal;
+}
+
 /** Connects pipelines to everything they need, and throws what `preflight` finds; nothing is received yet. */
-export async function assemble(
-  deployment: Deployment,
-  options: {
-    readonly pipelines: readonly PipelineConfig[];
-    /** The role, as pg_stat_activity shows it. */
-    readonly role: string;
-    readonly receives: boolean;
-    readonly releases: Releases;
-    readonly signal: AbortSignal;
-  },
-): Promise<Assembly> {
-  const { config, clock, events, owner } = deployment;
-  const { releases } = options;
+export async function assemble(deployment: Deployment, options: AssemblyOptions): Promise<Assembly> {
   const keyring = openKeyring(deployment);
-  const pool = await releases.acquire(
-    createPool({ url: config.database.url.reveal(), applicationName: `maskline-${options.role}` }),
+  const url = deployment.config.database.url.reveal();
+  const pool = await options.releases.acquire(
+    createPool({ url, applicationName: `maskline-${options.role}` }),
     (open) => open.close(),
   );
-  const runs = createRunLog(pool);
-  const schedules = createScheduleLog(pool);
-  const clients = new Map<string, QueueClient>();
-  const sealer = new PayloadSealer(keyring);
-  const quarantineSealer = { seal: (id: string, plain: Buffer) => seal(keyring, 'quarantine', id, plain) };
-  const assembled: AssembledPipeline[] = [];
-  for (const pipeline of options.pipelines) {
-    const queues = openQueues(deployment, sealer, pipeline.name);
-    await releases.acquire(queues, async ({ transformQueue, loadQueue }) => {
-      await Promise.all([transformQueue.close(), loadQueue.close()]);
-    });
-    const paths = new Map(pipeline.policy.columns.map(({ name, path }) => [name, path]));
-    const sink = createPostgresSink({
-      pool,
-      target: pipeline.target,
-      sealer: quarantineSealer,
-      paths,
+  const shared = {
+    keyring,
+    pool,
+    runs: createRunLog(pool),
+    schedules: createScheduleLog(pool),
+    prepareLedger: oncePerDay(deployment.clock, () => ensureLedgerPartitions(pool)),
+  };
+  const pipelines = await Promise.all(
+    options.pipelines.map((pipeline) => assemblePipeline(deployment, options, pipeline, shared)),
+  );
+  await preflight(deployment, { pool, pipelines }, options.signal);
+  return { keyring, pool, schedules: shared.schedules, pipelines };
+}
+
+async function assemblePipeline(
+  deployment: Deployment,
+  { releases, receives }: AssemblyOptions,
+  pipeline: PipelineConfig,
+  shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> & Omit<Assembly, 'pipelines'>,
+): Promise<AssembledPipeline> {
+  const { keyring, pool, runs, schedules, prepareLedger } = shared;
+  const { clock, events, onWait, owner } = deployment;
+  const queues = openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
+  await releases.acquire(queues, async ({ transformQueue, loadQueue }) => {
+    await Promise.all([transformQueue.close(), loadQueue.close()]);
+  });
+  const sink = createPostgresSink({
+    pool,
+    target: pipeline.target,
+    sealer: { seal: (id, plain) => seal(keyring, 'quarantine', id, plain) },
+    paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
+    clock,
+  });
+  if (!receives) return { pipeline, queues, sink, client: null, ingester: null };
+  const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
+  const source = await releases.acquire(
+    createSource({
+      ...pipeline.source.sqs,
+      ...pipeline.limits,
+      envelope: pipeline.source.envelope,
+      client,
       clock,
-    });
-    let ingester: AssembledPipeline['ingester'] = null;
-    if (options.receives) {
-      const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
-      clients.set(pipeline.name, client);
-      const source = await releases.acquire(
-        createSource({
-          ...pipeline.source.sqs,
-          envelope: pipeline.source.envelope,
-          inFlight: pipeline.limits.inFlight,
-          inFlightBytes: pipeline.limits.inFlightBytes,
-          client,
-          clock,
-          onEvent: sourceEvents(deployment, pipeline.name),
-        }),
-        (open) => open.stop(),
-      );
-      ingester = { pipeline, source, ...queues, sink, runs, schedules, clock, events, owner };
-    }
-    assembled.push({ pipeline, queues, sink, ingester });
-  }
-  await preflight(deployment, { pool, pipelines: assembled, clients }, options.signal);
-  return { keyring, pool, schedules, pipelines: assembled };
+      onEvent: sourceEvents(deployment, pipeline.name),
+    }),
+    (open) => open.stop(),
+  );
+  const ingester = {
+    pipeline,
+    source,
+    ...queues,
+    sink,
+    runs,
+    schedules,
+    prepareLedger,
+    clock,
+    events,
+    onWait,
+    owner,
+  };
+  return { pipeline, queues, sink, client, ingester };
+}
+
+function oncePerDay(clock: Clock, work: () => Promise<unknown>): () => Promise<void> {
+  let doneOn: string | null = null;
+  return async () => {
+    const today = new Date(clock.now()).toISOString().slice(0, 10);
+    if (doneOn === today) return;
+    await work();
+    doneOn = today;
+  };
 }

@@ -1,7 +1,7 @@
 import type { Batch, Fate, MaskedBatch, RunReport, Trigger } from '../batch.js';
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
-import { PipelineError, asPipelineError } from '../errors.js';
+import { PipelineError } from '../errors.js';
 import type { ScheduleLog } from '../load/schedules.js';
 import type { HeldBatch, RunLog, Sink } from '../load/sink.js';
 import type { EventBus } from '../ops/events.js';
@@ -21,8 +21,12 @@ export interface IngesterParts {
   readonly sink: Pick<Sink, 'fates' | 'letGo'>;
   readonly runs: RunLog;
   readonly schedules: Pick<ScheduleLog, 'breaker' | 'openBreaker'>;
+  /** Makes the ledger's partitions for the days to come, once a day. */
+  readonly prepareLedger: () => Promise<void>;
   readonly clock: Clock;
   readonly events: EventBus;
+  /** Hears of every wait for something that is away. */
+  readonly onWait: (error: unknown) => void;
   /** Names this process in `runs.owner`. */
   readonly owner: string;
 }
@@ -44,8 +48,9 @@ export interface StopSignals {
   readonly hard: AbortSignal;
 }
 
-/** A run whose owner has been silent for so many visibility timeouts is closed as abandoned. */
+/** A run whose owner has been silent for so many visibility timeouts, or so long, is closed as abandoned. */
 const SILENT_VISIBILITY_TIMEOUTS = 2;
+const SILENT_MS = 30_000;
 
 /** Carries out one run and returns its report. Throws what stopped it, after its report is written. */
 export async function ingest(
@@ -55,9 +60,11 @@ export async function ingest(
 ): Promise<RunReport> {
   const { clock, pipeline, events } = parts;
   await refuseIfOpen(parts, stop);
+  await outlast(clock, parts.prepareLedger, stop.soft, parts.onWait);
   const run = newRun(parts, request);
   const record = new RunRecord(parts, run, stop.hard);
-  await record.abandonSilent(SILENT_VISIBILITY_TIMEOUTS * pipeline.source.sqs.visibilityTimeoutS * 1000);
+  const visibilityMs = pipeline.source.sqs.visibilityTimeoutS * 1000;
+  await record.abandonSilent(Math.max(SILENT_MS, SILENT_VISIBILITY_TIMEOUTS * visibilityMs));
   // An empty tick leaves no run behind; everything else that somebody asked for does.
   if (request.trigger !== 'schedule') await record.open();
   const ended = new AbortController();
@@ -67,11 +74,14 @@ export async function ingest(
   ended.abort();
   await alive;
   const report = run.report(clock.now());
+  if (report.state === 'breaker_open') {
+    const open = (): Promise<void> => parts.schedules.openBreaker(pipeline.name, tripReason(report));
+    await outlast(clock, open, stop.hard, parts.onWait);
+  }
   if (record.isOpen) {
     await record.close(report);
     events.emit('run_finished', report);
   }
-  if (report.state === 'breaker_open') await parts.schedules.openBreaker(pipeline.name, tripReason(report));
   const failed = results.find((result) => result.status === 'rejected');
   if (failed && !stop.hard.aborted) throw failed.reason;
   return report;
@@ -79,11 +89,9 @@ export async function ingest(
 
 /** Throws `breaker_open`: nothing is received until somebody has closed it. */
 async function refuseIfOpen(
-  { schedules, pipeline, clock, events }: IngesterParts,
+  { schedules, pipeline, clock, onWait }: IngesterParts,
   stop: StopSignals,
 ): Promise<void> {
-  const onWait = (error: unknown): void =>
-    events.emit('outage_waiting', { code: asPipelineError(error).code });
   const breaker = await outlast(clock, () => schedules.breaker(pipeline.name), stop.soft, onWait);
   if (breaker.state === 'closed') return;
   throw new PipelineError(
@@ -126,12 +134,11 @@ function flow(
   record: RunRecord,
   hardStop: AbortSignal,
 ): readonly Promise<void>[] {
-  const { pipeline, clock, events, sink } = parts;
+  const { pipeline, clock, sink } = parts;
   const ports: IngestPorts = {
     ...parts,
     source: openingRun(parts.source, record),
     sink: { fates: (ids) => sink.fates(ids), letGo: (batches) => lettingGo(parts, batches) },
-    onWait: (error) => events.emit('outage_waiting', { code: asPipelineError(error).code }),
   };
   const batching = { ...pipeline.batch, runId: run.options.runId, pipeline: pipeline.name, clock };
   return [

@@ -43,7 +43,7 @@ export async function inspect(
           Promise.all([transformQueue.close(), loadQueue.close()]),
         );
       }
-      await checkQueues(deployment, { pipelines: queues });
+      await checkQueues(deployment, queues);
       return [];
     }),
     look('database', async () => {

@@ -13,9 +13,12 @@ import type { PipelineQueues } from './queues.js';
 /** What a process is about to work with. */
 export interface PreflightParts {
   readonly pool: PostgresPool;
-  readonly pipelines: readonly { readonly pipeline: PipelineConfig; readonly queues: PipelineQueues }[];
-  /** The queues that it will receive from, by pipeline; none for workers. */
-  readonly clients: ReadonlyMap<string, QueueClient>;
+  readonly pipelines: readonly {
+    readonly pipeline: PipelineConfig;
+    readonly queues: PipelineQueues;
+    /** The queue that it will receive from; null for workers. */
+    readonly client: QueueClient | null;
+  }[];
 }
 
 /**
@@ -36,9 +39,8 @@ export async function preflight(
         parts.pipelines.map(({ pipeline }) => pipeline),
       ),
     ),
-    wait('the queue server', () => checkQueues(deployment, parts)),
-    ...parts.pipelines.map(async ({ pipeline }) => {
-      const client = parts.clients.get(pipeline.name);
+    wait('the queue server', () => checkQueues(deployment, parts.pipelines)),
+    ...parts.pipelines.map(async ({ pipeline, client }) => {
       if (client) await wait(`SQS queue ${client.queue}`, () => checkSource(pipeline, client));
     }),
   ]);
@@ -72,7 +74,7 @@ async function checkDatabase(pool: PostgresPool, pipelines: readonly PipelineCon
 /** Throws `queue_unfit`, `schema_outdated` (BullMQ's on Postgres), or that the queue's server is away. */
 export async function checkQueues(
   { config, log }: Pick<Deployment, 'config' | 'log'>,
-  { pipelines }: Pick<PreflightParts, 'pipelines'>,
+  pipelines: readonly { readonly queues: PipelineQueues }[],
 ): Promise<void> {
   if (config.queue.backend === 'redis') {
     const { warnings } = await checkRedis(config.queue.url.reveal());

@@ -1,36 +1,28 @@
 import type { RunReport } from '../batch.js';
 import type { Clock } from '../clock.js';
-import { asPipelineError } from '../errors.js';
 import type { RunLog } from '../load/sink.js';
-import type { EventBus } from '../ops/events.js';
 import { outlast } from '../policy.js';
 import type { Run } from '../run.js';
 
 /** How often a run says that its owner is alive. */
 const HEARTBEAT_MS = 5_000;
 
+/** What keeping a run on record takes. */
+interface Parts {
+  readonly runs: RunLog;
+  readonly clock: Clock;
+  readonly onWait: (error: unknown) => void;
+  readonly owner: string;
+}
+
 /** What is kept of one run in Postgres, from its first message to its report. Outages are waited out. */
 export class RunRecord {
-  readonly #parts: {
-    readonly runs: RunLog;
-    readonly clock: Clock;
-    readonly events: EventBus;
-    readonly owner: string;
-  };
+  readonly #parts: Parts;
   readonly #run: Run;
   readonly #hardStop: AbortSignal;
   #opened: Promise<void> | null = null;
 
-  constructor(
-    parts: {
-      readonly runs: RunLog;
-      readonly clock: Clock;
-      readonly events: EventBus;
-      readonly owner: string;
-    },
-    run: Run,
-    hardStop: AbortSignal,
-  ) {
+  constructor(parts: Parts, run: Run, hardStop: AbortSignal) {
     this.#parts = parts;
     this.#run = run;
     this.#hardStop = hardStop;
@@ -56,13 +48,11 @@ export class RunRecord {
 
   /** Says every few seconds how far the run is, until `ended`. A beat that fails is left out: the next one tells more. */
   async keepAlive(ended: AbortSignal): Promise<void> {
-    const { runs, clock } = this.#parts;
+    const { runs, clock, onWait } = this.#parts;
     while (!ended.aborted) {
       await clock.sleep(HEARTBEAT_MS, ended);
       if (ended.aborted || !this.isOpen) continue;
-      await runs.heartbeat(this.#run.options.runId, this.#run.report(null)).catch((error: unknown) => {
-        this.#parts.events.emit('outage_waiting', { code: asPipelineError(error).code });
-      });
+      await runs.heartbeat(this.#run.options.runId, this.#run.report(null)).catch(onWait);
     }
   }
 
@@ -72,9 +62,6 @@ export class RunRecord {
   }
 
   async #outlast(work: () => Promise<void>): Promise<void> {
-    const { clock, events } = this.#parts;
-    await outlast(clock, work, this.#hardStop, (error) =>
-      events.emit('outage_waiting', { code: asPipelineError(error).code }),
-    );
+    await outlast(this.#parts.clock, work, this.#hardStop, this.#parts.onWait);
   }
 }

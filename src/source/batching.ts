@@ -86,7 +86,6 @@ export async function* formBatches(
       }
     }
   } finally {
-    open?.cancel();
     // A generator's return() waits for its pending next(), which may wait for a message: so it isn't awaited then.
     const ended = Promise.resolve(input.return?.()).catch(() => undefined);
     if (pending === null) await ended;

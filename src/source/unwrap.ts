@@ -29,9 +29,9 @@ function snsMessage(body: string): string | null {
   // Most bodies are no envelopes: a search costs a fraction of a parse.
   if (!body.includes('"TopicArn"') || !body.includes('"Notification"')) return null;
   const envelope = parsedObject(body);
-  if (envelope === null || member(envelope, 'Type') !== 'Notification') return null;
-  if (typeof member(envelope, 'TopicArn') !== 'string') return null;
-  const message = member(envelope, 'Message');
+  if (envelope === null || Reflect.get(envelope, 'Type') !== 'Notification') return null;
+  if (typeof Reflect.get(envelope, 'TopicArn') !== 'string') return null;
+  const message: unknown = Reflect.get(envelope, 'Message');
   return typeof message === 'string' ? message : null;
 }
 
@@ -42,8 +42,9 @@ const EVENT_STRINGS = ['id', 'detail-type', 'source', 'account', 'time', 'region
 function eventDetail(body: string): string | null {
   if (!body.includes('"detail-type"') || !body.includes('"detail"')) return null;
   const event = parsedObject(body);
-  if (event === null || !EVENT_STRINGS.every((name) => typeof member(event, name) === 'string')) return null;
-  const detail = member(event, 'detail');
+  if (event === null || !EVENT_STRINGS.every((name) => typeof Reflect.get(event, name) === 'string'))
+    return null;
+  const detail: unknown = Reflect.get(event, 'detail');
   if (typeof detail !== 'object' || detail === null || Array.isArray(detail)) return null;
   return memberText(body, 'detail');
 }
@@ -56,9 +57,4 @@ function parsedObject(body: string): object | null {
   } catch {
     return null;
   }
-}
-
-/** An own member: `__proto__` and its like are names as any other. */
-function member(object: object, name: string): unknown {
-  return Object.getOwnPropertyDescriptor(object, name)?.value;
 }

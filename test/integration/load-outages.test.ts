@@ -157,6 +157,7 @@ test('no server, a wrong password, no such database, an unreadable URL: each is 
     [changed((u) => (u.password = CANARY)), 'permission_denied'],
     [changed((u) => (u.pathname = '/absent')), 'table_unfit'],
     [changed((u) => (u.search = '?sslmode=verify-full')), 'config_invalid'],
+    [changed((u) => (u.search = '?sslmode=verify-full&sslrootcert=/absent.pem')), 'config_invalid'],
   ];
   for (const [broken, code] of cases) {
     const pool = createPool({ url: broken, applicationName: 'test' });

@@ -226,6 +226,17 @@ for (const kind of kinds) {
   });
 }
 
+test('one bad row behind duplicates is found by its line: two COPYs, and its neighbours are loaded', async () => {
+  const { url, sink, close } = await openSink(server);
+  await sink.commit(batchOf({ rows: goodRows('known', 3) }));
+  const bad = { id: 'bad', values: ['x', CANARY, null] };
+  const rows = [...goodRows('known', 3), ...goodRows('a', 2), ...goodRows('a', 1), bad, ...goodRows('b', 2)];
+  const report = await sink.commit(batchOf({ rows }));
+  assert.deepEqual([report?.loaded, report?.duplicates, report?.quarantined, report?.copies], [4, 4, 1, 2]);
+  assert.deepEqual(await rowsOf(url, 'select record_id from maskline.quarantine'), [{ record_id: 'bad' }]);
+  await close();
+});
+
 test('all rows refused: all are quarantined, none loaded, in three COPYs', async () => {
   const { sink, close } = await openSink(server);
   const rows = goodRows('k', 200).map((row) => ({ ...row, values: ['x', CANARY, null] }));

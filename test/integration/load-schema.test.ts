@@ -74,7 +74,6 @@ test('a missing or older schema is outdated and names the remedy; a newer one se
 
 test('an owner who may make no schemas can migrate one that was made for it', async () => {
   const url = await server.database();
-  await rowsOf(url, `create role owner_${Date.now()} login password 'x'`);
   const name = `owner_only_${Date.now()}`;
   await rowsOf(url, `create role ${name} login password 'x'; create schema maskline authorization ${name}`);
   const own = new URL(url);

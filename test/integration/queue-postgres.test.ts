@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -120,11 +120,11 @@ describe('a queue on Postgres', () => {
     assert.equal((await queue.backlog()).failed, 0);
   });
 
-  test('Postgres is away at the start: calls fail fast, and all goes on when it comes', async () => {
-    const away = await startPostgres({
-      dir: await mkdtemp(join(tmpdir(), 'maskline-queue-')),
-      durable: false,
-    });
+  test('Postgres is away at the start: calls fail fast, and all goes on when it comes', async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), 'maskline-queue-'));
+    const away = await startPostgres({ dir, durable: false });
+    t.after(() => rm(dir, { recursive: true, force: true }));
+    t.after(() => away.stop());
     await migrateQueue({ url: away.url, backend: 'postgres', prefix: 'integration' });
     await away.stop();
     const queue = open({ url: away.url });
@@ -133,15 +133,14 @@ describe('a queue on Postgres', () => {
     const from = performance.now();
     await assert.rejects(queue.add(batchOf(['{}'])), { code: 'postgres_unavailable' });
     assert.ok(performance.now() - from < CALL_LIMIT_MS);
-    const back = await startPostgres({ dir: away.dir, port: away.port, durable: false, temporary: true });
+    const back = await startPostgres({ dir, port: away.port, durable: false });
+    t.after(() => back.stop());
     const batch = batchOf(['{}']);
     await eventually(
       succeeds(() => queue.add(batch)),
       (added) => added,
     );
     assert.deepEqual(await seen.take(1), [batch.batchId]);
-    await queue.close();
-    await back.stop();
   });
 
   test('a refusal is neither an outage nor a loop', async () => {

@@ -71,24 +71,27 @@ async function exercise(
     () => new PipelineError('payload_newer', 'upgrade first', { cause: new Error(canary) }),
   ];
   const batches = thrown.map(make);
-  const consumer = queue.process(
-    async ({ batchId, records }) => {
-      assert.equal(records[1]?.body, canary);
-      const error = thrown[batches.findIndex((batch) => batch.batchId === batchId)]?.();
-      if (error !== undefined) throw error;
-    },
-    { concurrency: 2 },
-  );
-  for (const batch of batches) await queue.add(batch);
-  await eventually(
-    () => queue.backlog(),
-    ({ waiting, active, failed }) => waiting === 1 && active === 0 && failed === 5,
-  );
-  await consumer.stop();
   const waiting = make();
-  await queue.add(waiting);
-  await queue.add(waiting);
-  await queue.close();
+  try {
+    const consumer = queue.process(
+      async ({ batchId, records }) => {
+        assert.equal(records[1]?.body, canary);
+        const error = thrown[batches.findIndex((batch) => batch.batchId === batchId)]?.();
+        if (error !== undefined) throw error;
+      },
+      { concurrency: 2 },
+    );
+    for (const batch of batches) await queue.add(batch);
+    await eventually(
+      () => queue.backlog(),
+      ({ waiting, active, failed }) => waiting === 1 && active === 0 && failed === 5,
+    );
+    await consumer.stop();
+    await queue.add(waiting);
+    await queue.add(waiting);
+  } finally {
+    await queue.close();
+  }
   return { ids: [...batches, waiting].map((batch) => batch.batchId), events };
 }
 
@@ -111,7 +114,7 @@ async function everythingIn(client: Redis): Promise<Buffer> {
     if (type === 'hash') keep(await client.callBuffer('HGETALL', key));
     else if (type === 'list') keep(await client.lrangeBuffer(key, 0, -1));
     else if (type === 'set') keep(await client.smembersBuffer(key));
-    else if (type === 'zset') keep(await client.zrangeBuffer(key, 0, -1));
+    else if (type === 'zset') keep(await client.zrangeBuffer(key, '0', '-1'));
     else if (type === 'stream') keep(await client.xrangeBuffer(key, '-', '+'));
     else keep(await client.getBuffer(key));
   }

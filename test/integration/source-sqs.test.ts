@@ -153,6 +153,27 @@ test('entry ids are indexes, so the same message may be twice in one call, and a
   );
 });
 
+test('an entry that SQS does not answer for has failed', async () => {
+  const name = await sqs.queue();
+  const client = sqs.client(name);
+  const forget = (answer: string): string => answer.replace('{"Id":"1"},', '');
+  inject(name, 'DeleteMessageBatch', [{ kind: 'answer', change: forget }]);
+  assert.deepEqual(await client.deleteBatch(['a', 'b', 'c']), ['done', 'failed', 'done']);
+});
+
+test("an endpoint from the SDK's own environment is used, whatever host the queue's URL has", async () => {
+  const name = await sqs.queue();
+  process.env['AWS_ENDPOINT_URL_SQS'] = sqs.endpoint;
+  try {
+    const client = createSqsClient({ queue: name, region: 'us-east-1', endpoint: null, receivers: 1 });
+    assert.equal((await client.attributes())?.visible, 0);
+    client.close();
+  } finally {
+    delete process.env['AWS_ENDPOINT_URL_SQS'];
+  }
+  assert.equal(onQueue(name, 'GetQueueAttributes').length, 1);
+});
+
 test('messages whose delete failed, in part or wholly, or whose answer was lost, are deleted in the end', async () => {
   const name = await sqs.queue();
   const source = sourceOf(sqs.client(name));
@@ -233,7 +254,10 @@ test('missing rights are thrown as such; text of the answer is not repeated', as
   inject(name, 'ReceiveMessage', [{ kind: 'error', status: 403, type: 'com.amazonaws.sqs#ExpiredToken' }]);
   await assert.rejects(client.receive(poll, never), { code: 'sqs_unavailable' });
   await sqs.server.send(name, [{ body: 'canary-4711' }]);
-  inject(name, 'ReceiveMessage', [{ kind: 'answer', change: (answer) => answer.slice(0, -2) }]);
+  // Node's parser quotes what it could not read.
+  inject(name, 'ReceiveMessage', [
+    { kind: 'answer', change: (answer) => answer.replace('"canary', 'canary') },
+  ]);
   await assert.rejects(client.receive(poll, never), (error: unknown) => {
     assert.ok(error instanceof PipelineError);
     assert.equal(error.code, 'sqs_unavailable');

@@ -6,6 +6,8 @@ export const callFaults = [
   'lost_request',
   /** Has its effect, and reports failure. */
   'lost_answer',
+  /** Reports failure, and has its effect many seconds later. */
+  'late',
   /** Takes seconds. */
   'slow',
   /** Its process dies when the request may or may not be on its way. */

@@ -7,6 +7,8 @@ import type { Scheduler } from './scheduler.js';
 const AT_ONCE = 0.5;
 const USUAL_MS = 30;
 const SLOW_MS = 3_000;
+/** A client that has given up may have sent its command all the same. */
+const LATE_MS = 20_000;
 /** Long enough for a lock in Redis to run out, an idle transaction to be ended, a visibility timeout to pass. */
 const FREEZE_MS = 60_000;
 
@@ -31,7 +33,7 @@ export class Host {
   readonly clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #faults: Faults;
-  readonly #death: (() => void)[] = [];
+  readonly #death = new AbortController();
   #diedAt: number | null = null;
   #frozenAt = 0;
   #frozenUntil = 0;
@@ -85,13 +87,12 @@ export class Host {
     if (!this.alive) return;
     this.#diedAt = this.running ? this.#scheduler.now() : this.#frozenAt;
     this.#scheduler.note(`dead ${this.name}`);
-    for (const hear of this.#death) hear();
+    this.#death.abort();
   }
 
-  /** Calls `hear` when it dies. */
-  onDeath(hear: () => void): void {
-    if (this.alive) this.#death.push(hear);
-    else hear();
+  /** Aborts when it dies. */
+  get death(): AbortSignal {
+    return this.#death.signal;
   }
 
   /** Hangs it for so long. */
@@ -113,21 +114,23 @@ export class Host {
   async call<T>({ name, poll = false, lost, effect }: Call<T>): Promise<T> {
     await this.#gate();
     const fault = this.#faults.ofCall(`${this.name} ${name}`, poll);
-    const sentAt = this.#scheduler.now();
     if (fault === 'freeze_before') await this.#hang();
     if (fault === 'crash_before') this.kill();
     await this.#travel(fault === 'slow');
     // What a process has sent before it died may still arrive.
     if (!this.alive && this.#scheduler.dice.chance(0.5)) return never();
-    if (fault === 'lost_request') return this.#fail(lost());
+    if (fault === 'late') void this.#late(effect);
+    if (fault === 'lost_request' || fault === 'late') {
+      await this.#gate();
+      throw lost();
+    }
     const answer = await this.#outcome(effect);
     if (fault === 'crash_after') this.kill();
     if (fault === 'freeze_after') this.freeze();
     await this.#travel(fault === 'slow');
     await this.#gate();
-    if (fault === 'lost_answer') return this.#fail(lost());
+    if (fault === 'lost_answer') throw lost();
     if (!poll) this.#scheduler.note(`${this.name} ${name} ${answer.ok}`);
-    if (this.#scheduler.now() - sentAt > SLOW_MS / 3) this.trouble();
     if (!answer.ok) throw answer.error;
     return answer.value;
   }
@@ -136,15 +139,13 @@ export class Host {
     try {
       return { ok: true, value: await effect() };
     } catch (error) {
-      this.trouble();
       return { ok: false, error };
     }
   }
 
-  async #fail(error: PipelineError): Promise<never> {
-    await this.#gate();
-    this.trouble();
-    throw error;
+  async #late<T>(effect: () => Promise<T> | T): Promise<void> {
+    await this.#scheduler.sleep(this.#scheduler.dice.between(0, LATE_MS));
+    await this.#outcome(effect);
   }
 
   async #hang(): Promise<void> {

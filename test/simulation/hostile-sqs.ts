@@ -36,19 +36,28 @@ export function makeHostile({ sqs, faults, oracle }: HostileSqsOptions): void {
 export function sqsAt(host: Host, options: HostileSqsOptions): QueueClient {
   const { sqs, oracle, outage, planted } = options;
   const lost = (): PipelineError => new PipelineError('sqs_unavailable', 'SQS did not answer');
-  const call = <T>(name: string, effect: () => Promise<T>, poll = false): Promise<T> =>
-    host.call({ name: `sqs.${name}`, lost, effect: () => outage.through(effect), poll });
+  const call = async <T>(name: string, effect: () => Promise<T>): Promise<T> => {
+    try {
+      return await host.call({ name: `sqs.${name}`, lost, effect: () => outage.through(effect) });
+    } catch (error) {
+      host.trouble();
+      throw error;
+    }
+  };
   return {
     queue: sqs.queue,
     receive: async (poll, signal) => {
       // A connection dies with its process: a poll that waits is given up, what was handed out stays handed out.
       const cut = new AbortController();
-      host.onDeath(() => cut.abort());
-      const either = AbortSignal.any([signal, cut.signal]);
+      const giveUp = (): void => cut.abort();
+      for (const end of [signal, host.death]) end.addEventListener('abort', giveUp);
       const raw = await call('receive', async () => {
-        const messages = await sqs.receive(poll, either);
+        if (signal.aborted) cut.abort();
+        const messages = await sqs.receive(poll, cut.signal);
         for (const { id, handle } of messages) oracle.handedOut(id, handle, host);
         return messages;
+      }).finally(() => {
+        for (const end of [signal, host.death]) end.removeEventListener('abort', giveUp);
       });
       for (const { handle } of raw) oracle.arrived(handle);
       return raw;
@@ -64,11 +73,16 @@ export function sqsAt(host: Host, options: HostileSqsOptions): QueueClient {
       return planted === 'failed_deletes_ignored' ? results.map(() => 'done') : results;
     },
     changeVisibilityBatch: async (changes) => {
-      const extends_ = changes.some(({ handle }) => oracle.isHeld(handle));
-      if (planted === 'no_heartbeat' && extends_) return changes.map(() => 'done');
-      const results = await call('change', () => sqs.changeVisibilityBatch(changes));
-      if (results.includes('failed')) host.trouble();
-      return results;
+      const isExtension = changes.some(({ handle }) => oracle.isHeld(handle));
+      if (planted === 'no_heartbeat' && isExtension) return changes.map(() => 'done');
+      return call('change', async () => {
+        const results = await sqs.changeVisibilityBatch(changes);
+        if (results.includes('failed')) host.trouble();
+        for (const [index, { handle }] of changes.entries()) {
+          if (results[index] === 'gone') oracle.lapsed(handle);
+        }
+        return results;
+      });
     },
     attributes: () => call('attributes', () => sqs.attributes()),
     close: () => sqs.close(),

@@ -4,7 +4,8 @@
  */
 export const plantedBugs = {
   ack_before_commit: 'the ingester acks as soon as the batch is formed',
-  check_outside_transaction: 'the loader asks the ledger before its transaction, and enters what it did not find',
+  check_outside_transaction:
+    'the loader asks the ledger before its transaction, and enters what it did not find',
   no_ledger: 'the loader neither asks the ledger nor enters anything',
   ledger_ahead: 'the ledger is committed in a transaction of its own, before the rows',
   loading_day_in_key: "the ledger's key holds the day of loading",
@@ -23,7 +24,9 @@ export const plantedBugs = {
 export type Planted = keyof typeof plantedBugs;
 
 /** Looks like a defect and is none: an entry of DeleteMessageBatch that failed is taken for deleted. Its message comes again, and the ledger knows it. */
-export const benignBugs = { failed_deletes_ignored: 'failed entries of a delete are taken for deleted' } as const;
+export const benignBugs = {
+  failed_deletes_ignored: 'failed entries of a delete are taken for deleted',
+} as const;
 
 /** Name of a planted defect that does no harm. */
 export type Benign = keyof typeof benignBugs;

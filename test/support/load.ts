@@ -3,7 +3,6 @@ import { uuidv7 } from 'uuidv7';
 import type { MaskedBatch, RecordKey, Rejection } from '../../src/batch.js';
 import { encodeField } from '../../src/copy-text.js';
 import { type PostgresPool, createPool } from '../../src/load/connection.js';
-import { migrate } from '../../src/load/migrate.js';
 import { type PostgresSinkOptions, createPostgresSink } from '../../src/load/postgres.js';
 import type { Sink } from '../../src/load/sink.js';
 import { asMasked } from '../../src/masking/masked.js';
@@ -97,8 +96,7 @@ export async function openSink(
   ddl: string = EVENTS,
   options: Partial<PostgresSinkOptions> = {},
 ): Promise<TestSink> {
-  const url = await server.database();
-  await migrate(url);
+  const url = await server.migratedDatabase();
   await withConnection(url, (client) => client.query(ddl));
   const pools: PostgresPool[] = [];
   const make = (own: Partial<PostgresSinkOptions>): [PostgresPool, Sink] => {

@@ -203,10 +203,50 @@ test('an extension under way can not undo a release', async () => {
   delayMs = 5_000;
   await clock.advance(41_000);
   // The extension is under way, and has not reached SQS.
+  const from = clock.now();
   const released = inFlight
     .spend([receipt])
-    .then(() => sqs.changeVisibilityBatch([{ handle: receipt.handle, seconds: 0 }]));
+    .then(() => sqs.changeVisibilityBatch([{ handle: receipt.handle, seconds: 30 }]));
   await clock.finish(released);
+  await clock.advance(from + 40_000 - clock.now());
   assert.deepEqual(sqs.visible, [id]);
+  await clock.finish(inFlight.stop());
+});
+
+test('what is settled while the heartbeat is busy with others is not extended any more', async () => {
+  const clock = new VirtualClock();
+  const extended: string[] = [];
+  const inFlight = new InFlight({
+    client: {
+      changeVisibilityBatch: async (changes) => {
+        await clock.sleep(1_000);
+        extended.push(...changes.map((change) => change.handle));
+        return changes.map(() => 'done' as const);
+      },
+    },
+    clock,
+    visibilityTimeoutS: 100,
+    maxMessages: 200,
+    maxBytes: 1_000,
+    onEvent: () => undefined,
+  });
+  const receivedAt = clock.now();
+  const receipts = Array.from({ length: 100 }, (_, index) => ({
+    messageId: `m${index}`,
+    handle: `h${index}`,
+    receiveCount: 1,
+    receivedAt,
+    bytes: 1,
+  }));
+  inFlight.admit(await inFlight.reserve(never), receipts);
+  await clock.advance(40_500);
+  // Eight calls of ten are under way, two more are waiting.
+  assert.deepEqual(extended, []);
+  await clock.finish(inFlight.spend(receipts.slice(85)));
+  await clock.advance(5_000);
+  assert.deepEqual(
+    extended,
+    receipts.slice(0, 85).map((receipt) => receipt.handle),
+  );
   await clock.finish(inFlight.stop());
 });

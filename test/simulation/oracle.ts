@@ -1,0 +1,213 @@
+import type { Fate, Receipt, RunReport } from '../../src/batch.js';
+import type { Host } from './host.js';
+import type { Scheduler } from './scheduler.js';
+
+/** What must become of a message's record. */
+export type Expected = 'target' | 'quarantine' | 'dead_letters';
+
+/** A message as sent; `content` is what a row or an entry of it must hold. */
+export interface SentMessage {
+  readonly id: string;
+  readonly expected: Expected;
+  readonly content: string;
+}
+
+/** A committed row, of the target or of the quarantine. */
+export interface Settled {
+  readonly recordId: string;
+  readonly batchId: string;
+  readonly content: string;
+}
+
+/** What the database holds, committed. */
+export interface Committed {
+  readonly target: readonly Settled[];
+  readonly quarantine: readonly Settled[];
+  readonly loads: ReadonlyMap<string, Fate & { readonly runId: string }>;
+}
+
+interface Delivery {
+  readonly id: string;
+  readonly host: Host;
+  /** SQS left the message visible. */
+  readonly twice: boolean;
+  state: 'on_its_way' | 'held' | 'spent' | 'lapsed';
+}
+
+/**
+ * Watches every call, and says what must never be. It believes nothing that the code under test says of itself: it
+ * looks at SQS, and at what the database has committed.
+ */
+export class Oracle {
+  readonly violations: string[] = [];
+  readonly #scheduler: Scheduler;
+  readonly #committed: Committed;
+  readonly #visibilityMs: number;
+  readonly #sent = new Map<string, SentMessage>();
+  readonly #deliveries = new Map<string, Delivery>();
+  readonly #latest = new Map<string, string>();
+  readonly #twice = new Set<string>();
+  readonly #batches = new Map<string, { readonly batchId: string; readonly index: number }>();
+  readonly #told = new Map<string, string>();
+  #runs = 0;
+
+  constructor(scheduler: Scheduler, committed: Committed, visibilityMs: number) {
+    this.#scheduler = scheduler;
+    this.#committed = committed;
+    this.#visibilityMs = visibilityMs;
+  }
+
+  /** Runs that ended and claimed to be complete. */
+  get runs(): number {
+    return this.#runs;
+  }
+
+  violated(rule: string): void {
+    this.violations.push(rule);
+    this.#scheduler.note(`VIOLATION ${rule}`);
+  }
+
+  sent(message: SentMessage): void {
+    this.#sent.set(message.id, message);
+  }
+
+  /** The next time this message is handed out it stays visible. */
+  handsOutTwice(id: string): void {
+    this.#twice.add(id);
+  }
+
+  /** SQS hands a message to a process. That may happen to what another holds only if something kept it from its heartbeat. */
+  handedOut(id: string, handle: string, host: Host): void {
+    const latest = this.#deliveries.get(this.#latest.get(id) ?? '');
+    if (latest?.state === 'held' && latest.host.alive && !latest.twice && this.#wasFree(latest.host)) {
+      this.violated(`message ${id} was handed out again though ${latest.host.name} holds it`);
+    }
+    this.#deliveries.set(handle, { id, host, twice: this.#twice.delete(id), state: 'on_its_way' });
+    this.#latest.set(id, handle);
+  }
+
+  arrived(handle: string): void {
+    this.#setState(handle, 'held');
+  }
+
+  /** SQS says that the visibility of this receipt has run out. */
+  lapsed(handle: string): void {
+    const delivery = this.#deliveries.get(handle);
+    if (delivery?.state === 'held') delivery.state = 'lapsed';
+  }
+
+  isHeld(handle: string): boolean {
+    return this.#deliveries.get(handle)?.state === 'held';
+  }
+
+  /** A run takes charge of receipts, one for each message of the batch. */
+  holds(batchId: string, receipts: readonly Receipt[]): void {
+    for (const [index, { handle }] of receipts.entries()) this.#batches.set(handle, { batchId, index });
+  }
+
+  /** The ingester is about to ack or release: the fate of the batch must allow it. */
+  spends(how: 'ack' | 'release', receipts: readonly Receipt[]): void {
+    for (const { handle, messageId } of receipts) {
+      const place = this.#batches.get(handle);
+      const fate = this.#committed.loads.get(place?.batchId ?? '');
+      const isReleased = fate?.state === 'released' || fate?.held.includes(place?.index ?? -1) === true;
+      const isAllowed = fate !== undefined && isReleased === (how === 'release');
+      if (!isAllowed)
+        this.violated(`${how} of message ${messageId}, whose batch has the fate ${fate?.state ?? 'none'}`);
+      this.#setState(handle, 'spent');
+    }
+  }
+
+  /** SQS has deleted a message for good: its record must be committed. */
+  deleted(id: string): void {
+    const { target, quarantine } = this.#committed;
+    const isSettled = [...target, ...quarantine].some((settled) => settled.recordId === id);
+    if (!isSettled) this.violated(`message ${id} was deleted, and its record is nowhere`);
+  }
+
+  /** A fate is written. */
+  decided(batchId: string, was: string | undefined): void {
+    if (was !== undefined) this.violated(`the fate of batch ${batchId} was ${was}, and was decided again`);
+  }
+
+  /** An ingester learns a fate: it must be what everybody learns, ever. */
+  told(fate: Fate): void {
+    const text = JSON.stringify(fate);
+    const before = this.#told.get(fate.batchId);
+    if (before !== undefined && before !== text) this.violated(`batch ${fate.batchId} was told two fates`);
+    this.#told.set(fate.batchId, text);
+    const row = this.#committed.loads.get(fate.batchId);
+    if (row?.state !== fate.state)
+      this.violated(`batch ${fate.batchId} was told a fate that is not on record`);
+  }
+
+  /** A run ended that claims to be complete. */
+  completed(report: RunReport): void {
+    this.#runs += 1;
+    const { loaded, duplicates, quarantined, released } = report;
+    if (report.received !== loaded + duplicates + quarantined + released)
+      this.violated(`run ${report.runId} does not add up`);
+    const sum = { received: 0, loaded: 0, duplicates: 0, quarantined: 0, released: 0 };
+    let hasReleased = false;
+    for (const row of this.#committed.loads.values()) {
+      if (row.runId !== report.runId) continue;
+      if (row.state === 'released') hasReleased = true;
+      for (const outcome of outcomes) sum[outcome] += row[outcome];
+    }
+    if (outcomes.some((outcome) => sum[outcome] !== report[outcome]))
+      this.violated(`run ${report.runId} reports other numbers than its batches have`);
+    if (report.state === 'succeeded' && hasReleased)
+      this.violated(`run ${report.runId} succeeded though a batch was let go`);
+  }
+
+  /** All is over: every record is where it belongs, once, and the numbers of the batches are those of the tables. */
+  ended(left: readonly string[], deadLetters: readonly string[]): void {
+    const { target, quarantine, loads } = this.#committed;
+    for (const id of left) this.violated(`message ${id} is still in the queue`);
+    for (const message of this.#sent.values()) this.#check(message, deadLetters);
+    const all = [...loads.values()];
+    const total = (outcome: 'loaded' | 'quarantined'): number =>
+      all.reduce((sum, fate) => sum + fate[outcome], 0);
+    if (total('loaded') !== target.length)
+      this.violated('the batches loaded other numbers than the target holds');
+    if (total('quarantined') !== quarantine.length)
+      this.violated('the batches quarantined other numbers than the quarantine holds');
+  }
+
+  #check({ id, expected, content }: SentMessage, deadLetters: readonly string[]): void {
+    const { target, quarantine } = this.#committed;
+    const places: readonly (readonly [Expected, readonly string[]])[] = [
+      ['target', contentsOf(id, target)],
+      ['quarantine', contentsOf(id, quarantine)],
+      ['dead_letters', deadLetters.filter((dead) => dead === id).map(() => content)],
+    ];
+    const found = places.flatMap(([place, contents]) => contents.map((text) => ({ place, text })));
+    const isRight = found.length === 1 && found[0]?.place === expected && found[0].text === content;
+    if (isRight) return;
+    // SQS counts receives, whoever's fault they were: a good record of a queue with a redrive policy may end there too.
+    const isWornOut = expected !== 'dead_letters' && deadLetters.includes(id);
+    if (
+      isWornOut &&
+      found.every(({ place, text }) => place === 'dead_letters' || (place === expected && text === content))
+    ) {
+      if (found.length <= 2) return;
+    }
+    const where = found.map(({ place }) => place).join(', ') || 'nowhere';
+    this.violated(`the record of message ${id} belongs in ${expected} once, and is in: ${where}`);
+  }
+
+  #wasFree(host: Host): boolean {
+    return this.#scheduler.now() - host.troubledAt > this.#visibilityMs;
+  }
+
+  #setState(handle: string, state: Delivery['state']): void {
+    const delivery = this.#deliveries.get(handle);
+    if (delivery) delivery.state = state;
+  }
+}
+
+const outcomes = ['received', 'loaded', 'duplicates', 'quarantined', 'released'] as const;
+
+function contentsOf(id: string, rows: readonly Settled[]): readonly string[] {
+  return rows.filter((row) => row.recordId === id).map((row) => row.content);
+}

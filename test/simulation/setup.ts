@@ -1,0 +1,67 @@
+import type { AttemptSettings } from '../../src/queue/attempts.js';
+import { BAD, UNFIT } from './fake-masker.js';
+import type { Expected } from './oracle.js';
+import type { Dice } from './scheduler.js';
+import type { IngesterSettings } from './sim-ingester.js';
+
+/** What a schedule draws before it begins. */
+export interface Setup {
+  readonly messages: readonly {
+    readonly body: string;
+    readonly expected: Expected;
+    readonly afterMs: number;
+  }[];
+  /** `memory`: every process is an ingester with queues and workers of its own. */
+  readonly topology: 'bullmq' | 'memory';
+  /** `on_reject: dlq`. */
+  readonly held: boolean;
+  readonly maxReceiveCount: number | null;
+  readonly ingesters: number;
+  readonly transformers: number;
+  readonly loaders: number;
+  readonly concurrency: number;
+  readonly ingester: IngesterSettings;
+  readonly attempts: AttemptSettings;
+  /** About the time between two disasters. */
+  readonly calmMs: number;
+}
+
+const MAX_MESSAGES = 12;
+/** Most are there from the start, the others come within so long. */
+const ARRIVAL_MS = 60_000;
+const DAY_MS = 24 * 3_600_000;
+
+/** Draws a setup: small, so that everything meets everything. */
+export function drawSetup(dice: Dice): Setup {
+  const held = dice.chance(0.2);
+  return {
+    messages: Array.from({ length: dice.whole(4, MAX_MESSAGES) }, (_, n) => drawMessage(dice, n, held)),
+    topology: dice.chance(0.15) ? 'memory' : 'bullmq',
+    held,
+    maxReceiveCount: held ? 5 : null,
+    ingesters: dice.whole(1, 2),
+    transformers: dice.whole(1, 2),
+    loaders: dice.whole(1, 2),
+    concurrency: dice.whole(1, 2),
+    ingester: {
+      mode: dice.chance(0.7) ? 'until_empty' : 'continuous',
+      tickMs: dice.between(2_000, 30_000),
+      // Long ones too: but for faults, no batch may ever need it.
+      residenceMs: dice.pick([45_000, 15 * 60_000, DAY_MS]),
+      receivers: dice.whole(1, 2),
+      inFlight: dice.pick([10, 20, 100]),
+      visibilityTimeoutS: 30,
+      batching: { maxMessages: dice.whole(2, 6), maxBytes: 1 << 20, lingerMs: dice.between(0, 1_000) },
+    },
+    attempts: { attempts: dice.whole(1, 3), baseMs: 1_000, maxMs: 30_000, newerMs: 5_000 },
+    calmMs: dice.between(2_000, 20_000),
+  };
+}
+
+function drawMessage(dice: Dice, n: number, held: boolean): Setup['messages'][number] {
+  const afterMs = dice.chance(0.6) ? 0 : dice.between(0, ARRIVAL_MS);
+  const roll = dice.next();
+  if (roll < 0.2) return { body: `${BAD} ${n}`, expected: held ? 'dead_letters' : 'quarantine', afterMs };
+  if (roll < 0.3) return { body: `${UNFIT} ${n}`, expected: 'quarantine', afterMs };
+  return { body: `good ${n}`, expected: 'target', afterMs };
+}
