@@ -12,7 +12,7 @@ import type { Clock } from './clock.js';
 import { failedOrMissing, overdue, releaseDelayMs } from './letting-go.js';
 import type { HeldBatch, Sink } from './load/sink.js';
 import type { MaskCounts, Masker } from './masking/mask.js';
-import { outlast } from './policy.js';
+import { outlast, persist } from './policy.js';
 import type { BatchQueue } from './queue/queue.js';
 import type { Run } from './run.js';
 import { type BatchingOptions, formBatches } from './source/batching.js';
@@ -115,7 +115,10 @@ export async function settle(
       askQueuesAt = now + QUEUE_CHECK_MS;
       await letGo(ports, run, await failedOrMissing(ports, run.held, now), stopping);
     };
-    await outlast(clock, look, hardStop, onWait);
+    await persist(clock, look, hardStop, onWait).catch((error: unknown) => {
+      run.stop('failed');
+      throw error;
+    });
     if (!run.finished) await clock.sleep(POLL_MS, stopping ? undefined : hardStop);
   }
 }

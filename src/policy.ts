@@ -67,12 +67,36 @@ const OUTAGE_MAX_MS = 5_000;
  * Runs `work` until it ends otherwise than by an outage, waiting in between; rethrows everything else, and the
  * outage itself once `signal` aborts or `limitMs` have passed. `onWait` hears of each wait.
  */
-export async function outlast<T>(
+export function outlast<T>(
   clock: Clock,
   work: () => Promise<T>,
   signal: AbortSignal,
   onWait: (error: unknown) => void = () => undefined,
   limitMs = Infinity,
+): Promise<T> {
+  return again(clock, work, ['wait'], signal, onWait, limitMs);
+}
+
+/**
+ * As `outlast`, but goes on after everything that may pass by itself, also what is not understood: for who looks
+ * after receipts, which would keep their messages hidden for hours if it left them.
+ */
+export function persist<T>(
+  clock: Clock,
+  work: () => Promise<T>,
+  signal: AbortSignal,
+  onWait: (error: unknown) => void,
+): Promise<T> {
+  return again(clock, work, ['wait', 'retry'], signal, onWait, Infinity);
+}
+
+async function again<T>(
+  clock: Clock,
+  work: () => Promise<T>,
+  on: readonly Action[],
+  signal: AbortSignal,
+  onWait: (error: unknown) => void,
+  limitMs: number,
 ): Promise<T> {
   const giveUpAt = clock.now() + limitMs;
   for (let attempt = 1; ; attempt += 1) {
@@ -80,7 +104,7 @@ export async function outlast<T>(
       return await work();
     } catch (error) {
       const leftMs = giveUpAt - clock.now();
-      if (signal.aborted || leftMs <= 0 || actionFor(error) !== 'wait') throw error;
+      if (signal.aborted || leftMs <= 0 || !on.includes(actionFor(error))) throw error;
       onWait(error);
       const waitMs = backoffMs(clock, attempt, OUTAGE_BASE_MS, OUTAGE_MAX_MS);
       await clock.sleep(Math.min(leftMs, waitMs), signal);

@@ -202,7 +202,7 @@ async function intact(copy: string): Promise<boolean> {
     ]) {
       await access(join(copy, ...part.split('/')));
     }
-    return link(copy);
+    return await link(copy);
   } catch {
     return false;
   }

@@ -167,8 +167,8 @@ class Server implements EmbeddedPostgres {
     try {
       await run(binaries.initdb, args, { ...runAs, cwd: dir, env: { LC_ALL: 'C', TZ: 'UTC' } });
     } catch (error) {
-      const { stderr } = error as { readonly stderr?: string };
-      await writeFile(join(dir, 'postgres.log'), stderr ?? '', { flag: 'a' });
+      const said = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
+      await writeFile(join(dir, 'postgres.log'), said, { flag: 'a' });
       throw new PipelineError('postgres_unavailable', `initdb failed in ${dir}; postgres.log there says why`);
     }
   }

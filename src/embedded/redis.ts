@@ -213,8 +213,10 @@ async function answers(port: number): Promise<boolean> {
   socket.on('error', () => undefined);
   try {
     socket.write('PING\r\n');
-    const [answer] = await once(socket, 'data', { signal: AbortSignal.timeout(STOP_LIMIT_MS) });
-    return String(answer).startsWith('+PONG');
+    const answer: readonly unknown[] = await once(socket, 'data', {
+      signal: AbortSignal.timeout(STOP_LIMIT_MS),
+    });
+    return String(answer[0]).startsWith('+PONG');
   } catch {
     return false;
   } finally {

@@ -77,8 +77,8 @@ export class Redelivery {
 
   /** The answer to a ReceiveMessage, with copies under the names of their originals; notes what it hands out. */
   rewrite(queueUrl: string, answer: string): string {
-    const parsed: { readonly Messages?: Received[] } = JSON.parse(answer);
-    if (parsed.Messages === undefined) return answer;
+    const parsed: unknown = JSON.parse(answer);
+    if (!holdsMessages(parsed)) return answer;
     const queue = this.#queues.get(queueUrl) ?? new Map<string, Remembered>();
     this.#queues.set(queueUrl, queue);
     for (const message of parsed.Messages) {
@@ -104,6 +104,13 @@ export class Redelivery {
     const [oldest] = queue.keys();
     if (oldest !== undefined) queue.delete(oldest);
   }
+}
+
+/** The emulator's own answer, from within this process: its shape is not in doubt, only whether it is empty. */
+function holdsMessages(answer: unknown): answer is { readonly Messages: Received[] } {
+  return (
+    typeof answer === 'object' && answer !== null && 'Messages' in answer && Array.isArray(answer.Messages)
+  );
 }
 
 function disguise(message: Received, originalId: string, original: Remembered): void {

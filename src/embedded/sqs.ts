@@ -243,13 +243,12 @@ function chunksOf(messages: readonly OutgoingMessage[]): readonly (readonly Outg
 }
 
 function outgoing({ body, attributes = {}, groupId, delayS }: OutgoingMessage): object {
-  const named = Object.entries(attributes).map(([name, StringValue]) => [
-    name,
-    { DataType: 'String', StringValue },
-  ]);
+  const named: { [name: string]: object } = {};
+  for (const [name, StringValue] of Object.entries(attributes))
+    named[name] = { DataType: 'String', StringValue };
   return {
     MessageBody: body,
-    MessageAttributes: Object.fromEntries(named),
+    MessageAttributes: named,
     ...(groupId === undefined ? {} : { MessageGroupId: groupId, MessageDeduplicationId: randomUUID() }),
     ...(delayS === undefined ? {} : { DelaySeconds: delayS }),
   };

@@ -1,4 +1,4 @@
-import { type ClientBase, Pool, type PoolClient, type QueryResult, type QueryResultRow } from 'pg';
+import { Pool, type PoolClient, type QueryResult, type QueryResultRow } from 'pg';
 import { type Clock, backoffMs, systemClock } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import { type Place, RowRefused, asPostgresError } from './postgres-error.js';
@@ -70,12 +70,12 @@ export function createPool(options: PostgresPoolOptions): PostgresPool {
     query_timeout: statementTimeoutMs + ANSWER_GRACE_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_S * 1_000,
-    // By SET, not as start-up parameters: poolers between here and the server refuse those.
-    onConnect: (client: ClientBase) => prepare(client, settings),
   });
   // A connection that is lost while idle is replaced at the next use; without a listener it ends the process.
   pool.on('error', () => undefined);
-  return new Connections(pool);
+  // pg's own listener is off while a client is lent out, when losing the server would end the process too.
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  return new Connections(pool, settings);
 }
 
 /** The driver would find out at the first connection only, and quote the URL with its password. */
@@ -87,18 +87,15 @@ function assertPostgresUrl(url: string): void {
   );
 }
 
-async function prepare(client: ClientBase, settings: string): Promise<void> {
-  // pg's own listener is off while a client is lent out, when losing the server would end the process.
-  client.on('error', () => undefined);
-  await client.query(settings);
-}
-
 class Connections implements PostgresPool {
   readonly #pool: Pool;
+  readonly #settings: string;
+  readonly #prepared = new WeakSet<PoolClient>();
   #closed: Promise<void> | null = null;
 
-  constructor(pool: Pool) {
+  constructor(pool: Pool, settings: string) {
     this.#pool = pool;
+    this.#settings = settings;
   }
 
   async query<R extends QueryResultRow>(
@@ -109,12 +106,7 @@ class Connections implements PostgresPool {
   }
 
   async withClient<T>(work: (client: PoolClient) => Promise<T>, place?: Place): Promise<T> {
-    let client: PoolClient;
-    try {
-      client = await this.#pool.connect();
-    } catch (error) {
-      throw asPipeline(error);
-    }
+    const client = await this.#borrow();
     let result: T;
     try {
       result = await work(client);
@@ -136,6 +128,20 @@ class Connections implements PostgresPool {
       if (command !== 'COMMIT') throw new PipelineError('unexpected', `COMMIT was answered by ${command}`);
       return result;
     }, place);
+  }
+
+  async #borrow(): Promise<PoolClient> {
+    let client: PoolClient | null = null;
+    try {
+      client = await this.#pool.connect();
+      // By SET, not as start-up parameters: poolers between here and the server refuse those.
+      if (!this.#prepared.has(client)) await client.query(this.#settings);
+      this.#prepared.add(client);
+      return client;
+    } catch (error) {
+      client?.release(true);
+      throw asPipeline(error);
+    }
   }
 
   async close(): Promise<void> {

@@ -82,7 +82,7 @@ export async function asOutage<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** The fault behind an error of the server; null when it is not one of the server's. */
-export function postgresFault(error: unknown, place: Place): PostgresFault | null {
+function postgresFault(error: unknown, place: Place): PostgresFault | null {
   if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return null;
   const { code, schema, table, column, constraint, where }: ServerFields = error;
   const context = place.kind === 'target' ? copyContext(text(where) ?? '', place) : null;

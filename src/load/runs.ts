@@ -106,7 +106,7 @@ function countValues(counts: Counts): readonly number[] {
 }
 
 /** A time as the commands print it. */
-export function isoColumn(column: string): string {
+function isoColumn(column: string): string {
   return `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
 }
 

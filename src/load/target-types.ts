@@ -46,10 +46,13 @@ export function fitOf(column: ColumnSpec, baseType: string, builtIn: boolean): F
 
 /** The types of maskline.yaml whose values such a column takes as they are, text apart. */
 export function typesFor(baseType: string): readonly ColumnType[] {
-  const all = Object.entries(TAKERS) as readonly [ColumnType, (typeof TAKERS)[ColumnType]][];
-  return all
-    .filter(([type, takers]) => type !== 'text' && takers.fits.includes(baseType))
-    .map(([type]) => type);
+  return Object.keys(TAKERS)
+    .filter(isColumnType)
+    .filter((type) => type !== 'text' && TAKERS[type].fits.includes(baseType));
+}
+
+function isColumnType(name: string): name is ColumnType {
+  return Object.hasOwn(TAKERS, name);
 }
 
 /** Without a configured length, a column of tokens gets this one. */

@@ -5,7 +5,7 @@ import { type Column, packBytes, valueAt } from './column.js';
 
 const BLOCK = 16;
 /** Bytes of V, the synthetic IV in front of every ciphertext. */
-export const TAG_BYTES = 16;
+const TAG_BYTES = 16;
 /** The constant of GF(2^128) in SP 800-38B and RFC 5297. */
 const REDUCTION = 0x87;
 

@@ -55,7 +55,7 @@ export function keepMask(column: ColumnSpec): ColumnMask {
 }
 
 /** Whether the text has more code points, which is what Postgres counts, than `max`. */
-export function isLonger(value: string, max: number): boolean {
+function isLonger(value: string, max: number): boolean {
   if (value.length <= max) return false;
   if (value.length > 2 * max) return true;
   let count = 0;

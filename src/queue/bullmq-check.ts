@@ -69,7 +69,7 @@ async function ask(redis: Redis): Promise<Answers> {
     const colon = line.indexOf(':');
     if (colon > 0) values.set(line.slice(0, colon), line.slice(colon + 1));
   }
-  const configured = Array.isArray(policy) ? String(policy[1] ?? '') : '';
+  const configured = Array.isArray(policy) ? (policy[1] ?? '') : '';
   return { info: values, policy: configured || (values.get('maxmemory_policy') ?? null) };
 }
 

@@ -148,7 +148,7 @@ export class BullConsumer implements Service {
   }
 
   /** What this throws is kept by BullMQ, in the job and in the event stream: code and message only. */
-  async #run(job: Job<SealedPayload, void, string>, token: string | undefined): Promise<void> {
+  async #run(job: Job<SealedPayload, void>, token: string | undefined): Promise<void> {
     const { handle, attempts, clock, report } = this.#options;
     const batchId = job.id ?? '';
     try {
@@ -211,16 +211,16 @@ export class BullConsumer implements Service {
   /** Cuts the connections first, so that nothing that a handler does from here on is taken for an outcome. */
   async #abandon(): Promise<void> {
     const worker = this.#worker;
+    if (!worker) return this.#hardStop.abort();
     // Each of these alone: a soft stop that hangs (ioredis, told to disconnect while it reconnects, falls silent)
     // keeps `close` from getting to them.
     const ended = [
-      worker?.pause(true),
-      worker?.stopRenewing(),
-      worker?.getBackend().close(true),
-      worker?.close(true),
+      worker.pause(true),
+      worker.stopRenewing(),
+      worker.getBackend().close(true),
+      worker.close(true),
     ];
     this.#hardStop.abort();
-    if (!worker) return;
     try {
       await within(FORCE_LIMIT_MS, Promise.all(ended));
     } catch (error) {

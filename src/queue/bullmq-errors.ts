@@ -44,6 +44,8 @@ const CONNECTION_LOST =
   /^(Connection is closed|Connection terminated|Stream isn't writeable|Command timed out|Socket timeout|Blocking command timed out|Socket closed|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|Command aborted due to connection close|Reached the max retries per request|The server does not support SSL)/;
 
 const SYSTEM_ERROR = /^E[A-Z]{3,}$/;
+/** OpenSSL's and Node's codes for a peer that can't be trusted or doesn't speak TLS. */
+const TLS_ERROR = /^(CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_)/;
 const SQLSTATE = /^[0-9A-Z]{5}$/;
 
 /**
@@ -57,6 +59,7 @@ export function isConnectionLoss(error: unknown): boolean {
   return (
     CONNECTION_LOST.test(error.message) ||
     SYSTEM_ERROR.test(code) ||
+    TLS_ERROR.test(code) ||
     error.name === 'MaxRetriesPerRequestError'
   );
 }
@@ -73,7 +76,9 @@ export function queueError(backend: Backend, place: string, doing: string, error
   if (!(error instanceof Error))
     return new PipelineError('unexpected', `${doing}: ${server} failed`, options);
   if (isConnectionLoss(error)) {
-    const why = codeOf(error) || (error instanceof TimedOut ? error.message : 'no connection');
+    const code = codeOf(error);
+    const hint = TLS_ERROR.test(code) ? ': name its CA in NODE_EXTRA_CA_CERTS' : '';
+    const why = code ? `${code}${hint}` : error instanceof TimedOut ? error.message : 'no connection';
     return new PipelineError(
       `${backend}_unavailable`,
       `${doing}: ${server} does not answer (${why})`,

@@ -6,7 +6,9 @@ import type { Service } from '../lifecycle.js';
 import { type AttemptSettings, type OnQueueEvent, defaultAttempts } from './attempts.js';
 import { BullConsumer, type LockSettings, defaultLocks } from './bullmq-consumer.js';
 import { type Backend, TimedOut, queueError, within } from './bullmq-errors.js';
-import { type JobQueue, type Link, createLink } from './bullmq-link.js';
+import type { JobQueue, Link, LinkOptions } from './bullmq-link.js';
+import { postgresLink } from './bullmq-postgres.js';
+import { redisLink } from './bullmq-redis.js';
 import type { Codec } from './payload.js';
 import type { Backlog, BatchQueue, JobState, Sealer } from './queue.js';
 import { openBatch, sealBatch } from './sealed.js';
@@ -52,15 +54,16 @@ export function createBullQueue<T extends Batch | MaskedBatch>(options: BullQueu
   return new BullQueue(options);
 }
 
+/** Where a queue's schema is to be. */
+export type QueuePlace = Pick<BullQueueOptions<never>, 'url' | 'backend' | 'prefix'>;
+
 /**
- * Makes or upgrades BullMQ's schema in Postgres; on Redis there is nothing to do. Throws `postgres_unavailable`,
- * `permission_denied`, or `schema_outdated` when the schema is of a newer version.
+ * Makes or upgrades BullMQ's schema in Postgres; on Redis there is nothing to do. Several may run it at once. Throws
+ * `postgres_unavailable`, `permission_denied`, or `schema_outdated` when the schema is of a newer version.
  */
-export async function migrateQueue(
-  options: Omit<Parameters<typeof createLink>[0], 'migrate' | 'onError' | 'name'>,
-) {
-  if (options.backend === 'redis') return;
-  const link = createLink({ ...options, name: 'migration', migrate: true, onError: () => undefined });
+export async function migrateQueue(place: QueuePlace): Promise<void> {
+  if (place.backend === 'redis') return;
+  const link = postgresLink({ ...place, name: 'migration', migrate: true, onError: () => undefined });
   const queue = link.openQueue();
   try {
     await queue.waitUntilReady();
@@ -79,15 +82,21 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
   readonly #jobOptions: JobsOptions;
   readonly #consumers = new Set<Service>();
   #queue: JobQueue | null = null;
+  /** Why the connection is not there, when it isn't. */
+  #trouble: Error | null = null;
   #closed: Promise<void> | null = null;
 
   constructor(options: BullQueueOptions<T>) {
     this.#options = options;
     this.#report = throttled(options.onEvent ?? (() => undefined), options.clock);
-    this.#link = createLink({
+    const open: (how: LinkOptions) => Link = options.backend === 'redis' ? redisLink : postgresLink;
+    this.#link = open({
       ...options,
       migrate: options.migrate ?? false,
-      onError: (error) => this.#report({ kind: 'trouble', error: this.#wrap('connecting', error) }),
+      onError: (error) => {
+        this.#trouble = error;
+        this.#report({ kind: 'trouble', error: this.#wrap('connecting', error) });
+      },
     });
     this.#jobOptions = {
       attempts: (options.attempts ?? defaultAttempts).attempts,
@@ -141,11 +150,7 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
   }
 
   backlog(): Promise<Backlog> {
-    return this.#call(`counting ${this.#options.name}`, async (queue) => {
-      const counts = await queue.getJobCounts('wait', 'delayed', 'active', 'failed');
-      const of = (state: string): number => counts[state] ?? 0;
-      return { waiting: of('wait') + of('delayed'), active: of('active'), failed: of('failed') };
-    });
+    return this.#call(`counting ${this.#options.name}`, () => this.#link.backlog());
   }
 
   close(): Promise<void> {
@@ -179,12 +184,12 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
     const queue = (this.#queue ??= this.#link.openQueue());
     try {
       await within(READY_LIMIT_MS, queue.waitUntilReady());
+      this.#trouble = null;
       return queue;
     } catch (error) {
-      if (!(error instanceof TimedOut)) {
-        if (this.#queue === queue) this.#queue = null;
-        void queue.close().catch(() => undefined);
-      }
+      if (error instanceof TimedOut) throw this.#trouble ?? error;
+      if (this.#queue === queue) this.#queue = null;
+      void queue.close().catch(() => undefined);
       throw error;
     }
   }

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { PipelineError } from '../errors.js';
 
 /** The newest frame that this version writes and reads. */
-export const FRAME_VERSION = 1;
+const FRAME_VERSION = 1;
 
 /** What a frame holds, as its second byte. */
 export type FrameKind = 'batch' | 'masked';

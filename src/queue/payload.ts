@@ -38,22 +38,23 @@ export const maskedCodec: Codec<MaskedBatch> = {
   count: (batch) => batch.keys.length + batch.rejections.length,
 };
 
-type MaybeIllFormed = string & { isWellFormed(): boolean };
-
 /** Bits of a record's flags. */
 const UTF16 = 1;
 const BAD_ENVELOPE = 2;
 
+/** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
+const REPLACEMENT = Buffer.from('\ufffd');
+
 /** The batch as a frame. A body that UTF-8 can't hold (lone surrogates) is carried in UTF-16. */
-export function encodeBatch(batch: Batch): Buffer {
+function encodeBatch(batch: Batch): Buffer {
   const bodies: Buffer[] = [];
   const records = batch.records.map((record) => {
-    // ES2024, which Node 20 has and this TypeScript target has not.
-    const wellFormed = (record.body as MaybeIllFormed).isWellFormed();
-    const body = Buffer.from(record.body, wellFormed ? 'utf8' : 'utf16le');
+    const utf8 = Buffer.from(record.body, 'utf8');
+    const lossy = utf8.includes(REPLACEMENT);
+    const body = lossy ? Buffer.from(record.body, 'utf16le') : utf8;
     bodies.push(body);
     const id = record.id === batch.messages[record.message]?.messageId ? null : record.id;
-    const flags = (wellFormed ? 0 : UTF16) | (record.rejected === undefined ? 0 : BAD_ENVELOPE);
+    const flags = (lossy ? UTF16 : 0) | (record.rejected === undefined ? 0 : BAD_ENVELOPE);
     return [id, record.message, body.length, flags];
   });
   const messages = batch.messages.map((message) => [
@@ -68,7 +69,7 @@ export function encodeBatch(batch: Batch): Buffer {
 }
 
 /** The batch in a frame. Throws `payload_newer` or `payload_corrupt`. */
-export function decodeBatch(frame: Buffer): Batch {
+function decodeBatch(frame: Buffer): Batch {
   const { head, parts } = readFrame('batch', frame);
   const [batchId, runId, pipeline, heads, items] = list(head, 'the batch', 5);
   const messages = list(heads, 'the messages').map(readMessage);
@@ -120,7 +121,7 @@ function readRecord(value: unknown, messages: readonly MessageHead[], parts: Par
 }
 
 /** The masked batch as a frame. */
-export function encodeMasked(batch: MaskedBatch): Buffer {
+function encodeMasked(batch: MaskedBatch): Buffer {
   const rejections = batch.rejections.map((rejection) => [
     ...writeKey(rejection),
     rejection.quarantineId,
@@ -148,7 +149,7 @@ export function encodeMasked(batch: MaskedBatch): Buffer {
 }
 
 /** The masked batch in a frame: sealed after masking, hence masked. Throws `payload_newer` or `payload_corrupt`. */
-export function decodeMasked(frame: Buffer): MaskedBatch {
+function decodeMasked(frame: Buffer): MaskedBatch {
   const { head, parts } = readFrame('masked', frame);
   const [batchId, runId, pipeline, count, receivedAt, sha256, kids, columns, keys, length, rejections] = list(
     head,

@@ -55,7 +55,11 @@ function waiting({ config, clock, log, onWait }: Deployment, signal: AbortSignal
       isSaid = true;
       onWait(error);
     };
-    return outlast(clock, work, signal, say, config.startupTimeoutMs);
+    try {
+      return await outlast(clock, work, signal, say, config.startupTimeoutMs);
+    } catch (error) {
+      throw signal.aborted ? new PipelineError('canceled', `stopped while waiting for ${what}`) : error;
+    }
   };
 }
 
@@ -84,7 +88,7 @@ export async function checkQueues(
 }
 
 /** A finding as a line of text. */
-export function describeFinding(pipeline: string, finding: Finding): string {
+function describeFinding(pipeline: string, finding: Finding): string {
   return `pipeline ${pipeline}: ${finding.message}`;
 }
 

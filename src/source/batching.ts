@@ -1,4 +1,4 @@
-import type { Batch, Delivery, InputRecord, MessageHead, Receipt } from '../batch.js';
+import type { Batch, Delivery, Envelope, InputRecord, MessageHead, Receipt } from '../batch.js';
 import type { Clock } from '../clock.js';
 
 /** When a batch is full. */
@@ -160,11 +160,29 @@ function close(open: OpenBatch, options: BatchingOptions): FormedBatch {
   const records: InputRecord[] = [];
   const receipts: Receipt[] = [];
   for (const { envelope, records: held, receipt } of open.deliveries) {
-    const { body: _body, ...head } = envelope;
     for (const record of held) records.push({ ...record, message: messages.length });
-    messages.push(head);
+    messages.push(headOf(envelope));
     receipts.push(receipt);
   }
   const { runId, pipeline, clock } = options;
   return { batch: { batchId: clock.id(), runId, pipeline, messages, records }, receipts };
+}
+
+/** All but the body, which travels in the records. */
+function headOf({
+  messageId,
+  sentAt,
+  receivedAt,
+  groupId,
+  sequenceNumber,
+  attributes,
+}: Envelope): MessageHead {
+  return {
+    messageId,
+    sentAt,
+    receivedAt,
+    ...(groupId === undefined ? {} : { groupId }),
+    ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
+    attributes,
+  };
 }

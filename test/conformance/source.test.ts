@@ -135,7 +135,7 @@ for (const implementation of [fake, emulator]) {
       const source = sourceOf(bench, { visibilityTimeoutS: 1 });
       const ids = await bench.send({ body: 'a' }, { body: 'b' }, { body: 'c' });
       const first = await bench.finish(drained(source));
-      const kept = first.filter((delivery) => delivery.envelope.body === 'b');
+      const kept = first.find((delivery) => delivery.envelope.body === 'b');
       await bench.finish(source.ack(receiptsOf(first.filter((delivery) => delivery.envelope.body !== 'b'))));
       await bench.finish(source.stop());
       await bench.pass(1_200);
@@ -145,7 +145,7 @@ for (const implementation of [fake, emulator]) {
 
       assert.deepEqual(idsOf(second), [ids[1]]);
       assert.equal(second[0]?.receipt.receiveCount, 2);
-      assert.equal(second[0]?.envelope.sentAt, kept[0]?.envelope.sentAt);
+      assert.equal(second[0]?.envelope.sentAt, kept?.envelope.sentAt);
       await bench.finish(next.ack(receiptsOf(second)));
       await bench.finish(next.stop());
       const depth = await next.depth();

@@ -112,6 +112,27 @@ test('a batch loaded one by one against one that is copied: each record once, no
   await close();
 });
 
+test('a record settled by another loader while its refused row is undone is a duplicate, quarantined once', async () => {
+  const { url, sink, another, close } = await openSink(server);
+  const rows = ['x', 'y'].map((id) => ({ id, values: ['x', 'nan', null] }));
+  await withConnection(url, async (client) => {
+    // The refused row is undone, and its ledger entry with it, when this is asked; there the loader has to wait.
+    await client.query(`
+      create or replace function maskline.refuses_row(state text) returns boolean language plpgsql as
+        'begin perform pg_advisory_xact_lock(2); return true; end';
+      select pg_advisory_lock(2)`);
+    const slow = sink.commit(batchOf({ rows: [...rows, ...goodRows('a', 2)] }));
+    await lockWait(url);
+    const quick = await another().commit(batchOf({ rejections: rows.map(({ id }) => ({ id })) }));
+    assert.equal(quick?.quarantined, 2);
+    await client.query('select pg_advisory_unlock(2)');
+    const report = await slow;
+    assert.deepEqual([report?.loaded, report?.duplicates, report?.quarantined], [2, 2, 0]);
+  });
+  assert.equal(await count(url, 'maskline.quarantine'), 2);
+  await close();
+});
+
 for (const step of ['begun', 'ledger', 'copied'] as const) {
   test(`a loader frozen at "${step}": its batch is let go at once, and waking up it writes nothing`, async () => {
     const freeze = freezeAt(step);

@@ -347,7 +347,7 @@ test("a value that imitates the server's context can't get its neighbour quarant
 });
 
 test("rows that exclude each other: the first in the ledger's order stays, the other is quarantined", async () => {
-  const { url, sink, close } = await openSink(server, `${events(', unique (note)')}`);
+  const { url, sink, close } = await openSink(server, events(', unique (note)'));
   const rows = ['a', 'b', 'c'].map((id) => ({ id, values: ['x', '1', 'same'] }));
   const report = await sink.commit(batchOf({ rows }));
   assert.deepEqual([report?.loaded, report?.quarantined], [1, 2]);

@@ -43,10 +43,10 @@ async function startElsewhere(t: TestContext): Promise<{
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.after(() => child.kill('SIGKILL'));
-  const [pid] = await once(child.stdout, 'data');
+  const data: readonly unknown[] = await once(child.stdout, 'data');
   return {
     owner: child.pid ?? 0,
-    pid: Number(pid),
+    pid: Number(data[0]),
     kill: async () => {
       const died = once(child, 'exit');
       child.kill('SIGKILL');

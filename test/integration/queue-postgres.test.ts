@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { Queue, createPostgresBackend } from 'bullmq';
 import pg from 'pg';
 import type { Batch } from '../../src/batch.js';
 import { systemClock } from '../../src/clock.js';
@@ -84,6 +85,16 @@ describe('a queue on Postgres', () => {
     const batch = batchOf(['{}']);
     await open().add(batch);
     assert.deepEqual(await open({ prefix: 'other' }).states([batch.batchId]), ['absent']);
+  });
+
+  test('a queue that somebody paused still counts what waits in it', async () => {
+    const queue = open();
+    const connection = { connectionString: server.url, schema: 'integration_queue' };
+    const board = new Queue(`transform.test_${count}`, { connection }, createPostgresBackend);
+    await board.pause();
+    await queue.add(batchOf(['{}']));
+    assert.deepEqual(await queue.backlog(), { waiting: 1, active: 0, failed: 0 });
+    await board.close();
   });
 
   test('a prefix that can be no schema is a mistake in the configuration', () => {

@@ -4,10 +4,11 @@ import { after, before, test } from 'node:test';
 import type { Delivery } from '../../src/batch.js';
 import { systemClock } from '../../src/clock.js';
 import { PipelineError } from '../../src/errors.js';
-import type { QueueClient } from '../../src/source/queue-client.js';
+import { outlast } from '../../src/policy.js';
+import type { QueueAttributes, QueueClient } from '../../src/source/queue-client.js';
+import { queueMissing } from '../../src/source/sqs-errors.js';
 import { createSqsClient } from '../../src/source/sqs.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
-import { waitForQueue } from '../../src/source/wait-for-queue.js';
 import type { SqsFault } from '../support/sqs-fault-proxy.js';
 import { type TestSqs, startTestSqs } from '../support/sqs.js';
 
@@ -92,20 +93,21 @@ test('a queue that is created late is waited for, then read', async () => {
     code: 'sqs_unavailable',
     message: /created-late does not exist/,
   });
-  const waits: PipelineError[] = [];
+  const waits: unknown[] = [];
   let told = (): void => undefined;
   const secondWait = new Promise<void>((resolve) => {
     told = resolve;
   });
-  const found = waitForQueue(client, {
-    timeoutMs: 30_000,
-    clock: systemClock,
-    signal: never,
-    onWait: (error) => {
-      waits.push(error);
-      if (waits.length === 2) told();
-    },
-  });
+  const look = async (): Promise<QueueAttributes> => {
+    const attributes = await client.attributes();
+    if (attributes === null) throw queueMissing(client.queue);
+    return attributes;
+  };
+  const onWait = (error: unknown): void => {
+    waits.push(error);
+    if (waits.length === 2) told();
+  };
+  const found = outlast(systemClock, look, never, onWait, 30_000);
   await secondWait;
   await sqs.server.createQueue(name);
   assert.equal((await found).visible, 0);
@@ -147,8 +149,9 @@ test('entry ids are indexes, so the same message may be twice in one call, and a
   ]);
   assert.deepEqual(await client.deleteBatch(all), ['failed', 'done', 'done', 'done', 'failed']);
   const [call] = onQueue(name, 'DeleteMessageBatch');
+  assert.ok(call);
   assert.deepEqual(
-    (call?.input['Entries'] as readonly { Id: string }[]).map((entry) => entry.Id),
+    (call.input['Entries'] as readonly { Id: string }[]).map((entry) => entry.Id),
     ['0', '1', '2', '3', '4'],
   );
 });
@@ -234,8 +237,8 @@ test('a throttle, a 5xx, a reset and a broken checksum each cost a pause, and no
   assert.match(waits[2] ?? '', /ECONNRESET|TimeoutError/);
   assert.match(waits[3] ?? '', /MD5 mismatch/);
   for (const [index, call] of onQueue(name, 'ReceiveMessage').slice(1, 5).entries()) {
-    const before = onQueue(name, 'ReceiveMessage')[index];
-    assert.ok(before && call.at - before.at >= 240, 'a failed poll is followed by a pause');
+    const previous = onQueue(name, 'ReceiveMessage')[index];
+    assert.ok(previous && call.at - previous.at >= 240, 'a failed poll is followed by a pause');
   }
   await source.ack(seen.map((delivery) => delivery.receipt));
   await source.stop('hard');
@@ -309,13 +312,14 @@ test('deletes and attributes do not queue behind long polls', async () => {
 
 test('without any credentials the error says so, and waits for them', async () => {
   const name = await sqs.queue();
-  const kept = { ...process.env };
+  const kept = process.env;
+  process.env = {
+    ...Object.fromEntries(Object.entries(kept).filter(([variable]) => !variable.startsWith('AWS_'))),
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_SHARED_CREDENTIALS_FILE: '/nonexistent/credentials',
+    AWS_CONFIG_FILE: '/nonexistent/config',
+  };
   try {
-    for (const variable of Object.keys(process.env))
-      if (variable.startsWith('AWS_')) delete process.env[variable];
-    process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
-    process.env['AWS_SHARED_CREDENTIALS_FILE'] = '/nonexistent/credentials';
-    process.env['AWS_CONFIG_FILE'] = '/nonexistent/config';
     const client = createSqsClient({
       queue: name,
       region: 'us-east-1',
@@ -325,7 +329,6 @@ test('without any credentials the error says so, and waits for them', async () =
     await assert.rejects(client.attributes(), { code: 'sqs_unavailable', message: /no AWS credentials/ });
     client.close();
   } finally {
-    for (const variable of Object.keys(process.env)) if (!(variable in kept)) delete process.env[variable];
-    Object.assign(process.env, kept);
+    process.env = kept;
   }
 });

@@ -8,6 +8,8 @@ export const callFaults = [
   'lost_answer',
   /** Reports failure, and has its effect many seconds later. */
   'late',
+  /** Fails, with or without its effect, in a way that nobody has foreseen. */
+  'odd_error',
   /** Takes seconds. */
   'slow',
   /** Its process dies when the request may or may not be on its way. */
@@ -31,6 +33,8 @@ export const placedFaults = [
   'redis_wipe',
   'redis_rewind',
   'takeover_of_a_live_worker',
+  'job_stuck',
+  'add_refused',
   'payload_unreadable',
   'payload_newer',
   'masker_throws',
@@ -55,6 +59,8 @@ export type Fault = (typeof callFaults)[number] | (typeof placedFaults)[number];
 const MAX_CALL_RATE = 0.03;
 /** Chance of a placed fault where one may happen, at most. */
 const MAX_PLACED_RATE = 0.15;
+/** About as long as a batch takes from end to end. */
+const SOON_MS = 200;
 /** Polls are most of all calls: without this they would draw most of the faults. */
 const POLL_WEIGHT = 0.05;
 /** A schedule leaves out so much of all kinds, so that each comes with and without the others ("swarm testing", Groce et al., 2012). */
@@ -70,6 +76,7 @@ export class Faults {
   readonly #callRate: number;
   readonly #placedRate: number;
   #on = true;
+  #disaster: () => void = () => undefined;
 
   constructor(scheduler: Scheduler) {
     this.#scheduler = scheduler;
@@ -82,6 +89,11 @@ export class Faults {
 
   get on(): boolean {
     return this.#on;
+  }
+
+  /** What may befall somebody soon after a call, when much is under way. */
+  onCall(disaster: () => void): void {
+    this.#disaster = disaster;
   }
 
   /** The world is kind from here on. */
@@ -110,6 +122,9 @@ export class Faults {
   /** What goes wrong with one call, if anything; counted. */
   ofCall(call: string, isPoll: boolean): (typeof callFaults)[number] | null {
     if (!this.#on) return null;
+    if (!isPoll && this.#dice.chance(this.#callRate)) {
+      void this.#scheduler.sleep(this.#dice.between(0, SOON_MS)).then(() => this.#on && this.#disaster());
+    }
     if (!this.#dice.chance(this.#callRate * callFaults.length * (isPoll ? POLL_WEIGHT : 1))) return null;
     const fault = this.#dice.pick(callFaults);
     if (!this.#kinds.has(fault)) return null;

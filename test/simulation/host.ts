@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/clock.js';
-import type { PipelineError } from '../../src/errors.js';
+import { PipelineError } from '../../src/errors.js';
 import type { Faults } from './faults.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -79,7 +79,7 @@ export class Host {
 
   /** Says that something kept it, until now, from doing what it wanted. */
   trouble(): void {
-    this.#troubledAt = this.#scheduler.now();
+    this.#troubledAt = Math.max(this.#troubledAt, this.#scheduler.now());
   }
 
   /** Ends it: no effect, no answer and no time reaches it any more. */
@@ -120,6 +120,10 @@ export class Host {
     // What a process has sent before it died may still arrive.
     if (!this.alive && this.#scheduler.dice.chance(0.5)) return never();
     if (fault === 'late') void this.#late(effect);
+    if (fault === 'odd_error' && this.#scheduler.dice.chance(0.5)) {
+      await this.#gate();
+      throw oddError(name);
+    }
     if (fault === 'lost_request' || fault === 'late') {
       await this.#gate();
       throw lost();
@@ -130,6 +134,7 @@ export class Host {
     await this.#travel(fault === 'slow');
     await this.#gate();
     if (fault === 'lost_answer') throw lost();
+    if (fault === 'odd_error') throw oddError(name);
     if (!poll) this.#scheduler.note(`${this.name} ${name} ${answer.ok}`);
     if (!answer.ok) throw answer.error;
     return answer.value;
@@ -169,6 +174,10 @@ export class Host {
 }
 
 type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
+
+function oddError(call: string): PipelineError {
+  return new PipelineError('unexpected', `${call} failed, and nobody knows why`);
+}
 
 function never(): Promise<never> {
   return new Promise(() => undefined);

@@ -29,7 +29,8 @@ export interface Setup {
 const MAX_MESSAGES = 12;
 /** Most are there from the start, the others come within so long. */
 const ARRIVAL_MS = 60_000;
-const DAY_MS = 24 * 3_600_000;
+/** As good as for ever: everything but stuck jobs must come to its end without the limit. */
+export const LONG_RESIDENCE_MS = 24 * 3_600_000;
 
 /** Draws a setup: small, so that everything meets everything. */
 export function drawSetup(dice: Dice): Setup {
@@ -45,9 +46,8 @@ export function drawSetup(dice: Dice): Setup {
     concurrency: dice.whole(1, 2),
     ingester: {
       mode: dice.chance(0.7) ? 'until_empty' : 'continuous',
-      tickMs: dice.between(2_000, 30_000),
-      // Long ones too: but for faults, no batch may ever need it.
-      residenceMs: dice.pick([45_000, 15 * 60_000, DAY_MS]),
+      tickMs: dice.between(3_000, 45_000),
+      residenceMs: dice.pick([45_000, 15 * 60_000, LONG_RESIDENCE_MS]),
       receivers: dice.whole(1, 2),
       inFlight: dice.pick([10, 20, 100]),
       visibilityTimeoutS: 30,

@@ -37,8 +37,7 @@ export interface IngesterParts {
   readonly onBatch: (batch: Batch) => void;
 }
 
-/** Of the whole time to stop, as the process's deadline has it. */
-const SOFT_STOP_MS = 18_000;
+/** What a hard stop is given before the process ends all the same. */
 const HARD_STOP_MS = 7_000;
 const PIPELINE = 'logins';
 
@@ -71,12 +70,12 @@ export class SimIngester {
   }
 
   /** As a process does at a signal: softly, then hard, and then it is gone. */
-  async stop(): Promise<void> {
+  async stop(softMs: number): Promise<void> {
     const { host } = this.#parts;
     const { clock } = host;
     this.#soft.abort();
     const closed = this.#ended.then(() => this.#source.stop('soft'));
-    if (!(await within(clock, SOFT_STOP_MS, closed))) {
+    if (!(await within(clock, softMs, closed))) {
       this.#hard.abort();
       await within(clock, HARD_STOP_MS, closed);
     }

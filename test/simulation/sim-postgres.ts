@@ -83,6 +83,15 @@ export function ledgerKeyOf(id: string, sentAt: number): string {
  * load/postgres.ts has the server do.
  */
 export class SimPostgres {
+  /** How often the moments came about that everything else is there for. */
+  readonly moments = {
+    commits_of_a_decided_batch: 0,
+    commits_that_lost_to_another_loader: 0,
+    commits_that_lost_to_a_release: 0,
+    releases_that_lost_to_a_commit: 0,
+    waits_for_a_lock: 0,
+    transactions_abandoned: 0,
+  };
   readonly #options: SimPostgresOptions;
   readonly #open = new Set<Transaction>();
   /** Ledger keys and batch ids that an open transaction has written. */
@@ -121,7 +130,10 @@ export class SimPostgres {
       const hasFate = await this.#statement(host, transaction, 'begin', () =>
         tables.loads.has(batch.batchId),
       );
-      if (hasFate && planted !== 'fate_not_exclusive') return null;
+      if (hasFate && planted !== 'fate_not_exclusive') {
+        this.moments.commits_of_a_decided_batch += 1;
+        return null;
+      }
       const counts = await this.#write(host, transaction, batch, known);
       if (counts === null) return null;
       const held = [...new Set(batch.rejections.filter((r) => r.held).map((r) => r.message))];
@@ -210,7 +222,9 @@ export class SimPostgres {
       transaction.keys.push(row.key);
       entered.push(row);
     }
-    return known.includes(batchId) ? null : entered;
+    if (!known.includes(batchId)) return entered;
+    this.moments.commits_that_lost_to_another_loader += 1;
+    return null;
   }
 
   async #fates(host: Host, batchIds: readonly string[]): Promise<readonly Fate[]> {
@@ -244,7 +258,7 @@ export class SimPostgres {
             ...nothing,
             released: records,
           } as const;
-          await this.#decide(transaction, load, RELEASE_LOCK_TIMEOUT_MS);
+          await this.#decide(transaction, load, RELEASE_LOCK_TIMEOUT_MS, connectionLost);
         }
       });
       if (planted === 'released_in_ledger') {
@@ -265,10 +279,22 @@ export class SimPostgres {
   }
 
   /** Writes a fate unless there is one; false then. */
-  async #decide(transaction: Transaction, load: Load, timeoutMs: number): Promise<boolean> {
+  async #decide(
+    transaction: Transaction,
+    load: Load,
+    timeoutMs: number,
+    timedOut = lockTimeout,
+  ): Promise<boolean> {
     const { planted, tables } = this.#options;
-    await this.#lock(transaction, `fate ${load.batchId}`, timeoutMs);
-    if (tables.loads.has(load.batchId) && planted !== 'fate_not_exclusive') return false;
+    await this.#lock(transaction, `fate ${load.batchId}`, timeoutMs, timedOut);
+    const decided = tables.loads.get(load.batchId)?.state;
+    if (decided !== undefined && planted !== 'fate_not_exclusive') {
+      if (decided === 'released' && load.state === 'committed')
+        this.moments.commits_that_lost_to_a_release += 1;
+      if (decided === 'committed' && load.state === 'released')
+        this.moments.releases_that_lost_to_a_commit += 1;
+      return false;
+    }
     transaction.loads.push(load);
     return true;
   }
@@ -333,7 +359,12 @@ export class SimPostgres {
   }
 
   /** Waits until nobody else has written what the name stands for. */
-  async #lock(transaction: Transaction, name: string, timeoutMs: number): Promise<void> {
+  async #lock(
+    transaction: Transaction,
+    name: string,
+    timeoutMs: number,
+    timedOut = lockTimeout,
+  ): Promise<void> {
     const { scheduler } = this.#options;
     const giveUpAt = scheduler.now() + timeoutMs;
     for (;;) {
@@ -341,7 +372,8 @@ export class SimPostgres {
       if (owner !== undefined) this.#endAbandoned(owner);
       if (!transaction.isOpen) throw connectionLost();
       if (!this.#locks.has(name) || owner === transaction) break;
-      if (scheduler.now() >= giveUpAt) throw new PipelineError('contention', 'lock timeout');
+      if (scheduler.now() >= giveUpAt) throw timedOut();
+      this.moments.waits_for_a_lock += 1;
       await scheduler.sleep(LOCK_LOOK_MS);
     }
     this.#locks.set(name, transaction);
@@ -353,7 +385,9 @@ export class SimPostgres {
     const { host, idleSince, lingerMs } = transaction;
     const isIdle = idleSince !== null && now - idleSince > IDLE_IN_TRANSACTION_MS;
     const isGone = !host.alive && idleSince !== null && now - host.lastRanAt > lingerMs;
-    if (isIdle || isGone) this.#end(transaction);
+    if (!isIdle && !isGone) return;
+    this.moments.transactions_abandoned += 1;
+    this.#end(transaction);
   }
 
   #committedKeys(host: Host, batch: MaskedBatch): Set<string> {
@@ -394,6 +428,10 @@ export class SimPostgres {
       ? `${Math.floor(host.clock.now() / DAY_MS)} ${key}`
       : key;
   }
+}
+
+function lockTimeout(): PipelineError {
+  return new PipelineError('contention', 'somebody else holds the lock for too long');
 }
 
 function connectionLost(): PipelineError {

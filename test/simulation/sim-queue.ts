@@ -15,12 +15,15 @@ import type { Scheduler } from './scheduler.js';
 const LOCK_MS = 15_000;
 const STALLED_LOOK_MS = 4_000;
 const MAX_TAKEOVERS = 10;
+/** So soon may a live worker be taken over from: within the time that a batch takes. */
+const TAKEOVER_MS = 150;
 /** A worker that could not ask for work asks again after this. */
 const PAUSE_MS = 500;
 
 interface Job<T> {
   readonly batch: T;
-  state: 'waiting' | 'delayed' | 'active' | 'failed';
+  /** `stuck`: nobody is ever given it, as when an operator has paused the queue. */
+  state: 'waiting' | 'delayed' | 'active' | 'failed' | 'stuck';
   attempts: number;
   takeovers: number;
   /** Whose work on it counts: others hold an older token. */
@@ -42,6 +45,8 @@ export interface SimQueueOptions {
   readonly faults: Faults;
   readonly outage: Outage;
   readonly attempts: AttemptSettings;
+  /** Jobs may get stuck for good: ingesters wait no longer for a batch than is reasonable. */
+  readonly mayStick: boolean;
   readonly planted: Planted | Benign | null;
 }
 
@@ -64,7 +69,7 @@ export class SimQueue<T extends Batch | MaskedBatch> {
 
   /** True when there is nothing left to work on. */
   get isIdle(): boolean {
-    return [...this.#jobs.values()].every((job) => job.state === 'failed');
+    return [...this.#jobs.values()].every(({ state }) => state === 'failed' || state === 'stuck');
   }
 
   /** FLUSHALL. */
@@ -80,19 +85,12 @@ export class SimQueue<T extends Batch | MaskedBatch> {
   /** Goes back to what was saved; false when nothing was. Jobs that were done since are there again. */
   rewind(): boolean {
     if (this.#saved === null) return false;
-    this.#jobs = new Map([...this.#saved].map(([id, job]) => [id, { ...job, token: -1 }]));
+    const now = this.#options.scheduler.now();
+    this.#jobs = new Map([...this.#saved].map(([id, job]) => [id, { ...job, token: -1, droppedAt: now }]));
     for (const job of this.#jobs.values()) if (job.state === 'delayed') job.state = 'waiting';
     this.#saved = null;
     this.#offer();
     this.#watch();
-    return true;
-  }
-
-  /** Gives a job that a live worker is busy with to another; false when there is none. */
-  takeOver(): boolean {
-    const active = [...this.#jobs.values()].filter((job) => job.state === 'active');
-    if (active.length === 0) return false;
-    this.#stalled(this.#options.scheduler.dice.pick(active));
     return true;
   }
 
@@ -129,11 +127,14 @@ export class SimQueue<T extends Batch | MaskedBatch> {
   }
 
   #add(batch: T): void {
+    const { faults, mayStick } = this.#options;
+    if (faults.strikes('add_refused', batch.batchId))
+      throw new PipelineError('unexpected', 'the queue refuses the batch');
     const known = this.#jobs.get(batch.batchId);
     if (known && (known.state !== 'failed' || this.#options.planted === 'swallowed_id')) return;
     this.#jobs.set(batch.batchId, {
       batch,
-      state: 'waiting',
+      state: mayStick && faults.strikes('job_stuck', batch.batchId) ? 'stuck' : 'waiting',
       attempts: 0,
       takeovers: 0,
       token: 0,
@@ -198,6 +199,8 @@ export class SimQueue<T extends Batch | MaskedBatch> {
         droppedAt: this.#options.scheduler.now(),
       });
       this.#watch();
+      if (this.#options.faults.strikes('takeover_of_a_live_worker', job.batch.batchId))
+        this.#takeOverSoon(job);
       return { job, token: this.#tokens };
     });
   }
@@ -280,6 +283,14 @@ export class SimQueue<T extends Batch | MaskedBatch> {
       }
     }
     this.#looking = false;
+  }
+
+  /** A worker that lives, and is busy with the job, is taken for dead. */
+  #takeOverSoon(job: Job<T>): void {
+    const { scheduler } = this.#options;
+    void scheduler.sleep(scheduler.dice.between(0, TAKEOVER_MS)).then(() => {
+      if (job.state === 'active') this.#stalled(job);
+    });
   }
 
   #stalled(job: Job<T>): void {

@@ -15,7 +15,7 @@ import { SimIngester } from './sim-ingester.js';
 import { SimPostgres, emptyTables, ledgerKeyOf } from './sim-postgres.js';
 import { SimQueue } from './sim-queue.js';
 import { type WorkerParts, startLoad, startTransform } from './sim-worker.js';
-import { type Setup, drawSetup } from './setup.js';
+import { LONG_RESIDENCE_MS, type Setup, drawSetup } from './setup.js';
 
 /** Dead processes come back after so long. */
 const RESTART_MS = { from: 500, to: 20_000 };
@@ -30,6 +30,9 @@ interface Process {
   readonly host: Host;
   readonly stop: () => Promise<void>;
 }
+
+/** The share of its deadline that a process has to finish what it holds; some are in a hurry. */
+const SOFT_STOPS_MS = [0, 300, 18_000];
 
 /** Everything of one schedule: the services, the processes, and what befalls them. */
 export class World {
@@ -67,7 +70,8 @@ export class World {
     this.#sqs = new FakeSqs({ clock: scheduler, ...(maxReceiveCount === null ? {} : { maxReceiveCount }) });
     this.#hostile = { sqs: this.#sqs, faults, oracle: this.oracle, outage: this.#outages.sqs, planted };
     makeHostile(this.#hostile);
-    const queue = { scheduler, faults, outage: this.#outages.redis, attempts, planted };
+    const mayStick = ingester.residenceMs < LONG_RESIDENCE_MS;
+    const queue = { scheduler, faults, outage: this.#outages.redis, attempts, mayStick, planted };
     this.#transformQueue = new SimQueue({ ...queue, name: 'transform' });
     this.#loadQueue = new SimQueue({ ...queue, name: 'load' });
     this.#postgres = new SimPostgres({
@@ -93,6 +97,7 @@ export class World {
       for (let i = 0; i < transformers; i += 1) this.#keepUp('transform');
       for (let i = 0; i < loaders; i += 1) this.#keepUp('load');
     }
+    this.#faults.onCall(() => this.#strike());
     void this.#befall();
   }
 
@@ -144,6 +149,7 @@ export class World {
       dead_letters: this.#sqs.deadLetters.length,
       runs_completed: this.oracle.runs,
       processes: this.#incarnations,
+      ...this.#postgres.moments,
     };
   }
 
@@ -185,7 +191,7 @@ export class World {
     ];
     if (role === 'ingest' || role === 'all') {
       const ingester = this.#startIngester(host, parts);
-      return { kind: 'ingester', host, stop: () => ingester.stop() };
+      return { kind: 'ingester', host, stop: () => ingester.stop(this.#scheduler.dice.pick(SOFT_STOPS_MS)) };
     }
     const stop = async (): Promise<void> => {
       const mode = this.#scheduler.dice.chance(0.5) ? 'soft' : 'hard';
@@ -217,10 +223,14 @@ export class World {
     const { dice } = this.#scheduler;
     while (this.#faults.on) {
       await this.#scheduler.sleep(dice.between(0, this.#setup.calmMs * 2));
-      const [fault, strike] = dice.pick(this.#disasters());
-      if (this.#faults.has(fault) && strike()) this.#faults.bit(fault, '');
+      this.#strike();
       if (dice.chance(0.2)) for (const queue of [this.#transformQueue, this.#loadQueue]) queue.save();
     }
+  }
+
+  #strike(): void {
+    const [fault, strike] = this.#scheduler.dice.pick(this.#disasters());
+    if (this.#faults.has(fault) && strike()) this.#faults.bit(fault, '');
   }
 
   /** Each says whether there was anything to strike. */
@@ -245,7 +255,6 @@ export class World {
       ['postgres_outage', () => began(postgres)],
       ['redis_wipe', () => onBoth((queue) => !queue.isIdle && (queue.wipe(), true))],
       ['redis_rewind', () => onBoth((queue) => queue.rewind())],
-      ['takeover_of_a_live_worker', () => dice.pick(queues).takeOver()],
       [
         'postgres_restart',
         () => {

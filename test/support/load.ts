@@ -31,10 +31,10 @@ export interface TestBatch extends Partial<Omit<MaskedBatch, 'rows' | 'keys' | '
 }
 
 /** The columns of `EVENTS`. */
-export const COLUMNS = ['name', 'n', 'note'] as const;
+const COLUMNS = ['name', 'n', 'note'] as const;
 
 /** The table that most tests load. */
-export const EVENTS = 'create table public.events (name varchar(10), n integer, note text)';
+const EVENTS = 'create table public.events (name varchar(10), n integer, note text)';
 
 /** A batch of one message per record, in the order given. */
 export function batchOf(test: TestBatch): MaskedBatch {

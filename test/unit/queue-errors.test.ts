@@ -21,6 +21,7 @@ const SECRET = 'c4nary';
 const cases: readonly [Backend, Error, ErrorCode][] = [
   ['redis', error('connect ECONNREFUSED 10.0.0.1:6379', { code: 'ECONNREFUSED' }), 'redis_unavailable'],
   ['redis', error('getaddrinfo ENOTFOUND redis', { code: 'ENOTFOUND' }), 'redis_unavailable'],
+  ['redis', error('self-signed certificate', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }), 'redis_unavailable'],
   ['redis', error('Connection is closed.'), 'redis_unavailable'],
   ['redis', error('Command timed out'), 'redis_unavailable'],
   ['redis', error("Stream isn't writeable and enableOfflineQueue options is false"), 'redis_unavailable'],

@@ -5,7 +5,6 @@ import { PipelineError } from '../../src/errors.js';
 import type { PollOptions, QueueClient, RawMessage } from '../../src/source/queue-client.js';
 import type { SourceEvent } from '../../src/source/source-events.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
-import { waitForQueue } from '../../src/source/wait-for-queue.js';
 import { FakeSqs, type FakeSqsOptions } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
 
@@ -310,40 +309,4 @@ test('a source can be stopped before it began, and twice', async () => {
   const { clock, source } = set();
   await clock.finish(source.stop());
   await clock.finish(source.stop('hard'));
-});
-
-test('a queue that does not exist yet is waited for, and each wait is told', async () => {
-  const clock = new VirtualClock();
-  const sqs = new FakeSqs({ clock, exists: false });
-  const waits: string[] = [];
-  const options = {
-    timeoutMs: 60_000,
-    clock,
-    signal: never,
-    onWait: (error: PipelineError) => waits.push(error.code),
-  };
-  const found = waitForQueue(sqs, options);
-  await clock.advance(20_000);
-  assert.ok(sqs.calls.attributes >= 5 && sqs.calls.attributes <= 15, `${sqs.calls.attributes}`);
-  sqs.create();
-  assert.equal((await clock.finish(found)).fifo, false);
-  assert.equal(waits.length, sqs.calls.attributes - 1);
-  assert.deepEqual([...new Set(waits)], ['sqs_unavailable']);
-});
-
-test('waiting for a queue ends at its limit, at a stop, and at once for what waiting can not mend', async () => {
-  const clock = new VirtualClock();
-  const sqs = new FakeSqs({ clock, exists: false });
-  const from = clock.now();
-  const late = waitForQueue(sqs, { timeoutMs: 60_000, clock, signal: never });
-  await assert.rejects(clock.finish(late), { code: 'sqs_unavailable' });
-  assert.equal(clock.now() - from, 60_000);
-  const stop = new AbortController();
-  const stopped = waitForQueue(sqs, { timeoutMs: 60_000, clock, signal: stop.signal });
-  await clock.settle();
-  stop.abort();
-  await assert.rejects(clock.finish(stopped), { code: 'canceled' });
-  sqs.faults.before = () => new PipelineError('source_unfit', 'AccessDenied');
-  const unfit = waitForQueue(sqs, { timeoutMs: 60_000, clock, signal: never });
-  await assert.rejects(unfit, { code: 'source_unfit' });
 });

@@ -1,0 +1,113 @@
+import { Queue, createRedisBackend } from 'bullmq';
+import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
+import {
+  COMMAND_LIMIT_MS,
+  CONNECT_LIMIT_MS,
+  KEEP_ALIVE_MS,
+  type Link,
+  type LinkOptions,
+  LockedWorker,
+  STREAMS,
+  placeOf,
+} from './bullmq-link.js';
+import type { Backlog, JobState } from './queue.js';
+
+/** A worker's longest blocking command lasts 10 s (BullMQ's cap); a socket silent for longer while we wait is dead. */
+const SILENCE_LIMIT_MS = 15_000;
+
+/** Reconnecting is cheap, and work should go on within a second of the server's return; a crowd is spread by jitter. */
+const RECONNECT_MAX_MS = 500;
+
+/** A pipeline is answered as a whole; this many ids take Redis about a millisecond. */
+const STATES_PER_TRIP = 1_000;
+
+const commonRedisOptions = {
+  connectTimeout: CONNECT_LIMIT_MS,
+  keepAlive: KEEP_ALIVE_MS,
+  retryStrategy: (times) => Math.min(50 * times, RECONNECT_MAX_MS) * (0.75 + Math.random() / 4),
+  // After a failover a demoted primary goes on answering, READONLY; a new connection finds the new one.
+  reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 1 : false),
+} satisfies RedisOptions;
+
+const producerRedisOptions = {
+  ...commonRedisOptions,
+  // Fail fast: the caller holds the batch and decides whether to wait.
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 1,
+  commandTimeout: COMMAND_LIMIT_MS,
+} satisfies RedisOptions;
+
+const workerRedisOptions = {
+  ...commonRedisOptions,
+  // Workers have nobody to report to: they wait, and go on when the server is back.
+  maxRetriesPerRequest: null,
+  socketTimeout: SILENCE_LIMIT_MS,
+} satisfies RedisOptions;
+
+/** A queue on Redis or Valkey; `url` is redis:// or rediss://. Opens no connection yet. Throws `config_invalid`. */
+export function redisLink(options: LinkOptions): Link {
+  const { url, prefix, name } = options;
+  let shared: Redis | null = null;
+  const client = (): Redis => {
+    if (shared) return shared;
+    shared = new Redis(url, producerRedisOptions);
+    // Without a listener an 'error' would be printed, or end the process.
+    shared.on('error', options.onError);
+    return shared;
+  };
+  return {
+    backend: 'redis',
+    place: placeOf(url),
+    openQueue: () => {
+      const queue = new Queue(name, { connection: client(), prefix, streams: STREAMS }, createRedisBackend);
+      // The client's errors once more; an 'error' that nobody hears would end the process.
+      queue.on('error', () => undefined);
+      return queue;
+    },
+    openWorker: (processor, settings) => {
+      const connection = { ...workerRedisOptions, url };
+      return new LockedWorker(name, processor, { ...settings, connection, prefix }, createRedisBackend);
+    },
+    states: async (ids) => {
+      const states: JobState[] = [];
+      for (let from = 0; from < ids.length; from += STATES_PER_TRIP) {
+        const some = ids.slice(from, from + STATES_PER_TRIP);
+        states.push(...(await redisStates(client(), `${prefix}:${name}`, some)));
+      }
+      return states;
+    },
+    backlog: () => redisBacklog(client(), `${prefix}:${name}`),
+    close: () => shared?.disconnect(),
+  };
+}
+
+/** The answers of a pipeline, in order; rejects with the first error. */
+async function answersOf(pipeline: ChainableCommander): Promise<readonly unknown[]> {
+  const answers = (await pipeline.exec()) ?? [];
+  return answers.map(([error, answer]) => {
+    if (error) throw error;
+    return answer;
+  });
+}
+
+/** A job exists as a hash of its own, and is in the set of failed ones or not; both are asked in constant time. */
+async function redisStates(
+  client: Redis,
+  queueKey: string,
+  ids: readonly string[],
+): Promise<readonly JobState[]> {
+  const pipeline = client.pipeline();
+  for (const id of ids) pipeline.exists(`${queueKey}:${id}`).zscore(`${queueKey}:failed`, id);
+  const answers = await answersOf(pipeline);
+  return ids.map((_, index) => {
+    if (answers[2 * index] !== 1) return 'absent';
+    return answers[2 * index + 1] === null ? 'live' : 'failed';
+  });
+}
+
+async function redisBacklog(client: Redis, queueKey: string): Promise<Backlog> {
+  const pipeline = client.pipeline().llen(`${queueKey}:wait`).zcard(`${queueKey}:delayed`);
+  pipeline.llen(`${queueKey}:active`).zcard(`${queueKey}:failed`);
+  const [waiting = 0, delayed = 0, active = 0, failed = 0] = (await answersOf(pipeline)).map(Number);
+  return { waiting: waiting + delayed, active, failed };
+}

@@ -1,0 +1,74 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Releases } from '../../src/lifecycle.js';
+import type { RoleName } from './figures.js';
+import type { Stack } from './stack.js';
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** Of the log of a process that failed. */
+const LAST_LINES = 5;
+/** Far longer than a role needs to connect. */
+const READY_LIMIT_MS = 30_000;
+
+/** A role as a process of its own, through the command line that users have. */
+export interface RoleProcess {
+  readonly pid: number;
+  /** Rejects when it ends before it was told to. */
+  readonly failed: Promise<never>;
+}
+
+/** Runs a command of maskline to its end. Throws when its exit code is not 0. */
+export async function runCommand(stack: Stack, ...args: readonly string[]): Promise<void> {
+  const { child, tail } = launch(stack, args[0] ?? '', [], args);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) throw new Error(`maskline ${args.join(' ')} ended with ${code}:\n${tail()}`);
+}
+
+/** Starts a role and waits until it says that it is ready. */
+export async function startRole(
+  stack: Stack,
+  releases: Releases,
+  role: RoleName,
+  nodeArgs: readonly string[],
+): Promise<RoleProcess> {
+  const { child, tail } = launch(stack, role, nodeArgs, ['run', role]);
+  let stopping = false;
+  const exited = once(child, 'exit');
+  await releases.acquire(child, async () => {
+    stopping = true;
+    child.kill('SIGTERM');
+    await exited;
+  });
+  const failed = exited.then(([code]: unknown[]) => {
+    if (stopping) return new Promise<never>(() => undefined);
+    throw new Error(`maskline run ${role} ended with ${String(code)}:\n${tail()}`);
+  });
+  failed.catch(() => undefined);
+  const timer = AbortSignal.timeout(READY_LIMIT_MS);
+  const ready = once(child, 'message', { signal: timer }).catch(() => {
+    throw new Error(`maskline run ${role} was not ready after ${READY_LIMIT_MS / 1000} s:\n${tail()}`);
+  });
+  await Promise.race([ready, failed]);
+  return { pid: child.pid ?? 0, failed };
+}
+
+function launch(
+  { dir, configFile, env }: Stack,
+  name: string,
+  nodeArgs: readonly string[],
+  args: readonly string[],
+): { readonly child: ChildProcess; readonly tail: () => string } {
+  const logFile = join(dir, `${name}.log`);
+  const log = openSync(logFile, 'a');
+  const child = spawn(process.execPath, [...nodeArgs, CLI, '--config', configFile, ...args], {
+    env,
+    stdio: ['ignore', 'ignore', log, 'ipc'],
+  });
+  closeSync(log);
+  const tail = (): string =>
+    readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-LAST_LINES).join('\n');
+  return { child, tail };
+}

@@ -1,0 +1,182 @@
+// The command line as users run it: child processes of the built program, ended by their pid at the latest with the test.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Seen } from './queue.js';
+
+/** An object of a line of JSON. */
+export type Json = Readonly<{ [name: string]: unknown }>;
+
+/** How a process ended, and all that it printed. */
+export interface CliResult {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The lines of stdout, each a JSON object. Throws when one is none. */
+  readonly rows: readonly Json[];
+  /** The lines of stderr that are JSON objects: the log. */
+  readonly log: readonly Json[];
+}
+
+/** Over what the runner gives to each process. */
+export interface CliOptions {
+  readonly cwd?: string;
+  /** Added to the environment; undefined takes a variable out. */
+  readonly env?: Readonly<{ [name: string]: string | undefined }>;
+  /** Ends the process, and fails the test, after so long. Default 90 s: some machines do much at once. */
+  readonly limitMs?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const LIMIT_MS = 90_000;
+
+/** A running `maskline`. */
+export class CliProcess {
+  /** Lines of the log, as they come. */
+  readonly log = new Seen<Json>();
+  readonly ended: Promise<CliResult>;
+  readonly #child: ChildProcess;
+  #stdout = '';
+  #stderr = '';
+
+  constructor(child: ChildProcess, what: string, limitMs: number) {
+    this.#child = child;
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text));
+    let line = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+      const lines = `${line}${text}`.split('\n');
+      line = lines.pop() ?? '';
+      for (const each of lines) if (isObject(each)) this.log.push(parsed(each));
+    });
+    this.ended = this.#end(what, limitMs);
+    // Who does not wait for the end is told of a failure by `stopAll` at the latest.
+    this.ended.catch(() => undefined);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** The first line of the log about that event, as soon as it is there. */
+  async waitFor(event: string, limitMs = LIMIT_MS): Promise<Json> {
+    const seen = this.log.take(1, (line) => line['event'] === event, limitMs).then(([line]) => line ?? {});
+    const early = this.ended.then(({ code, signal }) => {
+      const last = this.log.all.find((line) => line['event'] === event);
+      assert.ok(last, `it ended (${code ?? signal}) before ${event}: ${this.#stderr}`);
+      return last;
+    });
+    // Whichever is second fails late and unheard: the first has told.
+    for (const one of [seen, early]) one.catch(() => undefined);
+    return Promise.race([seen, early]);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** SIGKILL, and its end. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.ended.catch(() => undefined);
+  }
+
+  async #end(what: string, limitMs: number): Promise<CliResult> {
+    let overdue = false;
+    const timer = setTimeout(() => {
+      overdue = true;
+      this.#child.kill('SIGKILL');
+    }, limitMs);
+    try {
+      await once(this.#child, 'close');
+    } finally {
+      clearTimeout(timer);
+    }
+    const { stdout, stderr } = this;
+    assert.ok(!overdue, `${what} did not end within ${limitMs} ms; it said: ${stderr}${stdout}`);
+    const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
+    return {
+      code: this.#child.exitCode,
+      signal: this.#child.signalCode,
+      stdout,
+      stderr,
+      get rows() {
+        return lines(stdout).map(parsed);
+      },
+      log: lines(stderr).filter(isObject).map(parsed),
+    };
+  }
+}
+
+/** Starts `maskline` in a directory and an environment of its own: nothing of the surroundings' comes through. */
+export class Cli {
+  readonly #cwd: string;
+  readonly #env: Readonly<{ [name: string]: string }>;
+  readonly #all: CliProcess[] = [];
+
+  constructor(cwd: string, env: Readonly<{ [name: string]: string }>) {
+    this.#cwd = cwd;
+    this.#env = env;
+  }
+
+  /** All that was started, to look at what it printed. */
+  get processes(): readonly CliProcess[] {
+    return this.#all;
+  }
+
+  /** Runs to the end. */
+  async run(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+    return this.spawn(args, options).ended;
+  }
+
+  /** Starts one that goes on. */
+  spawn(args: readonly string[], options: CliOptions = {}): CliProcess {
+    const { cwd = this.#cwd, env = {}, limitMs = LIMIT_MS, uid, gid } = options;
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      cwd,
+      env: { ...surroundings(), HOME: this.#cwd, ...this.#env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(uid === undefined ? {} : { uid }),
+      ...(gid === undefined ? {} : { gid }),
+    });
+    const started = new CliProcess(child, `maskline ${args.join(' ')}`, limitMs);
+    this.#all.push(started);
+    return started;
+  }
+
+  /** Ends by SIGKILL what still runs. */
+  async stopAll(): Promise<void> {
+    await Promise.all(this.#all.filter((each) => each.isRunning).map((each) => each.kill()));
+  }
+}
+
+/** What any process needs, and what tells a coverage tool where to collect. */
+function surroundings(): { [name: string]: string } {
+  const names = ['PATH', 'TMPDIR', 'NODE_V8_COVERAGE'];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+}
+
+function isObject(line: string): boolean {
+  return line.startsWith('{') && line.endsWith('}');
+}
+
+function parsed(line: string): Json {
+  return JSON.parse(line) as Json;
+}

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemClock } from '../../src/clock.js';
+import { EventBus } from '../../src/ops/events.js';
+import { type ScheduleBook, isDue, startSchedule } from '../../src/roles/schedule.js';
+
+const daily = { cron: '0 3 * * *', timezone: 'Europe/Berlin' };
+const at = (time: string): number => Date.parse(time);
+
+test('a schedule is due when a slot lies between its last start and now, in its own time zone', () => {
+  // 03:00 in Berlin is 02:00 UTC in winter and 01:00 UTC in summer.
+  assert.equal(isDue(daily, at('2026-01-10T01:59:00Z'), at('2026-01-10T02:01:00Z')), true);
+  assert.equal(isDue(daily, at('2026-01-10T02:00:30Z'), at('2026-01-10T23:00:00Z')), false);
+  assert.equal(isDue(daily, at('2026-07-10T00:59:00Z'), at('2026-07-10T01:01:00Z')), true);
+  assert.equal(isDue(daily, at('2026-07-10T01:00:30Z'), at('2026-07-10T02:01:00Z')), false);
+});
+
+test('a schedule that has never started is due', () => {
+  assert.equal(isDue(daily, null, at('2026-01-10T12:00:00Z')), true);
+});
+
+test('a schedule with seconds is due by the second', () => {
+  const often = { cron: '*/30 * * * * *', timezone: 'UTC' };
+  assert.equal(isDue(often, at('2026-01-10T12:00:01Z'), at('2026-01-10T12:00:29Z')), false);
+  assert.equal(isDue(often, at('2026-01-10T12:00:01Z'), at('2026-01-10T12:00:31Z')), true);
+});
+
+/** A book in memory; `noted` are the starts. */
+function bookOf(last: number | null): ScheduleBook & { readonly noted: number[] } {
+  const noted: number[] = [];
+  return {
+    noted,
+    lastStartedAt: async () => last,
+    started: async (_, when) => {
+      noted.push(when);
+    },
+  };
+}
+
+test('ticks never overlap, the one that catches up included, and stopping waits for the one under way', async () => {
+  const events = new EventBus();
+  const overlaps: string[] = [];
+  let overlapped: () => void = () => undefined;
+  const hasOverlapped = new Promise<void>((resolve) => {
+    overlapped = resolve;
+  });
+  events.on('schedule_overlap', ({ pipeline }) => {
+    overlaps.push(pipeline);
+    overlapped();
+  });
+  const book = bookOf(null);
+  let running = 0;
+  let most = 0;
+  let finished = false;
+  let finish: () => void = () => undefined;
+  const mayFinish = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const service = await startSchedule({
+    pipeline: 'logins',
+    schedule: { kind: 'cron', cron: '* * * * * *', timezone: 'UTC', exclusive: false, catchUp: true },
+    book,
+    tick: async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await mayFinish;
+      running -= 1;
+      finished = true;
+    },
+    clock: systemClock,
+    events,
+  });
+  await hasOverlapped;
+  const stopped = service.stop();
+  assert.equal(finished, false);
+  finish();
+  await stopped;
+  assert.equal(finished, true);
+  assert.equal(most, 1);
+  assert.equal(book.noted.length, 1);
+  assert.deepEqual([...new Set(overlaps)], ['logins']);
+});
+
+test('without catch_up, or with a slot just taken, nothing starts before the next slot', async () => {
+  let ticks = 0;
+  const options = {
+    pipeline: 'logins',
+    tick: async () => {
+      ticks += 1;
+    },
+    clock: systemClock,
+    events: new EventBus(),
+  };
+  const yearly = { kind: 'cron', cron: '0 0 1 1 *', timezone: 'UTC', exclusive: false } as const;
+  const late = await startSchedule({
+    ...options,
+    schedule: { ...yearly, catchUp: false },
+    book: bookOf(null),
+  });
+  const fresh = await startSchedule({
+    ...options,
+    schedule: { ...yearly, catchUp: true },
+    book: bookOf(Date.now()),
+  });
+  await Promise.all([late.stop(), fresh.stop()]);
+  assert.equal(ticks, 0);
+});
