@@ -8,7 +8,7 @@ import { type Assembly, assemble } from '../roles/assembly.js';
 import { type Deployment, createDeployment } from '../roles/deployment.js';
 import { startHealth } from '../roles/health.js';
 import { type StopSignals, ingest } from '../roles/ingester.js';
-import { STOP_DEADLINE_MS, inOrder, startWorkers } from '../roles/role.js';
+import { STOP_DEADLINE_MS, inOrder, startAllWorkers } from '../roles/role.js';
 import type { CliContext, Command } from './context.js';
 import { openLogger } from './deployment.js';
 import { type Sent, sendEvents } from './demo-send.js';
@@ -111,7 +111,7 @@ async function startDemo(
   const health = isServed ? await startHealth(deployment, 'all', assembly) : null;
   const sent = await sendEvents(stack.sqs, stack.queueName, demo.numbers);
   tell(`sent ${demo.numbers.rows} logins and ${demo.numbers.bad} bad messages to ${stack.queueName}`);
-  const workers = startWorkers(deployment, assembly, 'all', null);
+  const workers = startAllWorkers(deployment, assembly);
   const soft = new AbortController();
   const hard = new AbortController();
   const work = carryOut(demo, assembly, sent, { soft: soft.signal, hard: hard.signal });

@@ -4,7 +4,7 @@ import { type Started, runService } from '../lifecycle.js';
 import { assemble } from '../roles/assembly.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import { type DrainResult, drainAll } from '../roles/drain.js';
-import { STOP_DEADLINE_MS, inOrder, startWorkers } from '../roles/role.js';
+import { STOP_DEADLINE_MS, inOrder, startAllWorkers } from '../roles/role.js';
 import type { CliContext, Command } from './context.js';
 import { openDeployment } from './deployment.js';
 import { exitCode, exitCodeOf } from './exit.js';
@@ -43,7 +43,7 @@ async function startDrain(
 ): Promise<Started> {
   const pipelines = selectPipelines(deployment.config, [...options.args, ...named]);
   const assembly = await assemble(deployment, { ...up, pipelines, role: 'drain', receives: true });
-  const workers = options.ingestOnly ? [] : startWorkers(deployment, assembly, 'all', null);
+  const workers = options.ingestOnly ? [] : startAllWorkers(deployment, assembly);
   const soft = new AbortController();
   const hard = new AbortController();
   const timer = new AbortController();

@@ -1,9 +1,10 @@
+import type { Clock } from '../clock.js';
+import type { Schedule } from '../config/config.js';
 import { asPipelineError } from '../errors.js';
 import type { Service, StopMode } from '../lifecycle.js';
 import type { ScheduleLog } from '../load/schedules.js';
-import { actionFor } from '../policy.js';
 import type { Deployment } from './deployment.js';
-import { type IngesterParts, type StopSignals, ingest } from './ingester.js';
+import { type IngesterParts, type RunRequest, type StopSignals, ingest } from './ingester.js';
 import { startSchedule } from './schedule.js';
 
 /** `continuous` cuts a run at the first of these, so that reports come regularly. */
@@ -12,60 +13,36 @@ const CONTINUOUS_RUN_RECORDS = 100_000;
 /** After a run that failed at once, the next one waits so long. */
 const FAILED_RUN_PAUSE_MS = 5_000;
 
-/** An ingester that runs by its schedule; `held` says how many batches it waits for. */
-export interface IngestRole extends Service {
-  /** Rejects with what no further run can mend, and with it the role ends. */
-  readonly failed: Promise<never>;
-}
-
-/** Runs one pipeline by its schedule until stopped. */
+/** Runs one pipeline by its schedule until stopped; without a schedule it never runs. `onError` hears of failed runs. */
 export async function startIngest(
   deployment: Deployment,
   parts: IngesterParts,
   schedules: ScheduleLog,
-): Promise<IngestRole> {
+  onError: (error: unknown) => void,
+): Promise<Service> {
   const { clock, events, log } = deployment;
-  const { pipeline } = parts;
+  const { name, schedule } = parts.pipeline;
   const soft = new AbortController();
   const hard = new AbortController();
   const stop: StopSignals = { soft: soft.signal, hard: hard.signal };
-  let fail: (error: unknown) => void = () => undefined;
-  const failed = new Promise<never>((_, reject) => {
-    fail = reject;
-  });
-  failed.catch(() => undefined);
-  const once = async (work: () => Promise<unknown>): Promise<boolean> => {
+  const tick = async (request: RunRequest): Promise<boolean> => {
     let ok = false;
     try {
-      const { pausedAt } = await schedules.read(pipeline.name);
+      const { pausedAt } = await schedules.read(name);
       if (pausedAt !== null) return ok;
-      await work();
+      await ingest(parts, request, stop);
       ok = true;
     } catch (error) {
       if (stop.soft.aborted) return ok;
-      log.error({ event: 'run_error', pipeline: pipeline.name, error: asPipelineError(error) });
-      if (actionFor(error) === 'stop') fail(error);
+      log.error({ event: 'run_error', pipeline: name, error: asPipelineError(error) });
+      onError(error);
     } finally {
-      events.emit('schedule_tick', { pipeline: pipeline.name, at: clock.now(), ok });
+      events.emit('schedule_tick', { pipeline: name, at: clock.now(), ok });
     }
     return ok;
   };
-  const { schedule } = pipeline;
-  const running =
-    schedule === null || schedule.kind === 'continuous'
-      ? runContinuously(deployment, parts, stop, once)
-      : await startSchedule({
-          pipeline: pipeline.name,
-          schedule,
-          book: schedules,
-          tick: async () => {
-            await once(() => ingest(parts, { trigger: 'schedule', mode: 'until_empty' }, stop));
-          },
-          clock,
-          events,
-        });
+  const running = await startBySchedule(deployment, name, schedule, schedules, { tick, stop });
   return {
-    failed,
     stop: async (mode: StopMode = 'soft') => {
       soft.abort();
       if (mode === 'hard') hard.abort();
@@ -74,13 +51,29 @@ export async function startIngest(
   };
 }
 
+/** Carries out one run; false when it failed, or when there was to be none. Never rejects. */
+type Tick = (request: RunRequest) => Promise<boolean>;
+
+async function startBySchedule(
+  { clock, events, log }: Deployment,
+  pipeline: string,
+  schedule: Schedule | null,
+  book: ScheduleLog,
+  { tick, stop }: { readonly tick: Tick; readonly stop: StopSignals },
+): Promise<Service> {
+  if (schedule === null) {
+    log.info({ event: 'no_schedule', pipeline }, 'it has no schedule: only `maskline drain` runs it');
+    return { stop: async () => undefined };
+  }
+  if (schedule.kind === 'continuous') return runContinuously(clock, tick, stop);
+  const once = async (): Promise<void> => {
+    await tick({ trigger: 'schedule', mode: 'until_empty' });
+  };
+  return startSchedule({ pipeline, schedule, book, tick: once, clock, events });
+}
+
 /** One run after the other; the next begins to receive while the one before waits for its last batches. */
-function runContinuously(
-  { clock }: Deployment,
-  parts: IngesterParts,
-  stop: StopSignals,
-  once: (work: () => Promise<unknown>) => Promise<boolean>,
-): Service {
+function runContinuously(clock: Clock, tick: Tick, stop: StopSignals): Service {
   const limits = { maxRecords: CONTINUOUS_RUN_RECORDS, maxMs: CONTINUOUS_RUN_MS };
   const finishing = new Set<Promise<boolean>>();
   const loop = async (): Promise<void> => {
@@ -95,7 +88,7 @@ function runContinuously(
         ...limits,
         onReceived: () => received(true),
       } as const;
-      const run = once(() => ingest(parts, request, stop));
+      const run = tick(request);
       finishing.add(run);
       void run.then(() => finishing.delete(run));
       const ok = await Promise.race([hasReceived, run]);

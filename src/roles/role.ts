@@ -1,11 +1,12 @@
 import type { PipelineConfig } from '../config/config.js';
-import { PipelineError } from '../errors.js';
-import { type Releases, type Service, type Started, type StopMode } from '../lifecycle.js';
-import { type Assembly, assemble } from './assembly.js';
+import { PipelineError, asPipelineError } from '../errors.js';
+import type { Releases, Service, Started, StopMode } from '../lifecycle.js';
+import { actionFor } from '../policy.js';
+import { type AssembledPipeline, type Assembly, assemble } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { startHealth } from './health.js';
 import { startIngest } from './ingest-role.js';
-import { startLoad, startTransform } from './workers.js';
+import { startWorkers } from './workers.js';
 
 /** What a process can be. `all` is every stage in one process. */
 export const roles = ['ingest', 'transform', 'load', 'all'] as const;
@@ -43,36 +44,66 @@ export async function startRole(
   const receives = role === 'ingest' || role === 'all';
   const assembly = await assemble(deployment, { ...up, pipelines, role, receives });
   const health = await startHealth(deployment, role, assembly);
-  const workers = startWorkers(deployment, assembly, role, options.jobs);
-  const ingesters = await Promise.all(
-    assembly.pipelines.flatMap(({ ingester }) =>
-      ingester === null ? [] : [startIngest(deployment, ingester, assembly.schedules)],
-    ),
+  const running = await Promise.all(
+    assembly.pipelines.map((one) => startPipeline(deployment, assembly, one, options)),
   );
   deployment.log.info({ event: 'started', role, pipeline: pipelines.map((pipeline) => pipeline.name) });
   return {
-    service: inOrder([ingesters, workers, health === null ? [] : [health]]),
+    service: inOrder([running, health === null ? [] : [health]]),
     held: () => assembly.pipelines.flatMap(({ pipeline, ingester }) => describeHeld(pipeline, ingester)),
-    ...(ingesters.length > 0 ? { done: Promise.race(ingesters.map((ingester) => ingester.failed)) } : {}),
+    // One broken pipeline does not end the others; when all are, there is nothing left to run.
+    done: Promise.all(running.map((pipeline) => pipeline.broken)).then(([first]) => {
+      throw first;
+    }),
   };
 }
 
-/** The stages that a role works on, for every pipeline. */
-export function startWorkers(
+/** One pipeline at work in this process. */
+interface RunningPipeline extends Service {
+  /** Resolves to what only a person can mend, once that has stopped the pipeline. */
+  readonly broken: Promise<unknown>;
+}
+
+async function startPipeline(
+  deployment: Deployment,
+  assembly: Assembly,
+  { pipeline, queues, sink, ingester }: AssembledPipeline,
+  { role, jobs }: RoleOptions,
+): Promise<RunningPipeline> {
+  let breakDown: (error: unknown) => void = () => undefined;
+  const brokenDown = new Promise<unknown>((resolve) => {
+    breakDown = resolve;
+  });
+  const onError = (error: unknown): void => {
+    if (actionFor(error) === 'stop') breakDown(error);
+  };
+  const workers = startWorkers(deployment, { pipeline, queues, sink }, assembly.keyring, {
+    role,
+    jobs,
+    onError,
+  });
+  const ingesters = ingester ? [await startIngest(deployment, ingester, assembly.schedules, onError)] : [];
+  const service = inOrder([ingesters, workers]);
+  const broken = brokenDown.then(async (error) => {
+    deployment.log.error({
+      event: 'pipeline_stopped',
+      pipeline: pipeline.name,
+      error: asPipelineError(error),
+    });
+    // What it holds is of no use here: others may fare better with it.
+    await service.stop('hard');
+    return error;
+  });
+  return { broken, stop: (mode) => service.stop(mode) };
+}
+
+/** Every stage of every pipeline, for commands that do all of it themselves; the run says what failed. */
+export function startAllWorkers(
   deployment: Deployment,
   { pipelines, keyring }: Assembly,
-  role: Role,
-  jobs: number | null,
 ): readonly Service[] {
-  const concurrency = jobs ?? undefined;
-  return pipelines.flatMap(({ pipeline, queues, sink }) => [
-    ...(role === 'transform' || role === 'all'
-      ? [startTransform(deployment, pipeline, queues, keyring, concurrency)]
-      : []),
-    ...(role === 'load' || role === 'all'
-      ? [startLoad(deployment, pipeline, queues, sink, concurrency)]
-      : []),
-  ]);
+  const options = { role: 'all', jobs: null, onError: () => undefined } as const;
+  return pipelines.flatMap((pipeline) => startWorkers(deployment, pipeline, keyring, options));
 }
 
 /** Stops group after group, so that what feeds a stage stops before it. */

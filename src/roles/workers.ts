@@ -1,4 +1,4 @@
-import type { Batch, BatchReport } from '../batch.js';
+import type { Batch, MaskedBatch } from '../batch.js';
 import type { PipelineConfig } from '../config/config.js';
 import type { Service } from '../lifecycle.js';
 import type { Sink } from '../load/sink.js';
@@ -13,54 +13,82 @@ export const TRANSFORM_CONCURRENCY = 2;
 /** Transactions of one load worker at once: Postgres and the network work while it waits. */
 export const LOAD_CONCURRENCY = 2;
 
-/** Masks batches of one pipeline until stopped. */
-export function startTransform(
+/** What a pipeline's workers work with. */
+export interface WorkerParts {
+  readonly pipeline: PipelineConfig;
+  readonly queues: PipelineQueues;
+  readonly sink: Pick<Sink, 'commit'>;
+}
+
+/** How to run them. */
+export interface WorkerOptions {
+  /** The stages to work on. */
+  readonly role: 'transform' | 'load' | 'ingest' | 'all';
+  /** Batches at once in each stage; null: the default of the stage. */
+  readonly jobs: number | null;
+  /** Hears of every error that a batch ended with, before the queue decides about it. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Works on the stages of one pipeline until stopped. */
+export function startWorkers(
   deployment: Deployment,
-  pipeline: PipelineConfig,
-  queues: PipelineQueues,
+  parts: WorkerParts,
   keyring: Keyring,
-  concurrency = TRANSFORM_CONCURRENCY,
-): Service {
-  const { clock, events, onWait } = deployment;
-  const ports = {
-    masker: compileMasker(pipeline.policy, keyring, clock),
-    loadQueue: queues.loadQueue,
-    clock,
-    onWait,
+  { role, jobs, onError }: WorkerOptions,
+): readonly Service[] {
+  const { transformQueue, loadQueue } = parts.queues;
+  const workers: Service[] = [];
+  if (role === 'transform' || role === 'all') {
+    const handle = telling(onError, transformHandler(deployment, parts, keyring));
+    workers.push(transformQueue.process(handle, { concurrency: jobs ?? TRANSFORM_CONCURRENCY }));
+  }
+  if (role === 'load' || role === 'all') {
+    const handle = telling(onError, loadHandler(deployment, parts));
+    workers.push(loadQueue.process(handle, { concurrency: jobs ?? LOAD_CONCURRENCY }));
+  }
+  return workers;
+}
+
+type Handler<T> = (batch: T, hardStop: AbortSignal) => Promise<void>;
+
+function telling<T>(onError: (error: unknown) => void, handle: Handler<T>): Handler<T> {
+  return async (batch, hardStop) => {
+    try {
+      await handle(batch, hardStop);
+    } catch (error) {
+      onError(error);
+      throw error;
+    }
   };
-  const handle = async (batch: Batch, hardStop: AbortSignal): Promise<void> => {
+}
+
+function transformHandler(
+  { clock, events, onWait }: Deployment,
+  { pipeline, queues }: WorkerParts,
+  keyring: Keyring,
+): Handler<Batch> {
+  const masker = compileMasker(pipeline.policy, keyring, clock);
+  const ports = { masker, loadQueue: queues.loadQueue, clock, onWait };
+  return async (batch, hardStop) => {
     const startedAt = clock.now();
     const counts = await transform(ports, batch, hardStop);
     const { batchId, runId } = batch;
-    events.emit('batch_masked', {
-      ...counts,
-      pipeline: pipeline.name,
-      batchId,
-      runId,
-      ms: clock.now() - startedAt,
-    });
+    const ms = clock.now() - startedAt;
+    events.emit('batch_masked', { ...counts, pipeline: pipeline.name, batchId, runId, ms });
   };
-  return queues.transformQueue.process(handle, { concurrency });
 }
 
-/** Loads batches of one pipeline until stopped. */
-export function startLoad(
-  deployment: Deployment,
-  pipeline: PipelineConfig,
-  queues: PipelineQueues,
-  sink: Pick<Sink, 'commit'>,
-  concurrency = LOAD_CONCURRENCY,
-): Service {
-  const { clock, events, onWait } = deployment;
-  const { schema, table } = pipeline.target;
-  return queues.loadQueue.process(
-    async (batch, hardStop) => {
-      const report: BatchReport | null = await load({ sink, clock, onWait }, batch, hardStop);
-      if (report === null) return;
-      const oldest = Math.min(...[...batch.keys, ...batch.rejections].map((key) => key.sentAt));
-      const lagMs = Number.isFinite(oldest) ? clock.now() - oldest : null;
-      events.emit('batch_loaded', { ...report, table: `${schema}.${table}`, lagMs });
-    },
-    { concurrency },
-  );
+function loadHandler(
+  { clock, events, onWait }: Deployment,
+  { pipeline, sink }: WorkerParts,
+): Handler<MaskedBatch> {
+  const table = `${pipeline.target.schema}.${pipeline.target.table}`;
+  return async (batch, hardStop) => {
+    const report = await load({ sink, clock, onWait }, batch, hardStop);
+    if (report === null) return;
+    const oldest = Math.min(...[...batch.keys, ...batch.rejections].map((key) => key.sentAt));
+    const lagMs = Number.isFinite(oldest) ? clock.now() - oldest : null;
+    events.emit('batch_loaded', { ...report, table, lagMs });
+  };
 }

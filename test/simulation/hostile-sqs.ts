@@ -75,6 +75,8 @@ export function sqsAt(host: Host, options: HostileSqsOptions): QueueClient {
     changeVisibilityBatch: async (changes) => {
       const isExtension = changes.some(({ handle }) => oracle.isHeld(handle));
       if (planted === 'no_heartbeat' && isExtension) return changes.map(() => 'done');
+      // What nobody takes any more the source gives back by itself.
+      for (const { handle, seconds } of changes) if (seconds === 0) oracle.givenBack(handle);
       return call('change', async () => {
         const results = await sqs.changeVisibilityBatch(changes);
         if (results.includes('failed')) host.trouble();

@@ -96,6 +96,11 @@ export class Oracle {
     if (delivery?.state === 'held') delivery.state = 'lapsed';
   }
 
+  /** A process makes the message visible, and no claim to it any more. */
+  givenBack(handle: string): void {
+    this.#setState(handle, 'spent');
+  }
+
   isHeld(handle: string): boolean {
     return this.#deliveries.get(handle)?.state === 'held';
   }

@@ -51,10 +51,12 @@ function madeUp(): readonly object[] {
     const spread = (i * 37) % (COUNT - 1);
     const hex = (i * 0x9e3779b1).toString(16).slice(-8).padStart(8, '0');
     const first = UNUSUAL_FIRST_BYTES[spread] ?? 1 + ((i * 7) % 126);
-    const minor = i === 5 ? '60' : String((i * 31) % 97);
     return {
       user_id: `${hex}-0000-4000-a000-${String(i).padStart(12, '0')}`,
-      app_version: (i * 53 + 5) % (COUNT - 1) < TWO_PART_VERSIONS ? `${i % 10}.${minor}` : `${i % 10}.${i % 7}.${i % 11}`,
+      app_version:
+        (i * 53 + 5) % (COUNT - 1) < TWO_PART_VERSIONS
+          ? `${i % 10}.${(i * 31) % 97}`
+          : `${i % 10}.${i % 7}.${i % 11}`,
       device_type: i % 2 === 0 ? 'android' : 'ios',
       ip: `${first}.${(i * 11) % 256}.${(i * 13) % 256}.${i + 1}`,
       locale: (i * 61) % (COUNT - 1) < NULL_LOCALES ? null : (LOCALES[i % LOCALES.length] ?? null),
@@ -62,7 +64,7 @@ function madeUp(): readonly object[] {
     };
   });
   // The version that a number would change.
-  const events: object[] = logins.map((login, i) => (i === 5 ? { ...login, app_version: '0.60' } : login));
+  const events: object[] = logins.map((login, i) => (i === 0 ? { ...login, app_version: '0.60' } : login));
   events.splice(STRANGER_AT, 0, { foo: 'oops_wrong_msg_type', bar: '123' });
   return events;
 }
