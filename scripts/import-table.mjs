@@ -30,7 +30,7 @@ export const modules = [
   { module: 'source/*', imports: [...ADAPTER, 'source/*'] },
   { module: 'queue/payload', imports: [...ADAPTER, 'queue/*', 'masking/masked'] },
   { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
-  { module: 'load/*', imports: [...ADAPTER, 'load/*'], types: ['masking/methods'] },
+  { module: 'load/*', imports: [...ADAPTER, 'load/*', 'masking/methods'] },
   ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
   { module: 'config/*', imports: ['errors', 'config/*', 'masking/methods'] },
   { module: 'ops/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'] },

@@ -1,5 +1,4 @@
 import { Pool, type PoolClient, type QueryResult, type QueryResultRow } from 'pg';
-import { type Clock, backoffMs, systemClock } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import { type Place, RowRefused, asPostgresError } from './postgres-error.js';
 
@@ -154,32 +153,4 @@ function asPipeline(error: unknown, place?: Place): PipelineError {
   const mapped = asPostgresError(error, place);
   if (mapped instanceof RowRefused) return new PipelineError('table_unfit', mapped.message);
   return mapped;
-}
-
-const WAIT_BASE_MS = 50;
-const WAIT_MAX_MS = 2_000;
-
-/**
- * Resolves once Postgres answers. Throws the last `postgres_unavailable` after `timeoutMs` or when `signal` aborts,
- * and at once anything that waiting won't mend, such as a wrong password.
- */
-export async function waitForPostgres(
-  pool: PostgresPool,
-  options: { readonly timeoutMs: number; readonly clock?: Clock; readonly signal?: AbortSignal },
-): Promise<void> {
-  const clock = options.clock ?? systemClock;
-  const until = clock.now() + options.timeoutMs;
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await pool.query('select 1');
-      return;
-    } catch (error) {
-      const waits = error instanceof PipelineError && error.code === 'postgres_unavailable';
-      if (!waits || options.signal?.aborted || clock.now() >= until) throw error;
-      await clock.sleep(
-        Math.min(backoffMs(clock, attempt, WAIT_BASE_MS, WAIT_MAX_MS), until - clock.now()),
-        options.signal,
-      );
-    }
-  }
 }

@@ -1,4 +1,4 @@
-import type { ColumnSpec, ColumnType, TokenMask } from '../masking/methods.js';
+import { type ColumnSpec, type ColumnType, tokenLength, type TokenMask } from '../masking/methods.js';
 
 /** How well a column of the table takes what the pipeline sends. `lossy` loads, but not everything or not as it was. */
 export type Fit = 'fits' | 'lossy' | 'unfit' | 'unknown';
@@ -84,18 +84,16 @@ const LONGEST: Readonly<{ [type in ColumnType]?: number }> = {
   inet: 39,
 };
 
-const SIV_IV_BYTES = 16;
-const IP_BYTES = 16;
-const HMAC_BYTES = 16;
-const MOST_KID_DIGITS = 4;
+const FIRST_KID = 1;
+const LAST_KID = 9999;
 
 /** What length the column's values need; null when nothing is known of it. */
 export function lengthNeed(column: ColumnSpec): LengthNeed | null {
   if (column.mask.method === 'null') return null;
   const mask = tokenMask(column);
   if (mask) {
-    const shortest = tokenLength(mask, 1);
-    const grown = tokenLength(mask, MOST_KID_DIGITS);
+    const shortest = tokenLength(mask, FIRST_KID, 1);
+    const grown = tokenLength(mask, LAST_KID, 1);
     const isFixed = mask.method === 'hmac' || mask.as === 'ip';
     const ample = column.maxLength ?? (isFixed ? grown : TOKEN_COLUMN_LENGTH);
     return {
@@ -110,11 +108,4 @@ export function lengthNeed(column: ColumnSpec): LengthNeed | null {
   }
   const longest = LONGEST[column.type];
   return longest === undefined ? null : { least: longest, ample: longest };
-}
-
-/** Characters of the shortest token: that of a one-byte value (masking: prefix, kid, dot, unpadded base64url). */
-function tokenLength(mask: TokenMask, kidDigits: number): number {
-  const valueBytes = mask.as === 'ip' ? IP_BYTES : (mask.pad ?? 1);
-  const bytes = mask.method === 'hmac' ? HMAC_BYTES : SIV_IV_BYTES + valueBytes;
-  return 2 + kidDigits + Math.ceil((bytes * 4) / 3);
 }

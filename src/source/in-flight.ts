@@ -8,9 +8,9 @@ import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';
 
 /** SQS lets no message stay invisible for longer than this after its receive. */
-export const VISIBILITY_LIMIT_MS = 12 * 3_600_000;
+const VISIBILITY_LIMIT_MS = 12 * 3_600_000;
 /** Visibility is kept up to here: an hour below the limit, so that no extension can run into it. */
-export const KEEP_MS = 11 * 3_600_000;
+const KEEP_MS = 11 * 3_600_000;
 /** Visibility is extended once this part of it is used up... */
 const EXTEND_AFTER = 0.4;
 /** ...and looked at this often, which leaves five more tries when one fails. */

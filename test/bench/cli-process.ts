@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Releases } from '../../src/lifecycle.js';
+import { STOP_DEADLINE_MS } from '../../src/roles/role.js';
 import type { RoleName } from './figures.js';
 import type { Stack } from './stack.js';
 
@@ -12,6 +13,8 @@ const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const LAST_LINES = 5;
 /** Far longer than a role needs to connect. */
 const READY_LIMIT_MS = 30_000;
+/** What a role may take to stop, and a little more. */
+const STOP_LIMIT_MS = STOP_DEADLINE_MS + 5_000;
 
 /** A role as a process of its own, through the command line that users have. */
 export interface RoleProcess {
@@ -39,8 +42,7 @@ export async function startRole(
   const exited = once(child, 'exit');
   await releases.acquire(child, async () => {
     stopping = true;
-    child.kill('SIGTERM');
-    await exited;
+    await stop(child, role);
   });
   const failed = exited.then(([code]: unknown[]) => {
     if (stopping) return new Promise<never>(() => undefined);
@@ -53,6 +55,20 @@ export async function startRole(
   });
   await Promise.race([ready, failed]);
   return { pid: child.pid ?? 0, failed };
+}
+
+/** A role that doesn't stop by itself is at fault, however good its figures. */
+async function stop(child: ChildProcess, role: RoleName): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  const killer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
+  const [, signal] = (await exited) as [number | null, NodeJS.Signals | null];
+  clearTimeout(killer);
+  if (signal === null) return;
+  throw new Error(
+    `maskline run ${role} had not stopped ${STOP_LIMIT_MS / 1_000} s after SIGTERM, and was killed`,
+  );
 }
 
 function launch(

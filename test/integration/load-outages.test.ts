@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { inspect } from 'node:util';
 import type { ErrorCode } from '../../src/errors.js';
-import { type PostgresPoolOptions, createPool, waitForPostgres } from '../../src/load/connection.js';
+import { type PostgresPoolOptions, createPool } from '../../src/load/connection.js';
 import { batchOf, goodRows, openSink } from '../support/load.js';
 import { type TestPostgres, rowsOf, startTestPostgres, withConnection } from '../support/postgres.js';
 
@@ -174,17 +174,6 @@ test('a statement on a closed pool is canceled', async () => {
   const pool = createPool({ url: server.server.url, applicationName: 'test' });
   await Promise.all([pool.close(), pool.close()]);
   await assert.rejects(pool.query('select 1'), saying('canceled'));
-});
-
-test('waiting for Postgres ends when it answers, and otherwise at the limit', async () => {
-  const own = await startTestPostgres();
-  const pool = createPool({ url: own.server.url, applicationName: 'test' });
-  const restarted = own.server.restart({ mode: 'fast' });
-  await waitForPostgres(pool, { timeoutMs: 20_000 });
-  await restarted;
-  await own.stop();
-  await assert.rejects(waitForPostgres(pool, { timeoutMs: 100 }), saying('postgres_unavailable'));
-  await pool.close();
 });
 
 test('every session has the limits that keep a frozen loader from holding others up', async () => {

@@ -32,6 +32,12 @@ export interface CliOptions {
   readonly gid?: number;
 }
 
+/** The object has these members, and may have others. */
+export function assertHas(actual: Json | undefined, expected: Json): void {
+  const same = Object.fromEntries(Object.keys(expected).map((name) => [name, actual?.[name]]));
+  assert.deepEqual(same, expected, `in ${JSON.stringify(actual)}`);
+}
+
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const LIMIT_MS = 90_000;
 

@@ -32,7 +32,7 @@ const LOCALES = ['RU', 'PH', 'ID', 'FR', 'PT', 'BR', 'KE', 'PE', 'KR', 'CN'];
 export function hundredLoginEvents(): LoginEvents {
   const all: unknown = existsSync(RECORDED) ? JSON.parse(readFileSync(RECORDED, 'utf8')) : madeUp();
   if (!Array.isArray(all)) throw new TypeError(`${RECORDED} holds no list of events`);
-  const events: readonly Readonly<{ [name: string]: unknown }>[] = all;
+  const events: readonly object[] = all;
   return {
     bodies: events.map((event) => JSON.stringify(event)),
     logins: events.filter(isLogin),

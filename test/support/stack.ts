@@ -127,7 +127,6 @@ export class Deployment {
     options: DeploymentOptions,
   ) {
     this.#stack = stack;
-    Object.assign(this, place);
     this.database = place.database;
     this.queue = place.queue;
     this.prefix = place.prefix;
