@@ -67,6 +67,22 @@ export interface ProcessEvents {
   off(event: 'uncaughtException', listener: (error: Error) => void): unknown;
 }
 
+/** The same service, and a promise of 0 for when it has been stopped: the `done` of what never ends by itself. */
+export function untilStopped(service: Service): {
+  readonly service: Service;
+  readonly stopped: Promise<number>;
+} {
+  let settle: (code: number) => void = () => undefined;
+  const stopped = new Promise<number>((resolve) => {
+    settle = resolve;
+  });
+  const stop = async (mode?: StopMode): Promise<void> => {
+    await service.stop(mode);
+    settle(0);
+  };
+  return { service: { stop }, stopped };
+}
+
 /** What `start` brought up. */
 export interface Started {
   readonly service: Service;
@@ -182,7 +198,9 @@ async function live(options: ServiceOptions, watch: Watch): Promise<number> {
   const ended = starting.then((up) => (up ? (up.done ?? watch.stopped.then(() => 0)) : 0)).then(worsen, fail);
   await Promise.race([watch.stopped, ended]);
   if (watch.stopping.aborted) worsen(options.exitCodeOnSignal);
-  await windDown(options, { starting, ended, releases, fail, worsen });
+  const isDown = await windDown(options, { starting, ended, releases, fail, worsen });
+  // What still runs would keep the process from ending.
+  if (!isDown) (options.exit ?? ((last: number) => process.exit(last)))(code);
   return code;
 }
 
@@ -194,8 +212,8 @@ interface Life {
   readonly worsen: (code: number) => void;
 }
 
-/** Stops softly, then hard, then gives up; says what was abandoned by each. */
-async function windDown(options: ServiceOptions, life: Life): Promise<void> {
+/** Stops softly, then hard, then gives up, and says what was abandoned by each; true when all has stopped. */
+async function windDown(options: ServiceOptions, life: Life): Promise<boolean> {
   const clock = options.clock ?? systemClock;
   let held = (): readonly string[] => [];
   const stop = async (mode: StopMode): Promise<void> => {
@@ -210,11 +228,12 @@ async function windDown(options: ServiceOptions, life: Life): Promise<void> {
     await life.releases.release().catch(life.fail);
   };
   const softMs = options.deadlineMs * SOFT_SHARE;
-  if (await within(clock, softMs, stop('soft'))) return;
+  if (await within(clock, softMs, stop('soft'))) return true;
   options.report({ kind: 'hard_stop', held: held() });
-  if (await within(clock, options.deadlineMs - softMs, stop('hard'))) return;
+  if (await within(clock, options.deadlineMs - softMs, stop('hard'))) return true;
   options.report({ kind: 'overrun', held: held() });
   life.worsen(OVERRUN_EXIT_CODE);
+  return false;
 }
 
 async function within(clock: Clock, ms: number, work: Promise<void>): Promise<boolean> {

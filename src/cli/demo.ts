@@ -1,7 +1,7 @@
 import { loadConfig } from '../config/load.js';
 import type { RunReport } from '../batch.js';
 import { PipelineError } from '../errors.js';
-import { type Releases, type Service, type Started, runService } from '../lifecycle.js';
+import { type Releases, type Service, type Started, runService, untilStopped } from '../lifecycle.js';
 import type { HttpServer } from '../ops/http.js';
 import type { Logger } from '../ops/logger.js';
 import { type Assembly, assemble } from '../roles/assembly.js';
@@ -116,11 +116,10 @@ async function startDemo(
   const hard = new AbortController();
   const work = carryOut(demo, assembly, sent, { soft: soft.signal, hard: hard.signal });
   const printed = work.then((report) => finish(demo, assembly, sent, report, health));
-  return {
-    service: inOrder([[stopping(printed, soft, hard)], workers, health === null ? [] : [health]]),
-    // With --stay only a signal ends it.
-    done: printed.then((code) => (options.stay ? new Promise<number>(() => undefined) : code)),
-  };
+  const { service, stopped } = untilStopped(
+    inOrder([[stopping(printed, soft, hard)], workers, health === null ? [] : [health]]),
+  );
+  return { service, done: printed.then((code) => (options.stay && code === exitCode.ok ? stopped : code)) };
 }
 
 function stopping(work: Promise<unknown>, soft: AbortController, hard: AbortController): Service {

@@ -1,6 +1,6 @@
 import type { PipelineConfig } from '../config/config.js';
 import { PipelineError, asPipelineError } from '../errors.js';
-import type { Releases, Service, Started, StopMode } from '../lifecycle.js';
+import { type Releases, type Service, type Started, type StopMode, untilStopped } from '../lifecycle.js';
 import { actionFor } from '../policy.js';
 import { type AssembledPipeline, type Assembly, assemble } from './assembly.js';
 import type { Deployment } from './deployment.js';
@@ -48,13 +48,15 @@ export async function startRole(
     assembly.pipelines.map((one) => startPipeline(deployment, assembly, one, options)),
   );
   deployment.log.info({ event: 'started', role, pipeline: pipelines.map((pipeline) => pipeline.name) });
+  const { service, stopped } = untilStopped(inOrder([running, health === null ? [] : [health]]));
+  // One broken pipeline does not end the others; when all are, there is nothing left to run.
+  const broken = Promise.all(running.map((pipeline) => pipeline.broken)).then(([first]) => {
+    throw first;
+  });
   return {
-    service: inOrder([running, health === null ? [] : [health]]),
+    service,
     held: () => assembly.pipelines.flatMap(({ pipeline, ingester }) => describeHeld(pipeline, ingester)),
-    // One broken pipeline does not end the others; when all are, there is nothing left to run.
-    done: Promise.all(running.map((pipeline) => pipeline.broken)).then(([first]) => {
-      throw first;
-    }),
+    done: Promise.race([stopped, broken]),
   };
 }
 

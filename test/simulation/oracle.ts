@@ -46,7 +46,8 @@ export class Oracle {
   readonly #sent = new Map<string, SentMessage>();
   readonly #deliveries = new Map<string, Delivery>();
   readonly #latest = new Map<string, string>();
-  readonly #twice = new Set<string>();
+  /** How many deliveries of a message, on their way, have left it visible. */
+  readonly #twice = new Map<string, number>();
   readonly #batches = new Map<string, { readonly batchId: string; readonly index: number }>();
   readonly #told = new Map<string, string>();
   #runs = 0;
@@ -73,7 +74,7 @@ export class Oracle {
 
   /** The next time this message is handed out it stays visible. */
   handsOutTwice(id: string): void {
-    this.#twice.add(id);
+    this.#twice.set(id, (this.#twice.get(id) ?? 0) + 1);
   }
 
   /** SQS hands a message to a process. That may happen to what another holds only if something kept it from its heartbeat. */
@@ -82,7 +83,9 @@ export class Oracle {
     if (latest?.state === 'held' && latest.host.alive && !latest.twice && this.#wasFree(latest.host)) {
       this.violated(`message ${id} was handed out again though ${latest.host.name} holds it`);
     }
-    this.#deliveries.set(handle, { id, host, twice: this.#twice.delete(id), state: 'on_its_way' });
+    const twice = this.#twice.get(id) ?? 0;
+    this.#twice.set(id, Math.max(0, twice - 1));
+    this.#deliveries.set(handle, { id, host, twice: twice > 0, state: 'on_its_way' });
     this.#latest.set(id, handle);
   }
 

@@ -47,7 +47,7 @@ export function drawSetup(dice: Dice): Setup {
     ingester: {
       mode: dice.chance(0.7) ? 'until_empty' : 'continuous',
       tickMs: dice.between(3_000, 45_000),
-      residenceMs: dice.pick([45_000, 15 * 60_000, LONG_RESIDENCE_MS]),
+      residenceMs: dice.pick([5_000, 45_000, 180_000, LONG_RESIDENCE_MS]),
       receivers: dice.whole(1, 2),
       inFlight: dice.pick([10, 20, 100]),
       visibilityTimeoutS: 30,

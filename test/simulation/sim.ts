@@ -1,13 +1,28 @@
 // The simulation from the command line:
-//   node dist/test/simulation/sim.js [--schedules N] [--seed S] [--planted [NAME]] [--verbose]
-// Runs the schedules S, S+1, ..., and fails on the first violation. --planted: looks for each planted defect instead
-// (or for the one that is named), and fails when one is not found.
+//   node dist/test/simulation/sim.js [--schedules N] [--seed S] [--planted [--only NAME]] [--json]
+// Runs the schedules of seeds S, S+1, ... and fails on any violation. --planted: looks for each planted defect instead
+// (or for the one that is named), and fails when one is not found, or when one that does no harm is.
 
 import { parseArgs } from 'node:util';
-import { type Benign, type Planted, benignBugs, plantedBugs } from './planted.js';
 import { type Campaign, findPlanted, runCampaign } from './campaign.js';
+import { type Benign, type Planted, benignBugs, plantedBugs } from './planted.js';
 
-const DEFAULT_SCHEDULES = 1_000;
+const DEFAULT_SCHEDULES = '1000';
+/** That something does no harm is not shown by more of the same. */
+const BENIGN_SCHEDULES = 150;
+
+/** What `--planted --json` prints of each defect: where it was found, or null. */
+export interface PlantedResult {
+  readonly name: string;
+  readonly benign: boolean;
+  readonly found: { readonly seed: number; readonly violation: string } | null;
+}
+
+interface Options {
+  readonly schedules: number;
+  readonly firstSeed: number;
+  readonly json: boolean;
+}
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -15,59 +30,69 @@ function print(line: string): void {
 
 function table(counts: { readonly [name: string]: number }): string {
   const entries = Object.entries(counts).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return entries.map(([name, count]) => `  ${name.padEnd(28)} ${count}`).join('\n');
+  return entries.map(([name, count]) => `  ${name.padEnd(36)} ${count}`).join('\n');
 }
 
-function show(campaign: Campaign): void {
-  const { schedules, firstSeed, steps, virtualMs, wallMs, failed } = campaign;
-  print(table(campaign.faults));
-  print(table(campaign.coverage));
+function show({ schedules, firstSeed, steps, virtualMs, wallMs, failed, faults, coverage }: Campaign): void {
+  print(table(faults));
+  print(table(coverage));
   for (const result of failed) {
-    print(`seed ${result.seed}: again with --schedules 1 --seed ${result.seed}`);
+    print(`seed ${result.seed} (again: --schedules 1 --seed ${result.seed})`);
     for (const violation of result.violations) print(`  ${violation}`);
   }
-  const hours = (virtualMs / 3_600_000).toFixed(0);
+  const hours = Math.round(virtualMs / 3_600_000);
   print(
     `schedules ${schedules} · seeds from ${firstSeed} · failed ${failed.length} · steps ${steps} · ` +
       `${hours} virtual hours · ${(wallMs / 1_000).toFixed(1)} s`,
   );
 }
 
-async function showPlanted(name: Planted | Benign, schedules: number, firstSeed: number): Promise<boolean> {
-  const isBenign = name in benignBugs;
-  const found = await findPlanted(name, schedules, firstSeed);
-  const verdict =
-    found === null ? `not found in ${schedules}` : `seed ${found.seed}: ${found.violations[0] ?? ''}`;
-  print(`${name.padEnd(28)} ${isBenign ? '(benign) ' : ''}${verdict}`);
-  return (found === null) === isBenign;
+async function runAll({ schedules, firstSeed, json }: Options): Promise<boolean> {
+  const campaign = await runCampaign(schedules, firstSeed);
+  if (json) print(JSON.stringify(campaign));
+  else show(campaign);
+  return campaign.failed.length === 0;
+}
+
+async function lookFor(name: Planted | Benign, { schedules, firstSeed, json }: Options): Promise<boolean> {
+  const benign = name in benignBugs;
+  const most = benign ? Math.min(schedules, BENIGN_SCHEDULES) : schedules;
+  const result = await findPlanted(name, most, firstSeed);
+  const found = result && { seed: result.seed, violation: result.violations[0] ?? '' };
+  if (json) print(JSON.stringify({ name, benign, found } satisfies PlantedResult));
+  else {
+    const verdict = found ? `seed ${found.seed}: ${found.violation}` : `not found in ${most} schedules`;
+    print(`${name.padEnd(28)} ${benign ? '(does no harm) ' : ''}${verdict}`);
+  }
+  return benign === (found === null);
 }
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
-      schedules: { type: 'string', default: String(DEFAULT_SCHEDULES) },
+      schedules: { type: 'string', default: DEFAULT_SCHEDULES },
       seed: { type: 'string', default: '1' },
       planted: { type: 'boolean', default: false },
       only: { type: 'string' },
+      json: { type: 'boolean', default: false },
     },
   });
-  const schedules = Number(values.schedules);
-  const firstSeed = Number(values.seed);
-  if (!Number.isSafeInteger(schedules) || schedules < 1 || !Number.isSafeInteger(firstSeed)) {
-    print('--schedules takes a number from 1, --seed a whole number');
+  const options = {
+    schedules: Number(values.schedules),
+    firstSeed: Number(values.seed),
+    json: values.json,
+  };
+  const names = ([...Object.keys(plantedBugs), ...Object.keys(benignBugs)] as (Planted | Benign)[]).filter(
+    (name) => values.only === undefined || values.only === name,
+  );
+  const isUsable = Number.isSafeInteger(options.firstSeed) && options.schedules >= 1 && names.length > 0;
+  if (!isUsable) {
+    print('--schedules takes a number from 1, --seed a whole number, --only the name of a planted defect');
     return 2;
   }
-  if (!values.planted) {
-    const campaign = await runCampaign(schedules, firstSeed);
-    show(campaign);
-    return campaign.failed.length === 0 ? 0 : 1;
-  }
-  const names = [...Object.keys(plantedBugs), ...Object.keys(benignBugs)] as (Planted | Benign)[];
   let ok = true;
-  for (const name of names) {
-    if (values.only === undefined || values.only === name)
-      ok = (await showPlanted(name, schedules, firstSeed)) && ok;
-  }
+  if (!values.planted) ok = await runAll(options);
+  else for (const name of names) ok = (await lookFor(name, options)) && ok;
   return ok ? 0 : 1;
 }
 

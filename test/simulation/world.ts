@@ -54,6 +54,7 @@ export class World {
   #unsent = 0;
   #incarnations = 0;
   #isStopping = false;
+  #wentBack = false;
 
   constructor(scheduler: Scheduler, faults: Faults, planted: Planted | Benign | null) {
     this.#scheduler = scheduler;
@@ -272,7 +273,12 @@ export class World {
       [
         'clock_jump',
         () =>
-          strike(dice.pick(['ingester', 'worker']), ({ host }) => host.jump(dice.pick([-JUMP_MS, JUMP_MS]))),
+          strike(dice.pick(['ingester', 'worker']), ({ host }) => {
+            // Back only once: for as long as it goes back, whoever reckons by the wall clock may wait.
+            const isBack = !this.#wentBack && dice.chance(0.5);
+            this.#wentBack ||= isBack;
+            host.jump(isBack ? -JUMP_MS : JUMP_MS);
+          }),
       ],
     ];
   }

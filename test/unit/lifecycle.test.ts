@@ -11,6 +11,7 @@ import {
   type Started,
   type StopMode,
   runService,
+  untilStopped,
 } from '../../src/lifecycle.js';
 
 /** A clock whose sleeps end when the test says so. */
@@ -171,15 +172,31 @@ test('a soft stop that takes too long becomes a hard one, which names what it ab
   assert.deepEqual(events.at(-1), { kind: 'hard_stop', held: ['load logins: 2 batches'] });
 });
 
-test('a stop that overruns its deadline ends with 1 and says what was left', async () => {
+test('a stop that overruns its deadline ends the process with 1 and says what was left', async () => {
   const role = stubbornRole();
-  const { options, signals, clock, events } = rig(() => Promise.resolve(role.started));
+  const { options, signals, clock, events, exits } = rig(() => Promise.resolve(role.started));
   const run = runService(options);
   signals.emit('SIGTERM');
   (await clock.nth(0)).end();
   (await clock.nth(1)).end();
   assert.equal(await run, 1);
   assert.deepEqual(events.at(-1), { kind: 'overrun', held: ['load logins: 2 batches'] });
+  assert.deepEqual(exits, [1]);
+});
+
+test('what never ends by itself is done once it has been stopped', async () => {
+  const modes: (StopMode | undefined)[] = [];
+  const { service, stopped } = untilStopped({
+    stop: async (mode) => {
+      modes.push(mode);
+    },
+  });
+  const { options, signals, exits } = rig(() => Promise.resolve({ service, done: stopped }));
+  const run = runService(options);
+  signals.emit('SIGTERM');
+  assert.equal(await run, 0);
+  assert.deepEqual(modes, ['soft']);
+  assert.deepEqual(exits, []);
 });
 
 for (const [signal, code] of [
