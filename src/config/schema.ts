@@ -23,7 +23,7 @@ const queue = z.strictObject({
     'must be 1 to 64 letters, digits, "_" or "-"',
   ).prefault('maskline'),
   high_water: ratio(
-    'Receiving pauses when Redis uses more than this share of its `maxmemory`, or of 1GiB when that is 0.',
+    'Receiving is to pause when Redis uses more than this share of its `maxmemory`, or of 1GiB when that is 0. This version does not act on it yet.',
   ).prefault(0.6),
   keep_failed: keepFailed
     .meta({ description: 'How many failed jobs are kept, and for how long.' })
@@ -47,11 +47,15 @@ const keyring = z.strictObject({
 });
 
 const admin = z.strictObject({
-  host: text('Address that the admin page listens on. `HOST` goes before it.').prefault('127.0.0.1'),
-  port: integer('Port of the admin page, 0 for any free one. `PORT` goes before it.', 0, 65_535).prefault(
-    9090,
+  host: text('Address of the HTTP endpoints. `HOST` goes before it.').prefault('127.0.0.1'),
+  port: integer(
+    'Port of the HTTP endpoints of `run all`, 0 for any free one. `PORT` goes before it.',
+    0,
+    65_535,
+  ).prefault(9090),
+  allow_actions: flag('Whether an admin page may act on jobs. This version has no such page yet.').prefault(
+    false,
   ),
-  allow_actions: flag('Whether jobs can be retried and removed from the page.').prefault(false),
   metrics_public: flag(
     'Whether `/metrics` needs no credentials on an address that is not loopback.',
   ).prefault(false),
@@ -59,13 +63,17 @@ const admin = z.strictObject({
 
 const retention = z.strictObject({
   ledger: duration(
-    'How long the ledger remembers what was settled. SQS holds a message for 14 days at most.',
+    'How long the ledger remembers what was settled; SQS holds a message for 14 days at most. This version does not prune yet.',
     '1d',
     '3650d',
   ).prefault('15d'),
-  runs: duration('How long reports of runs and batches are kept.', '1d', '3650d').prefault('90d'),
+  runs: duration(
+    'How long reports of runs and batches are kept. This version does not prune yet.',
+    '1d',
+    '3650d',
+  ).prefault('90d'),
   replayed_quarantine: duration(
-    'How long a quarantined record is kept after its replay.',
+    'How long a quarantined record is kept after its replay. This version does not replay or prune yet.',
     '0s',
     '3650d',
   ).prefault('30d'),
@@ -73,7 +81,7 @@ const retention = z.strictObject({
 
 const health = z.strictObject({
   max_lag: duration(
-    'A row that is committed later than this after it was sent counts as unhealthy.',
+    'A row that is committed later than this after it was sent is to count as unhealthy. This version does not act on it yet.',
     '1s',
     '7d',
   ).prefault('15m'),

@@ -144,7 +144,7 @@ describe('20,000 messages end once each, in the table or in quarantine,', { conc
     const said = all.log.all.filter((line) => line['event'] === 'outage_waiting');
     assert.ok(
       said.some((line) => line['code'] === 'postgres_unavailable'),
-      'nobody noticed: the fault did not bite',
+      `nobody noticed: the fault did not bite: ${all.stderr}`,
     );
     assert.deepEqual(
       all.log.all.filter((line) => line['event'] === 'job_failed'),
