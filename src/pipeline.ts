@@ -28,7 +28,7 @@ interface StagePorts {
 /** What an ingester needs. It asks the load queue only for the state of its batches. */
 export interface IngestPorts extends StagePorts {
   readonly source: Source;
-  readonly transformQueue: BatchQueue<Batch>;
+  readonly transformQueue: Pick<BatchQueue<Batch>, 'add' | 'states'>;
   readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'states'>;
   readonly sink: Pick<Sink, 'fates' | 'letGo'>;
 }

@@ -22,6 +22,9 @@ export const defaultLocks: LockSettings = { lockMs: 15_000, stalledMs: 4_000 };
 
 /** Every takeover counts, also a deployment's kill -9: BullMQ's own 1 would fail a batch at its second. */
 const MAX_TAKEOVERS = 10;
+
+/** BullMQ keeps a count for each minute besides its totals; an hour of them is plenty. */
+const METRIC_MINUTES = 60;
 const TOO_MANY_TAKEOVERS = 'job stalled more than allowable limit';
 
 /** How long an idle worker blocks in one command; new jobs end it at once. */
@@ -131,6 +134,8 @@ export class BullConsumer implements Service {
       maxStalledCount: MAX_TAKEOVERS,
       drainDelay: BLOCK_S,
       runRetryDelay: PAUSE_MS,
+      // Without it BullMQ counts neither completed nor failed jobs.
+      metrics: { maxDataPoints: METRIC_MINUTES },
       settings: {
         // BullMQ's own exponential back-off has no cap.
         backoffStrategy: (attempt) => Math.round(backoffMs(clock, attempt, attempts.baseMs, attempts.maxMs)),

@@ -30,6 +30,7 @@ export interface LinkOptions {
 export interface JobQueue {
   add(name: string, data: SealedPayload, options: JobsOptions): Promise<unknown>;
   remove(id: string): Promise<number>;
+  exportPrometheusMetrics(): Promise<string>;
   waitUntilReady(): Promise<unknown>;
   close(): Promise<void>;
 }

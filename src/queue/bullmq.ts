@@ -153,6 +153,11 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
     return this.#call(`counting ${this.#options.name}`, () => this.#link.backlog());
   }
 
+  /** BullMQ's own metrics of this queue, in the exposition format of Prometheus. Throws as `add`. */
+  exposition(): Promise<string> {
+    return this.#call(`measuring ${this.#options.name}`, (queue) => queue.exportPrometheusMetrics());
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;

@@ -24,7 +24,11 @@ export async function startHealth(
     events,
     version: packageVersion(),
     pipelines: assembly.pipelines.map(({ pipeline }) => pipeline.name),
-    sources: { queues: () => queueSamples(assembly), backlog: () => backlogSamples(assembly) },
+    sources: {
+      queues: () => queueSamples(assembly),
+      backlog: () => backlogSamples(assembly),
+      bullmq: () => expositions(assembly),
+    },
   });
   try {
     const server = await startHealthServer({
@@ -74,4 +78,8 @@ async function backlogSamples({ pipelines }: Assembly): Promise<readonly Backlog
     }),
   );
   return Promise.all(samples);
+}
+
+async function expositions({ pipelines }: Assembly): Promise<readonly string[]> {
+  return (await Promise.all(pipelines.map(({ queues }) => queues.expositions()))).flat();
 }

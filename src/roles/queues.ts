@@ -1,7 +1,7 @@
 import type { Batch, MaskedBatch } from '../batch.js';
 import type { Stage } from '../ops/events.js';
 import type { OnQueueEvent } from '../queue/attempts.js';
-import { createBullQueue } from '../queue/bullmq.js';
+import { BullQueue, createBullQueue } from '../queue/bullmq.js';
 import { MemoryQueue } from '../queue/memory.js';
 import { type Codec, batchCodec, maskedCodec } from '../queue/payload.js';
 import type { BatchQueue, Sealer } from '../queue/queue.js';
@@ -11,13 +11,21 @@ import type { Deployment } from './deployment.js';
 export interface PipelineQueues {
   readonly transformQueue: BatchQueue<Batch>;
   readonly loadQueue: BatchQueue<MaskedBatch>;
+  /** BullMQ's own metrics of both, in the exposition format of Prometheus; none for queues in memory. */
+  readonly expositions: () => Promise<readonly string[]>;
 }
 
 /** Opens a pipeline's queues on the configured backend; nothing connects yet. */
 export function openQueues(deployment: Deployment, sealer: Sealer, pipeline: string): PipelineQueues {
+  const transform = openQueue(deployment, sealer, pipeline, 'transform', batchCodec);
+  const load = openQueue(deployment, sealer, pipeline, 'load', maskedCodec);
   return {
-    transformQueue: openQueue(deployment, sealer, pipeline, 'transform', batchCodec),
-    loadQueue: openQueue(deployment, sealer, pipeline, 'load', maskedCodec),
+    transformQueue: transform,
+    loadQueue: load,
+    expositions: () =>
+      Promise.all(
+        [transform, load].flatMap((queue) => (queue instanceof BullQueue ? [queue.exposition()] : [])),
+      ),
   };
 }
 
@@ -27,7 +35,7 @@ function openQueue<T extends Batch | MaskedBatch>(
   pipeline: string,
   stage: Stage,
   codec: Codec<T>,
-): BatchQueue<T> {
+): BullQueue<T> | MemoryQueue<T> {
   const { backend, url, prefix, keepFailed } = config.queue;
   const onEvent: OnQueueEvent = (event) => {
     if (event.kind === 'trouble') return onWait(event.error);

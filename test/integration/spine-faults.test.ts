@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
 import type { CliProcess } from '../support/cli.js';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
+import { withConnection } from '../support/postgres.js';
 import { eventually } from '../support/queue.js';
 import { type Deployment, PIPELINE, type Stack, assertAddsUp, startStack } from '../support/stack.js';
 
@@ -31,6 +32,9 @@ async function underWay(stack: Stack): Promise<{ deployment: Deployment; badIds:
   const ids = await deployment.send(EVENTS.bodies);
   return { deployment, badIds: EVENTS.badAt.map((at) => ids[at] ?? '').sort() };
 }
+
+/** Loaders that wait for a lock. */
+const WAITING = `pg_stat_activity where application_name = 'maskline-all' and wait_event_type = 'Lock' and query like 'copy%'`;
 
 function run({ cli }: Deployment): CliProcess {
   return cli.spawn(['run', 'all'], { limitMs: LIMIT_MS });
@@ -139,12 +143,20 @@ describe('20,000 messages end once each, in the table or in quarantine,', { conc
     const { deployment, badIds } = await underWay(own);
     const all = run(deployment);
     await midway(deployment);
-    await own.postgres.server.restart({ mode: 'immediate' });
+    let crashed = false;
+    await withConnection(deployment.database, async (client) => {
+      // A COPY that waits for this lock is under way, whatever the speed of the machine.
+      await client.query(`begin; lock table ${TABLE} in exclusive mode`);
+      await deployment.countUntil(WAITING, (count) => count > 0);
+      await own.postgres.server.restart({ mode: 'immediate' });
+      crashed = true;
+    }).catch(() => undefined);
+    assert.ok(crashed, 'no COPY was found under way');
     await assertSameEnd(deployment, badIds, [all]);
     const said = all.log.all.filter((line) => line['event'] === 'outage_waiting');
     assert.ok(
       said.some((line) => line['code'] === 'postgres_unavailable'),
-      `nobody noticed: the fault did not bite: ${all.stderr}`,
+      'nobody noticed: the fault did not bite',
     );
     assert.deepEqual(
       all.log.all.filter((line) => line['event'] === 'job_failed'),
