@@ -24,13 +24,13 @@ export function demoText(
   return [
     pc.bold('before, as it came from SQS'),
     renderTable(
-      pairs.map(({ before }) => ({ ...before })),
+      pairs.map(({ before }) => shortened({ ...before })),
       ['user_id', 'device_type', 'ip', 'device_id', 'locale', 'app_version'],
     ),
     '',
     pc.bold(`after, as it stands in ${table}`),
     renderTable(
-      pairs.map(({ after }) => after),
+      pairs.map(({ after }) => shortened(after)),
       ['user_id', 'device_type', 'masked_ip', 'masked_device_id', 'locale', 'app_version', 'create_date'],
     ),
     '',
@@ -38,6 +38,18 @@ export function demoText(
     '',
     ...next,
   ].join('\n');
+}
+
+/** Longer ones are cut, so that a row fits on a line. */
+const CELL_WIDTH = 19;
+
+function shortened(row: Row): Row {
+  return Object.fromEntries(
+    Object.entries(row).map(([column, cell]) => [
+      column,
+      typeof cell === 'string' && cell.length > CELL_WIDTH ? `${cell.slice(0, CELL_WIDTH - 1)}…` : cell,
+    ]),
+  );
 }
 
 /** Where to go from here. */

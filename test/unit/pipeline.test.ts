@@ -161,8 +161,8 @@ describe('drain', () => {
   });
 
   test('a batch that cannot be added ends the run: the rest is held, and all of it let go', async () => {
-    // GIVEN a queue that refuses the second of three batches, which one receive brought
-    const bench = new Bench(6);
+    // GIVEN a queue that refuses the second of four batches, which one receive brought
+    const bench = new Bench(8);
     let calls = 0;
     bench.onAdd = (batch) => {
       calls += 1;
@@ -179,7 +179,7 @@ describe('drain', () => {
     const { state, received, loaded, released } = bench.run.report(bench.clock.now());
     assert.deepEqual(
       { state, received, loaded, released },
-      { state: 'failed', received: 6, loaded: 2, released: 4 },
+      { state: 'failed', received: 8, loaded: 2, released: 6 },
     );
     assert.equal(bench.source.holding.messages, 0);
   });
