@@ -25,7 +25,7 @@ interface Kind {
   readonly body: (event: Event) => string;
 }
 
-const with_ = (changes: object) => (event: Event) => JSON.stringify({ ...event, ...changes });
+const having = (changes: object) => (event: Event) => JSON.stringify({ ...event, ...changes });
 
 const KINDS: readonly Kind[] = [
   { code: 'not_json', path: null, body: (event) => JSON.stringify(event).slice(0, -1) },
@@ -36,28 +36,28 @@ const KINDS: readonly Kind[] = [
     path: null,
     body: (event) => JSON.stringify(event).replace(/}$/, `,"x":${'['.repeat(9)}${']'.repeat(9)}}`),
   },
-  { code: 'too_large', path: null, body: with_({ padding: 'x'.repeat(2_000) }) },
-  { code: 'missing_field', path: 'device', body: with_({ device: undefined }) },
-  { code: 'missing_field', path: 'device', body: with_({ device: ' \t ' }) },
-  { code: 'wrong_type', path: 'event_id', body: with_({ event_id: 42 }) },
-  { code: 'wrong_type', path: 'device', body: with_({ device: { id: 'a' } }) },
-  { code: 'bad_ip', path: 'ip', body: with_({ ip: '127.1' }) },
-  { code: 'bad_ip', path: 'ip', body: with_({ ip: '256.0.0.1' }) },
-  { code: 'bad_text', path: 'note', body: with_({ note: 'a\u0000b' }) },
+  { code: 'too_large', path: null, body: having({ padding: 'x'.repeat(2_000) }) },
+  { code: 'missing_field', path: 'device', body: having({ device: undefined }) },
+  { code: 'missing_field', path: 'device', body: having({ device: ' \t ' }) },
+  { code: 'wrong_type', path: 'event_id', body: having({ event_id: 42 }) },
+  { code: 'wrong_type', path: 'device', body: having({ device: { id: 'a' } }) },
+  { code: 'bad_ip', path: 'ip', body: having({ ip: '127.1' }) },
+  { code: 'bad_ip', path: 'ip', body: having({ ip: '256.0.0.1' }) },
+  { code: 'bad_text', path: 'note', body: having({ note: 'a\u0000b' }) },
   {
     code: 'bad_text',
     path: 'note',
-    body: (event) => with_({ note: 'NOTE' })(event).replace('NOTE', '\\ud800'),
+    body: (event) => having({ note: 'NOTE' })(event).replace('NOTE', '\\ud800'),
   },
-  { code: 'too_long', path: 'note', body: with_({ note: 'x'.repeat(21) }) },
-  { code: 'out_of_range', path: 'n', body: with_({ n: 2 ** 31 }) },
-  { code: 'bad_version', path: 'app_version', body: with_({ app_version: '1.x' }) },
+  { code: 'too_long', path: 'note', body: having({ note: 'x'.repeat(21) }) },
+  { code: 'out_of_range', path: 'n', body: having({ n: 2 ** 31 }) },
+  { code: 'bad_version', path: 'app_version', body: having({ app_version: '1.x' }) },
   // What only the table knows to refuse.
-  { code: 'refused_23514', path: null, body: with_({ n: 13 }) },
+  { code: 'refused_23514', path: null, body: having({ n: 13 }) },
 ];
 
 /** The first of several bad columns counts, in the order of the file. */
-const TWICE_BAD: Kind = { code: 'bad_ip', path: 'ip', body: with_({ ip: 'x', note: 'x'.repeat(99) }) };
+const TWICE_BAD: Kind = { code: 'bad_ip', path: 'ip', body: having({ ip: 'x', note: 'x'.repeat(99) }) };
 
 const kinds = [...KINDS, TWICE_BAD];
 const events = Array.from({ length: COUNT }, (_, i): Event => ({
@@ -70,7 +70,7 @@ const events = Array.from({ length: COUNT }, (_, i): Event => ({
 }));
 const kindAt = (i: number): Kind | undefined =>
   i % BAD_EVERY === BAD_EVERY - 1 ? kinds[Math.floor(i / BAD_EVERY) % kinds.length] : undefined;
-const bodies = events.map((event, i) => (kindAt(i)?.body ?? with_({}))(event));
+const bodies = events.map((event, i) => (kindAt(i)?.body ?? having({}))(event));
 
 let stack: Stack;
 let deployment: Deployment;

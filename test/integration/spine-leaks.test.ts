@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { Redis } from 'ioredis';
+import type { OutgoingMessage } from '../../src/embedded/sqs.js';
+import { createKeyring } from '../../src/masking/keyring-file.js';
+import { kekFromFile } from '../../src/masking/kek.js';
+import { writeKeyring } from '../../src/masking/keyring.js';
+import { type Found, LeakScan, postgresContents, redisContents } from '../support/leak-scan.js';
+import { withConnection } from '../support/postgres.js';
+import { eventually } from '../support/queue.js';
+import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
+
+/** Values that are personal: to be found nowhere in clear. */
+const SECRETS = {
+  device: 'canary-device-7f3a91b2c4',
+  address: '2001:db8:c0ff:ee01:cafe:f00d:dead:beef',
+  unlisted: 'canary-unlisted-0b1d"é/&=',
+  unlisted_name: 'canary_field_name_55aa',
+  nested: 'canary-nested-91c2d3e4f5',
+  bad_address: 'canary-bad-address-6612ef',
+  too_long: 'canary-too-long-a8b7c6d5',
+  bad_version: 'canary-bad-version-3d4e5f',
+  bad_number: 'canary-bad-number-9e8d7c',
+  bad_text: 'canary-bad-text-1f2e3d4c',
+  not_json: 'canary-not-json-c0d1e2f3',
+  not_object: 'canary-not-object-b4a596',
+  attribute: 'canary-attribute-8899aabb',
+  attribute_name: 'canary-attribute-name-77',
+};
+/** A value of a kept column: it is to be in the table, and nowhere else. */
+const KEPT = { kept: 'canary-kept-user-5e6f7a8b' };
+/** A value of a kept column whose row the table refuses: on its way to Postgres, and to nobody else. */
+const REFUSED = { refused: 'canary-refused-plan-d1c2b3' };
+const ALL = { ...SECRETS, ...KEPT, ...REFUSED };
+
+const TABLE = `public.${PIPELINE}`;
+const DDL = `create table ${TABLE} (user_id varchar(64) not null, masked_ip varchar(256), masked_device_id varchar(256),
+  app_version integer, n integer, plan varchar(64) check (plan = 'free'), note varchar(40))`;
+const KEPT_COLUMNS = ['user_id', 'app_version', 'n', 'plan', 'note'].map((column) => `${TABLE}.${column}`);
+
+const GOOD = {
+  user_id: KEPT.kept,
+  ip: SECRETS.address,
+  device_id: SECRETS.device,
+  app_version: '1.2.3',
+  n: 1,
+  plan: 'free',
+  note: 'x',
+  email: SECRETS.unlisted,
+  [SECRETS.unlisted_name]: { deep: [SECRETS.nested] },
+};
+
+/** One message of each kind, all of which carry values that must not get out. */
+const MESSAGES: readonly OutgoingMessage[] = [
+  GOOD,
+  { ...GOOD, plan: REFUSED.refused },
+  { ...GOOD, ip: SECRETS.bad_address },
+  { ...GOOD, device_id: { [SECRETS.unlisted_name]: SECRETS.nested } },
+  { ...GOOD, app_version: SECRETS.bad_version },
+  { ...GOOD, n: SECRETS.bad_number },
+  { ...GOOD, note: `${SECRETS.bad_text}\u0000` },
+  { ...GOOD, note: SECRETS.too_long.padEnd(41, '!') },
+  { ...GOOD, device_id: undefined },
+  [GOOD, SECRETS.not_object],
+  SECRETS.not_object,
+]
+  .map((body) => ({ body: JSON.stringify(body) }))
+  .concat([
+    { body: `{"device_id":"${SECRETS.not_json}` },
+    { body: SECRETS.not_json },
+    { body: `{"user_id":"${KEPT.kept}","n":${SECRETS.not_json}}` },
+  ])
+  .map((message) => ({ ...message, attributes: { [SECRETS.attribute_name]: SECRETS.attribute } }));
+
+let stack: Stack;
+let deployment: Deployment;
+const found: Found[] = [];
+const pages: [string, string][] = [];
+
+before(async () => {
+  // The most talkative server: it logs every statement with its parameters.
+  stack = await startStack({ log_statement: 'all', log_min_duration_statement: '0' });
+  deployment = await stack.deployment({
+    ddl: DDL,
+    file: {
+      keyring: { file: '${MASKLINE_KEYRING:-./maskline.keyring.json}', kek: { type: 'file', path: './kek' } },
+    },
+    pipeline: {
+      schedule: 'continuous',
+      limits: { breaker: { max_rejected_ratio: 1 } },
+      columns: {
+        user_id: { from: 'user_id', type: 'text', max_length: 64, required: true },
+        masked_ip: { from: 'ip', required: true, mask: { method: 'siv', as: 'ip' } },
+        masked_device_id: { from: 'device_id', required: true, mask: { method: 'siv' } },
+        app_version: { from: 'app_version', type: 'version_int' },
+        n: { from: 'n', type: 'integer' },
+        plan: { from: 'plan', type: 'text', max_length: 64 },
+        note: { from: 'note', type: 'text', max_length: 40 },
+      },
+    },
+  });
+});
+after(() => stack.stop());
+
+const spawn = (...args: readonly string[]) => deployment.cli.spawn(['--log-level', 'trace', ...args]);
+const run = (...args: readonly string[]) => deployment.cli.run(['--log-level', 'trace', ...args]);
+
+/** Jobs of a stage, by what they are doing: 'wait', 'failed', … */
+async function jobs(stage: 'transform' | 'load', state: 'wait' | 'failed'): Promise<number> {
+  const redis = new Redis(stack.redis.url);
+  const key = `${deployment.prefix}:${stage}.${PIPELINE}:${state}`;
+  const count = state === 'wait' ? await redis.llen(key) : await redis.zcard(key);
+  redis.disconnect();
+  return count;
+}
+
+async function lookIntoRedis(when: string): Promise<void> {
+  const contents = await redisContents(stack.redis.url, stack.redis.dir);
+  found.push(
+    ...new LeakScan(ALL).scanAll(contents).map((one) => ({ ...one, where: `${when}: ${one.where}` })),
+  );
+}
+
+async function lookAtPages(port: unknown): Promise<void> {
+  for (const path of ['/metrics', '/readyz?verbose', '/livez', '/nothing-here']) {
+    const answer = await fetch(`http://127.0.0.1:${Number(port)}${path}`);
+    pages.push([
+      `${path} ${answer.status}`,
+      `${JSON.stringify([...answer.headers])}\n${await answer.text()}`,
+    ]);
+  }
+}
+
+describe('values that must not get out', () => {
+  test('are found by the scan wherever they are planted', async () => {
+    const scan = new LeakScan(ALL);
+    const value = SECRETS.unlisted;
+    const bytes = Buffer.from(value);
+    const planted: readonly (string | Buffer)[] = [
+      value,
+      ...['', 'a', 'ab'].map((before) => Buffer.from(`${before}${value}xyz`).toString('base64')),
+      ...['', 'a', 'ab'].map((before) => Buffer.from(`${before}${value}xyz`).toString('base64url')),
+      bytes.toString('hex'),
+      encodeURIComponent(value),
+      JSON.stringify({ value }),
+      Buffer.from(value, 'utf16le'),
+    ];
+    for (const content of planted) {
+      assert.deepEqual(
+        [...new Set(scan.scan('-', content).map((one) => one.canary))],
+        ['unlisted'],
+        String(content),
+      );
+    }
+    assert.deepEqual(scan.scan('-', 'canary-devic'), []);
+
+    const redis = new Redis(stack.redis.url);
+    await redis.xadd('planted', '*', 'field', Buffer.from(`.${SECRETS.device}`).toString('base64'));
+    const inRedis = scan.scanAll(await redisContents(stack.redis.url, stack.redis.dir));
+    assert.deepEqual(inRedis.map((one) => one.where).sort(), ['Redis dump.rdb', 'Redis key planted']);
+    await redis.del('planted');
+    redis.disconnect();
+  });
+
+  test('are not in Redis while their batches wait in either queue', async () => {
+    await deployment.sendMessages(MESSAGES);
+    const drain = spawn('drain', '--ingest-only');
+    await eventually(
+      () => jobs('transform', 'wait'),
+      (count) => count > 0,
+      60_000,
+    );
+    await lookIntoRedis('waiting for transform');
+    const transform = spawn('run', 'transform');
+    await lookAtPages((await transform.waitFor('listening'))['port']);
+    await eventually(
+      () => jobs('load', 'wait'),
+      (count) => count > 0,
+      60_000,
+    );
+    await lookIntoRedis('waiting for load');
+    const load = spawn('run', 'load');
+    const { code, stderr, rows } = await drain.ended;
+    assert.equal(code, 0, stderr);
+    assert.equal(rows[0]?.['loaded'], 1);
+    assert.equal(rows[0]?.['quarantined'], MESSAGES.length - 1);
+    await lookAtPages((await load.waitFor('listening'))['port']);
+    await lookAtPages((await transform.waitFor('listening'))['port']);
+    for (const worker of [transform, load]) {
+      worker.signal('SIGTERM');
+      assert.equal((await worker.ended).code, 0);
+    }
+    await lookIntoRedis('after all was loaded');
+  });
+
+  test('are not in a load job that fails for good, since its table is gone', async () => {
+    await deployment.sendMessages(MESSAGES);
+    let drain: ReturnType<typeof spawn> | null = null;
+    await withConnection(deployment.database, async (client) => {
+      await client.query(`begin; lock table ${TABLE} in access exclusive mode`);
+      drain = spawn('drain');
+      // Its preflight only reads the catalog; its COPY waits.
+      await eventually(
+        () => deployment.count(`pg_locks where not granted and relation = '${TABLE}'::regclass`),
+        (count) => count > 0,
+        60_000,
+      );
+      await client.query(`alter table ${TABLE} rename to elsewhere; commit`);
+    });
+    assert.ok(drain);
+    const { code, stderr } = await (drain as ReturnType<typeof spawn>).ended;
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /user_logins/);
+    await lookIntoRedis('after a load job failed');
+    await deployment.query(`alter table public.elsewhere rename to ${PIPELINE}`);
+    assert.equal(await deployment.count(TABLE), 1, 'nothing more was loaded');
+  });
+
+  test('are not in a transform job that fails for good, since the worker has another key', async () => {
+    await deployment.sendMessages(MESSAGES);
+    const other = `${deployment.dir}/other.keyring.json`;
+    writeKeyring(other, createKeyring(kekFromFile(deployment.kekFile), Date.now()));
+    const drain = spawn('drain', '--ingest-only');
+    await eventually(
+      () => jobs('transform', 'wait'),
+      (count) => count > 0,
+      60_000,
+    );
+    const transform = deployment.cli.spawn(['--log-level', 'trace', 'run', 'transform'], {
+      env: { MASKLINE_KEYRING: other },
+    });
+    await eventually(
+      () => jobs('transform', 'failed'),
+      (count) => count > 0,
+      60_000,
+    );
+    await lookAtPages((await transform.waitFor('listening'))['port']);
+    await lookIntoRedis('after a transform job failed');
+    assert.equal((await drain.ended).code, 1);
+    transform.signal('SIGTERM');
+    await transform.ended;
+    assert.ok(transform.log.all.some((line) => line['event'] === 'job_failed'));
+  });
+
+  test('DBG', () => {
+    for (const p of deployment.cli.processes) process.stdout.write(p.stderr + '\n=====\n');
+  });
+  test('are in no output of the commands that look at all this', async () => {
+    // Printed, and so part of what the next test searches.
+    const { rows } = await run('runs', 'list');
+    assert.equal(rows.length, 3);
+    for (const row of rows) assert.equal((await run('runs', 'show', String(row['run_id']))).code, 0);
+    assert.equal((await run('validate', '--connect', '--json')).code, 0);
+    assert.equal((await run('migrate', 'status')).code, 0);
+  });
+
+  test('were found nowhere: Redis, logs and outputs of every process, pages, tables, and the log of Postgres', async () => {
+    const scan = new LeakScan(ALL);
+    const outputs = deployment.cli.processes.flatMap((each, i): [string, string][] => [
+      [`stdout of process ${i}`, each.stdout],
+      [`stderr of process ${i}`, each.stderr],
+    ]);
+    assert.ok(
+      outputs.some(([, text]) => text.includes('"level":"debug"')),
+      'the logs were at their most talkative',
+    );
+    assert.ok(pages.some(([, text]) => text.includes('maskline_rows_quarantined_total{')));
+    const query = (sql: string) => deployment.query(sql);
+    const tables = await postgresContents(query, ['maskline.quarantine.sealed', ...KEPT_COLUMNS]);
+    const serverLog = await stack.postgres.log();
+    assert.deepEqual(
+      [
+        ...found,
+        ...scan.scanAll(outputs),
+        ...scan.scanAll(pages),
+        ...scan.scanAll(tables),
+        // A row that its table refuses is quoted by Postgres in its own log: masked as it is, with what is kept.
+        ...new LeakScan(SECRETS).scan("Postgres's log", serverLog),
+      ],
+      [],
+    );
+  });
+
+  test('that are meant to be stored are found where they are stored', async () => {
+    const query = (sql: string) => deployment.query(sql);
+    const tables = await postgresContents(query, ['maskline.quarantine.sealed']);
+    const places = new LeakScan(ALL).scanAll(tables).map(({ canary, where }) => `${canary} in ${where}`);
+    assert.deepEqual([...new Set(places)], [`kept in table ${TABLE}.user_id`]);
+    // The log is the right one, and complete: it has the refused row.
+    assert.notDeepEqual(new LeakScan(REFUSED).scan('-', await stack.postgres.log()), []);
+  });
+
+  test('among them are the secrets of the deployment itself', async () => {
+    const secrets = {
+      kek: readFileSync(deployment.kekFile, 'utf8').trim(),
+      database: new URL(deployment.database).password,
+      ...Object.fromEntries(
+        [...deployment.masters()].map(([kid, key]) => [`key ${kid}`, key.toString('base64')]),
+      ),
+    };
+    const scan = new LeakScan(secrets);
+    const outputs = deployment.cli.processes.map((each, i): [string, string] => [
+      `process ${i}`,
+      `${each.stdout}${each.stderr}`,
+    ]);
+    const inRedis = await redisContents(stack.redis.url, stack.redis.dir);
+    assert.deepEqual([...scan.scanAll(outputs), ...scan.scanAll(pages), ...scan.scanAll(inRedis)], []);
+    assert.notDeepEqual(scan.scan('-', readFileSync(deployment.kekFile)), []);
+  });
+});
