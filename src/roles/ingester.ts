@@ -4,6 +4,7 @@ import type { PipelineConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
 import type { ScheduleLog } from '../load/schedules.js';
 import type { HeldBatch, RunLog, Sink } from '../load/sink.js';
+import type { Service } from '../lifecycle.js';
 import type { EventBus } from '../ops/events.js';
 import { type IngestPorts, drain, settle } from '../pipeline.js';
 import { outlast } from '../policy.js';
@@ -15,7 +16,7 @@ import { RunRecord } from './run-record.js';
 /** What an ingester of one pipeline works with. All of it outlives the runs. */
 export interface IngesterParts {
   readonly pipeline: PipelineConfig;
-  readonly source: Source;
+  readonly source: Source & Service;
   readonly transformQueue: BatchQueue<Batch>;
   readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'states'>;
   readonly sink: Pick<Sink, 'fates' | 'letGo'>;
@@ -51,6 +52,8 @@ export interface StopSignals {
 /** A run whose owner has been silent for so many visibility timeouts, or so long, is closed as abandoned. */
 const SILENT_VISIBILITY_TIMEOUTS = 2;
 const SILENT_MS = 30_000;
+/** How long a hard stop leaves for letting go and acking what has a fate; less than its share of the deadline. */
+const HARD_STOP_GRACE_MS = 3_000;
 
 /** Carries out one run and returns its report. Throws what stopped it, after its report is written. */
 export async function ingest(
@@ -68,7 +71,7 @@ export async function ingest(
   // An empty tick leaves no run behind; everything else that somebody asked for does.
   if (request.trigger !== 'schedule') await record.open();
   const ended = new AbortController();
-  stopWith(run, request, stop, ended.signal, clock);
+  stopWith(parts, run, request, stop, ended.signal);
   const alive = record.keepAlive(ended.signal);
   const results = await Promise.allSettled(flow(parts, run, request, record, stop.hard));
   ended.abort();
@@ -117,8 +120,19 @@ function newRun(parts: IngesterParts, request: RunRequest): Run {
   });
 }
 
-/** Ends the run's receiving at a soft stop and at its planned cut. */
-function stopWith(run: Run, request: RunRequest, stop: StopSignals, ended: AbortSignal, clock: Clock): void {
+/** Ends the run's receiving at a soft stop and at its planned cut, and acks that SQS does not answer at a hard one. */
+function stopWith(
+  { clock, source }: IngesterParts,
+  run: Run,
+  request: RunRequest,
+  stop: StopSignals,
+  ended: AbortSignal,
+): void {
+  const giveUpAcks = async (): Promise<void> => {
+    await clock.sleep(HARD_STOP_GRACE_MS, ended);
+    if (!ended.aborted) await source.stop('hard');
+  };
+  stop.hard.addEventListener('abort', () => void giveUpAcks(), { once: true, signal: ended });
   if (stop.soft.aborted) run.stop('canceled');
   stop.soft.addEventListener('abort', () => run.stop('canceled'), { once: true, signal: ended });
   if (request.maxMs === undefined) return;
@@ -155,7 +169,14 @@ function openingRun(source: Source, record: RunRecord): Source {
     depth: () => source.depth(),
     async *receive(mode, signal) {
       for await (const deliveries of source.receive(mode, signal)) {
-        await record.open();
+        // What nobody will hand on must not stay hidden.
+        await record.open().catch(async (error: unknown) => {
+          await source.release(
+            deliveries.map((delivery) => delivery.receipt),
+            () => 0,
+          );
+          throw error;
+        });
         yield deliveries;
       }
     },
