@@ -87,7 +87,6 @@ before(async () => {
       keyring: { file: '${MASKLINE_KEYRING:-./maskline.keyring.json}', kek: { type: 'file', path: './kek' } },
     },
     pipeline: {
-      schedule: 'continuous',
       limits: { breaker: { max_rejected_ratio: 1 } },
       columns: {
         user_id: { from: 'user_id', type: 'text', max_length: 64, required: true },
@@ -108,11 +107,17 @@ const run = (...args: readonly string[]) => deployment.cli.run(['--log-level', '
 
 /** Jobs of a stage, by what they are doing: 'wait', 'failed', … */
 async function jobs(stage: 'transform' | 'load', state: 'wait' | 'failed'): Promise<number> {
-  const redis = new Redis(stack.redis.url);
   const key = `${deployment.prefix}:${stage}.${PIPELINE}:${state}`;
-  const count = state === 'wait' ? await redis.llen(key) : await redis.zcard(key);
-  redis.disconnect();
-  return count;
+  return withRedis((redis) => (state === 'wait' ? redis.llen(key) : redis.zcard(key)));
+}
+
+async function withRedis<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(stack.redis.url);
+  try {
+    return await work(redis);
+  } finally {
+    redis.disconnect();
+  }
 }
 
 async function lookIntoRedis(when: string): Promise<void> {
@@ -155,12 +160,13 @@ describe('values that must not get out', () => {
     }
     assert.deepEqual(scan.scan('-', 'canary-devic'), []);
 
-    const redis = new Redis(stack.redis.url);
-    await redis.xadd('planted', '*', 'field', Buffer.from(`.${SECRETS.device}`).toString('base64'));
-    const inRedis = scan.scanAll(await redisContents(stack.redis.url, stack.redis.dir));
-    assert.deepEqual(inRedis.map((one) => one.where).sort(), ['Redis dump.rdb', 'Redis key planted']);
-    await redis.del('planted');
-    redis.disconnect();
+    const inRedis = await withRedis(async (redis) => {
+      await redis.xadd('planted', '*', 'field', Buffer.from(`.${SECRETS.device}`).toString('base64'));
+      const contents = await redisContents(stack.redis.url, stack.redis.dir);
+      await redis.del('planted');
+      return new Set(scan.scanAll(contents).map((one) => one.where));
+    });
+    assert.deepEqual([...inRedis].sort(), ['Redis dump.rdb', 'Redis key planted']);
   });
 
   test('are not in Redis while their batches wait in either queue', async () => {

@@ -79,7 +79,7 @@ export async function redisContents(url: string, dir: string): Promise<[string, 
     const contents: [string, string | Buffer][] = [];
     for (const key of await redis.keys('*'))
       contents.push([`Redis key ${key}`, `${key}\n${await valueOf(redis, key)}`]);
-    contents.push(['Redis SLOWLOG', JSON.stringify(await redis.slowlog('GET'))]);
+    contents.push(['Redis SLOWLOG', JSON.stringify(await redis.call('SLOWLOG', 'GET', '1000'))]);
     // Uncompressed, or a value could hide behind the compression.
     await redis.config('SET', 'rdbcompression', 'no');
     await redis.save();
@@ -91,7 +91,7 @@ export async function redisContents(url: string, dir: string): Promise<[string, 
 }
 
 async function valueOf(redis: Redis, key: string): Promise<string> {
-  const type: string = await redis.type(key);
+  const type = await redis.type(key);
   const read: { readonly [type: string]: () => Promise<unknown> } = {
     string: () => redis.get(key),
     hash: () => redis.hgetall(key),
