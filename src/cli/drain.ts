@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import { durationMs } from '../config/units.js';
 import { PipelineError } from '../errors.js';
 import { type Started, runService } from '../lifecycle.js';
@@ -48,7 +49,7 @@ async function startDrain(
   const hard = new AbortController();
   const timer = new AbortController();
   if (options.timeoutMs !== null) {
-    void deployment.clock.sleep(options.timeoutMs, timer.signal).then(() => soft.abort());
+    void stopAfter(deployment.clock, options.timeoutMs, { soft, hard, done: timer.signal });
   }
   const work = drainAll(deployment, assembly.pipelines, {
     request: {
@@ -69,6 +70,19 @@ async function startDrain(
     },
   };
   return { service: inOrder([[draining], workers]), done };
+}
+
+/** `--timeout` stops as a signal does: softly at first, and hard when that takes too long. */
+async function stopAfter(
+  clock: Clock,
+  timeoutMs: number,
+  stop: { readonly soft: AbortController; readonly hard: AbortController; readonly done: AbortSignal },
+): Promise<void> {
+  await clock.sleep(timeoutMs, stop.done);
+  if (stop.done.aborted) return;
+  stop.soft.abort();
+  await clock.sleep(STOP_DEADLINE_MS, stop.done);
+  if (!stop.done.aborted) stop.hard.abort();
 }
 
 function printResult(out: Output, { report, left }: DrainResult): void {

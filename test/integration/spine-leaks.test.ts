@@ -249,9 +249,6 @@ describe('values that must not get out', () => {
     assert.ok(transform.log.all.some((line) => line['event'] === 'job_failed'));
   });
 
-  test('DBG', () => {
-    for (const p of deployment.cli.processes) process.stdout.write(p.stderr + '\n=====\n');
-  });
   test('are in no output of the commands that look at all this', async () => {
     // Printed, and so part of what the next test searches.
     const { rows } = await run('runs', 'list');

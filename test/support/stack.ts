@@ -69,6 +69,7 @@ export class Stack {
   readonly redis: EmbeddedRedis & { readonly dir: string };
   readonly sqs: SqsServer;
   readonly #deployments: Deployment[] = [];
+  #count = 0;
 
   constructor(servers: Pick<Stack, 'postgres' | 'redis' | 'sqs'>) {
     this.postgres = servers.postgres;
@@ -78,7 +79,9 @@ export class Stack {
 
   /** A deployment with a database, a queue, a prefix in Redis and a directory of its own. */
   async deployment(options: DeploymentOptions = {}): Promise<Deployment> {
-    const number = this.#deployments.length + 1;
+    // Before anything is waited for: tests may run side by side.
+    this.#count += 1;
+    const number = this.#count;
     const queue = `queue-${number}`;
     const { ddl = LOGIN_TABLE } = options;
     const database = ddl === null ? await this.postgres.database() : await this.postgres.migratedDatabase();
