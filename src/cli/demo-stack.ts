@@ -1,9 +1,19 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
 import { initTemplate } from '../config/template.js';
 import { reapOrphans, startPostgres } from '../embedded/postgres.js';
+import { reachable, unprivilegedUser } from '../embedded/postgres-binaries.js';
 import { INSTALL_REDIS, findRedisServer, reapRedis, startRedis } from '../embedded/redis.js';
 import { type SqsServer, startSqs } from '../embedded/sqs.js';
 import type { Releases } from '../lifecycle.js';
@@ -47,7 +57,9 @@ export async function startDemoStack(options: DemoStackOptions): Promise<DemoSta
   }
   const [postgres, redis, sqs] = await Promise.all([
     releases.acquire(
-      startPostgres({ dir: join(dir, 'postgres'), durable: options.keep !== null }),
+      databaseDirectory(dir, tell).then((place) =>
+        startPostgres({ dir: place, durable: options.keep !== null }),
+      ),
       (server) => server.stop(),
     ),
     hasRedis ? releases.acquire(startRedis({ dir: join(dir, 'redis') }), (server) => server.stop()) : null,
@@ -74,6 +86,24 @@ export async function startDemoStack(options: DemoStackOptions): Promise<DemoSta
     configFile,
     variables,
   };
+}
+
+/**
+ * Where the database goes: into the demo's directory, or, where that lies below one that the user whom Postgres runs as
+ * may not enter, to a place of its own with a link to it.
+ */
+async function databaseDirectory(dir: string, tell: (line: string) => void): Promise<string> {
+  const place = join(dir, 'postgres');
+  if (existsSync(place)) return realpathSync(place);
+  const runAs = unprivilegedUser();
+  if (runAs === null || (await reachable(dir, runAs))) return place;
+  // Not in the temporary directory proper, which is emptied at every boot: it is to be kept.
+  const elsewhere = mkdtempSync('/var/tmp/maskline-demo-');
+  // A link that leads nowhere is of a database that somebody removed.
+  rmSync(place, { force: true });
+  symlinkSync(elsewhere, place);
+  tell(`Postgres does not run as root, and others may not enter ${dir}: its database is in ${elsewhere}`);
+  return elsewhere;
 }
 
 /** The files of a deployment; those that an earlier demo left with `--keep` stay, but for the addresses in .env. */

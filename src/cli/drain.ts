@@ -27,6 +27,12 @@ export const drainCommand: Command<DrainCommandOptions> = async (context, option
   if (options.timeout !== undefined && timeoutMs === null) {
     throw new PipelineError('usage', '--timeout must be a duration such as 90s or 15m');
   }
+  if (options.ingestOnly && deployment.config.queue.backend === 'memory') {
+    throw new PipelineError(
+      'usage',
+      '--ingest-only cannot be used over memory://, which no other process can reach: set queue.url',
+    );
+  }
   return runService({
     start: (up) => startDrain(context, deployment, { ...options, timeoutMs }, up),
     deadlineMs: STOP_DEADLINE_MS,

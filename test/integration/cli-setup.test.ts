@@ -210,8 +210,8 @@ describe('migrate', () => {
 
     const first = await deployment.cli.run(['migrate']);
     assert.equal(first.code, 0, first.stderr);
-    assert.equal((first.rows[0]?.['migrations'] as unknown[]).length, before.rows.length);
-    assert.equal((first.rows[0]?.['statements'] as unknown[]).length, 1);
+    const { migrations, statements } = first.rows[0] as { migrations: unknown[]; statements: unknown[] };
+    assert.deepEqual([migrations.length, statements.length], [before.rows.length, 1]);
     const second = await deployment.cli.run(['migrate', 'up']);
     assert.equal(second.code, 0, second.stderr);
     assertHas(second.rows[0], { migrations: [], partitions: 0, statements: [] });

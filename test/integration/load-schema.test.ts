@@ -134,13 +134,13 @@ test('a record under way to the default partition while its own is attached is t
     await client.query('select maskline.ensure_ledger_partitions($1, $1)', [
       new Date(sentAt).toISOString().slice(0, 10),
     ]);
-    const commit = sink.commit(batch);
-    await waitsForLock(url);
-    await client.query('commit');
-    const report = await commit.catch((error: unknown) => {
+    const committed = sink.commit(batch).catch((error: unknown) => {
       assert.ok(error instanceof PipelineError && error.code === 'contention');
       return sink.commit(batch);
     });
+    await waitsForLock(url);
+    await client.query('commit');
+    const report = await committed;
     assert.equal(report?.loaded, 1);
   });
   assert.deepEqual(

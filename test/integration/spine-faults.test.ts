@@ -109,7 +109,17 @@ describe('20,000 messages end once each, in the table or in quarantine,', { conc
     const all = run(deployment);
     await midway(deployment);
     const redis = new Redis(own.redis.url);
-    await redis.flushall();
+    await withConnection(deployment.database, async (client) => {
+      // Loading waits for this lock, so that batches wait in Redis, whatever the speed of the machine.
+      await client.query(`begin; lock table ${TABLE} in exclusive mode`);
+      const waiting = `${deployment.prefix}:load.${PIPELINE}:wait`;
+      await eventually(
+        () => redis.llen(waiting),
+        (count) => count > 0,
+      );
+      await redis.flushall();
+      await client.query('rollback');
+    });
     await redis.quit();
     await assertSameEnd(deployment, badIds, [all]);
     assert.ok(

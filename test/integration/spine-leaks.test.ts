@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { deflateRawSync } from 'node:zlib';
 import { Redis } from 'ioredis';
 import type { OutgoingMessage } from '../../src/embedded/sqs.js';
 import { createKeyring } from '../../src/masking/keyring-file.js';
 import { kekFromFile } from '../../src/masking/kek.js';
 import { writeKeyring } from '../../src/masking/keyring.js';
-import { type Found, LeakScan, postgresContents, redisContents } from '../support/leak-scan.js';
+import {
+  type Found,
+  LeakScan,
+  inflatedParts,
+  postgresContents,
+  redisContents,
+} from '../support/leak-scan.js';
 import { withConnection } from '../support/postgres.js';
 import { eventually } from '../support/queue.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
@@ -159,6 +166,9 @@ describe('values that must not get out', () => {
       );
     }
     assert.deepEqual(scan.scan('-', 'canary-devic'), []);
+    const deflated = Buffer.concat([Buffer.alloc(12), deflateRawSync(`{"ip":"${value}","ip":"${value}"}`)]);
+    const inflated = [...inflatedParts(`{"ct":"${deflated.toString('base64')}"}`)];
+    assert.ok(inflated.some((part) => scan.scan('-', part).length > 0));
 
     const inRedis = await withRedis(async (redis) => {
       await redis.xadd('planted', '*', 'field', Buffer.from(`.${SECRETS.device}`).toString('base64'));

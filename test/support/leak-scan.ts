@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { constants, inflateRawSync, unzipSync } from 'node:zlib';
 import { Redis } from 'ioredis';
 import type { Json } from './cli.js';
 
@@ -77,8 +78,11 @@ export async function redisContents(url: string, dir: string): Promise<[string, 
   const redis = new Redis(url);
   try {
     const contents: [string, string | Buffer][] = [];
-    for (const key of await redis.keys('*'))
-      contents.push([`Redis key ${key}`, `${key}\n${await valueOf(redis, key)}`]);
+    for (const key of await redis.keys('*')) {
+      const value = await valueOf(redis, key);
+      contents.push([`Redis key ${key}`, `${key}\n${value}`]);
+      for (const inflated of inflatedParts(value)) contents.push([`Redis key ${key}, inflated`, inflated]);
+    }
     contents.push(['Redis SLOWLOG', JSON.stringify(await redis.call('SLOWLOG', 'GET', '1000'))]);
     // Uncompressed, or a value could hide behind the compression.
     await redis.config('SET', 'rdbcompression', 'no');
@@ -87,6 +91,34 @@ export async function redisContents(url: string, dir: string): Promise<[string, 
     return contents;
   } finally {
     redis.disconnect();
+  }
+}
+
+/** Long enough to hold something, in either alphabet. */
+const BASE64 = /[A-Za-z0-9+/_-]{32,}/g;
+/** What stands before compressed bytes, such as a nonce, is hardly longer. */
+const MAX_PREFIX_BYTES = 32;
+
+/** What comes out of a text's base64 when it is inflated from any of its first bytes on: payloads are deflated before they are sealed. */
+export function* inflatedParts(text: string): Generator<Buffer> {
+  for (const [encoded] of text.matchAll(BASE64)) {
+    const bytes = Buffer.from(encoded, 'base64');
+    for (let from = 0; from <= MAX_PREFIX_BYTES; from += 1) {
+      for (const inflate of [inflateRawSync, unzipSync]) {
+        const inflated = attempt(() =>
+          inflate(bytes.subarray(from), { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 2 ** 24 }),
+        );
+        if (inflated !== null && inflated.length > 0) yield inflated;
+      }
+    }
+  }
+}
+
+function attempt(work: () => Buffer): Buffer | null {
+  try {
+    return work();
+  } catch {
+    return null;
   }
 }
 
@@ -125,7 +157,7 @@ export async function postgresContents(
     );
     for (const column of searched) {
       const rows = await query(`select string_agg("${column}"::text, E'\\n') as text from ${String(name)}`);
-      contents.push([`table ${String(plain)}.${column}`, String(rows[0]?.['text'] ?? '')]);
+      contents.push([`table ${String(plain)}.${column}`, JSON.stringify(rows[0]?.['text'])]);
     }
   }
   return contents;
