@@ -212,23 +212,28 @@ describe('values that must not get out', () => {
 
   test('are not in a load job that fails for good, since its table is gone', async () => {
     await deployment.sendMessages(MESSAGES);
-    let drain: ReturnType<typeof spawn> | null = null;
-    await withConnection(deployment.database, async (client) => {
+    const load = spawn('run', 'load');
+    const transform = spawn('run', 'transform');
+    await load.waitFor('started');
+    const drain = await withConnection(deployment.database, async (client) => {
       await client.query(`begin; lock table ${TABLE} in access exclusive mode`);
-      drain = spawn('drain');
-      // Its preflight only reads the catalog; its COPY waits.
-      await eventually(
-        () => deployment.count(`pg_locks where not granted and relation = '${TABLE}'::regclass`),
+      const started = spawn('drain', '--ingest-only');
+      // What is looked at before a start is in the catalog only; a COPY waits.
+      await deployment.countUntil(
+        `pg_locks where not granted and relation = '${TABLE}'::regclass`,
         (count) => count > 0,
-        60_000,
       );
       await client.query(`alter table ${TABLE} rename to elsewhere; commit`);
+      return started;
     });
-    assert.ok(drain);
-    const { code, stderr } = await (drain as ReturnType<typeof spawn>).ended;
-    assert.equal(code, 1, stderr);
-    assert.match(stderr, /user_logins/);
+    assert.equal((await drain.ended).code, 1, drain.stderr);
+    // The worker has nothing else to do, so it ends and says why.
+    assert.equal((await load.ended).code, 2, load.stderr);
+    for (const event of ['job_failed', 'pipeline_stopped']) await load.waitFor(event);
+    assert.match(load.stderr, /user_logins/);
     await lookIntoRedis('after a load job failed');
+    transform.signal('SIGTERM');
+    await transform.ended;
     await deployment.query(`alter table public.elsewhere rename to ${PIPELINE}`);
     assert.equal(await deployment.count(TABLE), 1, 'nothing more was loaded');
   });
