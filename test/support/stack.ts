@@ -59,7 +59,7 @@ export const LOGIN_COLUMNS = {
 } as const;
 
 /** Their table, made by hand. */
-export const LOGIN_TABLE = `create table public.${PIPELINE} (user_id varchar(128) not null, device_type varchar(32),
+const LOGIN_TABLE = `create table public.${PIPELINE} (user_id varchar(128) not null, device_type varchar(32),
   masked_ip varchar(256) not null, masked_device_id varchar(256) not null, locale varchar(32),
   app_version varchar(32), create_date date)`;
 
