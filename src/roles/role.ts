@@ -92,8 +92,10 @@ async function startPipeline(
       pipeline: pipeline.name,
       error: asPipelineError(error),
     });
-    // What it holds is of no use here: others may fare better with it.
-    await service.stop('hard');
+    // What it holds is of no use here: others may fare better with it. The workers' jobs are left to fail first: one
+    // that is cut short counts as being worked on for as long as nobody takes it over.
+    await Promise.all(ingesters.map((ingest) => ingest.stop('hard')));
+    await Promise.all(workers.map((worker) => worker.stop('soft')));
     return error;
   });
   return { broken, stop: (mode) => service.stop(mode) };

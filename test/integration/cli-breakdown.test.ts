@@ -15,7 +15,7 @@ after(() => stack.stop());
 
 const pipeline = {
   schedule: '* * * * * *',
-  batch: { max_messages: 100, linger: '100ms' },
+  batch: { max_messages: 100, linger: '500ms' },
   columns: SMALL_COLUMNS,
 };
 
@@ -40,6 +40,23 @@ test('a table that vanishes stops the pipeline, names the cause, and gives its m
   const drained = await deployment.cli.run(['drain']);
   assert.equal(drained.code, 0, drained.stderr);
   assert.equal(await deployment.count(TABLE), 1);
+});
+
+test('a worker that stops for good fails its batch first, so that the ingester elsewhere lets it go', async () => {
+  const deployment = await stack.deployment({ ddl: DDL, pipeline });
+  const workers = [deployment.cli.spawn(['run', 'transform']), deployment.cli.spawn(['run', 'load'])];
+  await Promise.all(workers.map((worker) => worker.waitFor('started')));
+  await deployment.send([BODY]);
+  const drain = deployment.cli.spawn(['drain', '--ingest-only']);
+  // After the drain has looked at the table, and before the batch, which lingers, comes to it.
+  await deployment.countUntil('maskline.runs', (count) => count === 1);
+  await deployment.query(`alter table ${TABLE} rename to gone`);
+  assert.equal((await workers[1]?.ended)?.code, 2);
+  const { code, stdout } = await drain.ended;
+  assert.equal(code, 1);
+  assert.match(stdout, /"state":"failed".*"released":1/);
+  workers[0]?.signal('SIGTERM');
+  assert.equal((await workers[0]?.ended)?.code, 0);
 });
 
 test('a pipeline without a schedule is left alone by `run`, and taken by `drain`', async () => {
