@@ -39,7 +39,10 @@ export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
     action: 'retry',
     remedy: 'finish the upgrade: a worker of a newer version made this batch',
   },
-  payload_corrupt: { action: 'give_up', remedy: 'none needed: the messages return from SQS' },
+  payload_corrupt: {
+    action: 'give_up',
+    remedy: 'none needed once: the messages return from SQS; if it goes on, a worker has another keyring',
+  },
   postgres_unavailable: { action: 'wait', remedy: 'bring Postgres back; work goes on by itself' },
   redis_unavailable: { action: 'wait', remedy: 'bring Redis back; work goes on by itself' },
   sqs_unavailable: {

@@ -210,32 +210,46 @@ describe('values that must not get out', () => {
     await lookIntoRedis('after all was loaded');
   });
 
-  test('are not in a load job that fails for good, since its table is gone', async () => {
-    await deployment.sendMessages(MESSAGES);
-    const load = spawn('run', 'load');
-    const transform = spawn('run', 'transform');
-    await load.waitFor('started');
-    const drain = await withConnection(deployment.database, async (client) => {
+  /** Starts a drain whose first COPY finds that its table is gone. */
+  const drainIntoNothing = (...options: readonly string[]) =>
+    withConnection(deployment.database, async (client) => {
       await client.query(`begin; lock table ${TABLE} in access exclusive mode`);
-      const started = spawn('drain', '--ingest-only');
+      const drain = spawn('drain', ...options);
       // What is looked at before a start is in the catalog only; a COPY waits.
       await deployment.countUntil(
         `pg_locks where not granted and relation = '${TABLE}'::regclass`,
         (count) => count > 0,
       );
       await client.query(`alter table ${TABLE} rename to elsewhere; commit`);
-      return started;
+      return drain;
     });
+  const bringBack = () => deployment.query(`alter table public.elsewhere rename to ${PIPELINE}`);
+
+  test('are not in a load job that fails for good, since its table is gone', async () => {
+    await deployment.sendMessages(MESSAGES);
+    const drain = await drainIntoNothing();
     assert.equal((await drain.ended).code, 1, drain.stderr);
-    // The worker has nothing else to do, so it ends and says why.
-    assert.equal((await load.ended).code, 2, load.stderr);
-    for (const event of ['job_failed', 'pipeline_stopped']) await load.waitFor(event);
-    assert.match(load.stderr, /user_logins/);
+    await drain.waitFor('job_failed');
+    assert.ok((await jobs('load', 'failed')) > 0);
     await lookIntoRedis('after a load job failed');
-    transform.signal('SIGTERM');
-    await transform.ended;
-    await deployment.query(`alter table public.elsewhere rename to ${PIPELINE}`);
+    await bringBack();
     assert.equal(await deployment.count(TABLE), 1, 'nothing more was loaded');
+  });
+
+  test('are not in what a worker leaves that stops since its table is gone', async () => {
+    await deployment.sendMessages(MESSAGES);
+    const load = spawn('run', 'load');
+    const transform = spawn('run', 'transform');
+    await load.waitFor('started');
+    const drain = await drainIntoNothing('--ingest-only');
+    assert.equal((await load.ended).code, 2, load.stderr);
+    await load.waitFor('pipeline_stopped');
+    assert.match(load.stderr, /table public\.user_logins/);
+    assert.equal((await drain.ended).code, 1, 'it does not wait for a worker that is gone');
+    await lookIntoRedis('after a worker stopped');
+    await bringBack();
+    transform.signal('SIGTERM');
+    assert.equal((await transform.ended).code, 0);
   });
 
   test('are not in a transform job that fails for good, since the worker has another key', async () => {
@@ -267,7 +281,7 @@ describe('values that must not get out', () => {
   test('are in no output of the commands that look at all this', async () => {
     // Printed, and so part of what the next test searches.
     const { rows } = await run('runs', 'list');
-    assert.equal(rows.length, 3);
+    assert.equal(rows.length, 4);
     for (const row of rows) assert.equal((await run('runs', 'show', String(row['run_id']))).code, 0);
     assert.equal((await run('validate', '--connect', '--json')).code, 0);
     assert.equal((await run('migrate', 'status')).code, 0);
