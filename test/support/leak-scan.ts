@@ -80,6 +80,7 @@ export async function redisContents(url: string, dir: string): Promise<[string, 
     const contents: [string, string | Buffer][] = [];
     for (const key of await redis.keys('*')) {
       const value = await valueOf(redis, key);
+      if (value === null) continue;
       contents.push([`Redis key ${key}`, `${key}\n${value}`]);
       for (const inflated of inflatedParts(value)) contents.push([`Redis key ${key}, inflated`, inflated]);
     }
@@ -122,8 +123,10 @@ function attempt(work: () => Buffer): Buffer | null {
   }
 }
 
-async function valueOf(redis: Redis, key: string): Promise<string> {
+/** A key's whole value as JSON, or null for a key that has expired since it was listed. */
+async function valueOf(redis: Redis, key: string): Promise<string | null> {
   const type = await redis.type(key);
+  if (type === 'none') return null;
   const read: { readonly [type: string]: () => Promise<unknown> } = {
     string: () => redis.get(key),
     hash: () => redis.hgetall(key),
