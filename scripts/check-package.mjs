@@ -7,15 +7,18 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ALLOWED = [
-  /^(?:package\.json|README\.md|LICENSE|schema\.json)$/,
+  /^(?:package\.json|README\.md|LICENSE|schema\.json|ecosystem\.config\.js)$/,
   /^dist\/(?:src|workers)\/.+\.(?:js|d\.ts)$/,
   /^src\/load\/migrations\/[^/]+\.sql$/,
+  /^deploy\/postgres\/roles\.sql$/,
 ];
 const REQUIRED = [
   'package.json',
   'README.md',
   'LICENSE',
   'schema.json',
+  'ecosystem.config.js',
+  'deploy/postgres/roles.sql',
   'dist/src/index.js',
   'dist/src/index.d.ts',
   'dist/src/cli/main.js',

@@ -2,7 +2,7 @@
 // A module is named by its path below src, without extension; `load/*` is every file of that folder.
 
 const BASE = ['batch', 'errors', 'clock'];
-const ADAPTER = [...BASE, 'policy', 'lifecycle', 'copy-text'];
+const ADAPTER = [...BASE, 'policy', 'lifecycle', 'copy-text', 'address/*'];
 const FLOW = ['pipeline', 'run', 'letting-go'];
 const PORTS = ['source/source', 'source/batching', 'queue/queue', 'load/sink'];
 const PRODUCT = [
@@ -24,6 +24,7 @@ export const modules = [
   { module: 'copy-text', imports: [] },
   { module: 'version', imports: [] },
   { module: 'batch', imports: [], types: ['masking/masked'] },
+  { module: 'address/*', imports: ['errors', 'address/*'] },
   { module: 'policy', imports: ['errors', 'clock'] },
   { module: 'lifecycle', imports: ['errors', 'clock'] },
   { module: 'masking/*', imports: [...BASE, 'copy-text', 'masking/*'] },
@@ -32,25 +33,29 @@ export const modules = [
   { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
   { module: 'load/*', imports: [...ADAPTER, 'load/*', 'masking/methods'] },
   ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
-  { module: 'config/*', imports: ['errors', 'config/*', 'masking/methods'] },
+  { module: 'config/*', imports: ['errors', 'address/*', 'config/*', 'masking/methods'] },
+  // The queues of the board are handed in; what they can tell is the queues' to say.
+  { module: 'ops/admin/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'], types: ['queue/board'] },
   { module: 'ops/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'] },
   { module: 'index', imports: PRODUCT },
   { module: 'embedded/*', imports: [...PRODUCT, 'embedded/*'] },
   { module: 'proof/*', imports: [...PRODUCT, 'embedded/*', 'proof/*'] },
-  { module: 'roles/*', imports: [...PRODUCT, 'roles/*'] },
+  // Failpoints are loaded only where a variable arms them.
+  { module: 'roles/*', imports: [...PRODUCT, 'roles/*'], lazily: ['proof/failpoint*'] },
   // The demo is itself loaded only when it is asked for.
   { module: 'cli/demo*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'embedded/*'] },
+  { module: 'cli/torture*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'proof/*'] },
   // Lazily: what production never needs is not even loaded.
   { module: 'cli/*', imports: [...PRODUCT, 'roles/*', 'cli/*'], lazily: ['embedded/*', 'proof/*'] },
 ];
 
 /** Workers are entry points: each is one command line. */
-export const workerImports = ['cli/entry'];
+export const workerImports = ['cli/entry', 'roles/suspect'];
 
 /** Which module may use which package. A package that is not listed may not be used at all. */
 export const packages = [
-  { package: '@aws-sdk/*', users: ['source/sqs', 'embedded/sqs'] },
-  { package: '@smithy/*', users: ['source/sqs'] },
+  { package: '@aws-sdk/*', users: ['source/sqs*', 'embedded/sqs'] },
+  { package: '@smithy/*', users: ['source/sqs*'] },
   { package: 'bullmq', users: ['queue/bullmq*'] },
   { package: 'ioredis', users: ['queue/bullmq*'] },
   { package: 'pg', users: ['load/*'] },
@@ -59,10 +64,11 @@ export const packages = [
   { package: 'node-cron', users: ['roles/*', 'config/*'] },
   { package: 'cron-parser', users: ['roles/*'] },
   { package: 'zod', users: ['config/*'] },
-  { package: 'yaml', users: ['config/*', 'cli/demo-stack'] },
+  { package: 'yaml', users: ['config/*', 'cli/demo-stack', 'cli/torture-staging'] },
   { package: 'fastest-levenshtein', users: ['config/*'] },
   { package: 'hono', users: ['ops/*'] },
   { package: '@hono/node-server', users: ['ops/*'] },
+  { package: '@bull-board/*', users: ['ops/admin/*'] },
   { package: 'pino', users: ['ops/*'] },
   { package: 'pino-pretty', users: ['ops/*'] },
   { package: 'prom-client', users: ['ops/*'] },
@@ -75,4 +81,10 @@ export const packages = [
 ];
 
 /** Names that only a few modules may import: vouching that a value is masked is not for everyone. */
-export const names = [{ name: 'asMasked', from: 'masking/masked', users: ['masking/mask', 'queue/payload'] }];
+export const names = [
+  {
+    name: 'asMasked',
+    from: 'masking/masked',
+    users: ['masking/mask', 'masking/quarantined', 'queue/payload'],
+  },
+];

@@ -29,8 +29,8 @@ export interface InputRecord {
   readonly message: number;
   /** JSON text as it came. */
   readonly body: string;
-  /** Set when the envelope around it could not be read. */
-  readonly rejected?: 'bad_envelope';
+  /** Set when the body must not be read: its envelope is broken, or workers died of it. */
+  readonly rejected?: 'bad_envelope' | 'crashed_worker';
 }
 
 /** One receive's message, its records and the receipt that settles it. */

@@ -10,6 +10,7 @@ const escapes: Readonly<{ [character: string]: string }> = {
   '\n': '\\n',
   '\r': '\\r',
 };
+const unescapes: Readonly<{ [letter: string]: string }> = { t: '\t', n: '\n', r: '\r' };
 
 /**
  * A value as one field of COPY's text format. The value holds no NUL and no lone surrogate: Postgres has no NUL, and
@@ -18,6 +19,12 @@ const escapes: Readonly<{ [character: string]: string }> = {
 export function encodeField(value: string): string {
   if (!special.test(value)) return value;
   return value.replace(allSpecial, (character) => escapes[character] ?? character);
+}
+
+/** The value of a field that `encodeField` wrote; NULL is `NULL_FIELD`, and no value. */
+export function decodeField(field: string): string {
+  if (!field.includes('\\')) return field;
+  return field.replace(/\\(.)/g, (_, letter: string) => unescapes[letter] ?? letter);
 }
 
 /** Rows as COPY text: `columns[c][r]` is an encoded field; only the rows named are written, each ended by a newline byte. */

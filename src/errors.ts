@@ -12,10 +12,13 @@ export type ErrorCode =
   | 'key_unavailable'
   | 'payload_newer'
   | 'payload_corrupt'
+  | 'worker_died'
+  | 'expired'
   | 'postgres_unavailable'
   | 'redis_unavailable'
   | 'sqs_unavailable'
   | 'contention'
+  | 'statement_timeout'
   | 'breaker_open'
   | 'canceled'
   | 'unexpected';

@@ -11,7 +11,7 @@ import type { Batch, BatchReport, Fate, MaskedBatch, Receipt } from './batch.js'
 import type { Clock } from './clock.js';
 import { failedOrMissing, overdue, releaseDelayMs } from './letting-go.js';
 import type { HeldBatch, Sink } from './load/sink.js';
-import type { MaskCounts, Masker } from './masking/mask.js';
+import type { MaskCounts, Masking } from './masking/mask.js';
 import { outlast, persist } from './policy.js';
 import type { BatchQueue } from './queue/queue.js';
 import type { Run } from './run.js';
@@ -35,7 +35,7 @@ export interface IngestPorts extends StagePorts {
 
 /** What a transform worker needs. */
 export interface TransformPorts extends StagePorts {
-  readonly masker: Masker;
+  readonly masker: { mask(batch: Batch): Masking | Promise<Masking> };
   readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'add'>;
 }
 
@@ -61,7 +61,7 @@ export async function drain(
   const deliveries = source.receive(options.mode, run.intake);
   try {
     for await (const { batch, receipts } of formBatches(deliveries, options.batching)) {
-      run.hold(batch, receipts, clock.now());
+      run.hold(batch, receipts, clock.elapsed());
       // Once adding has failed, the rest is only held: `settle` lets it go.
       if (failures.length > 0) continue;
       await outlast(clock, () => transformQueue.add(batch), hardStop, onWait).catch((error: unknown) => {
@@ -81,7 +81,7 @@ export async function transform(
   batch: Batch,
   hardStop: AbortSignal,
 ): Promise<MaskCounts> {
-  const { masked, counts } = ports.masker.mask(batch);
+  const { masked, counts } = await ports.masker.mask(batch);
   await outlast(ports.clock, () => ports.loadQueue.add(masked), hardStop, ports.onWait);
   return counts;
 }
@@ -103,13 +103,13 @@ export async function settle(
   hardStop: AbortSignal,
 ): Promise<void> {
   const { sink, clock, onWait } = ports;
-  let askQueuesAt = clock.now() + QUEUE_CHECK_MS;
+  let askQueuesAt = clock.elapsed() + QUEUE_CHECK_MS;
   while (!run.finished) {
     const stopping = hardStop.aborted;
     const look = async (): Promise<void> => {
       if (run.held.length === 0) return;
       await spend(ports, run, await sink.fates(run.held.map((batch) => batch.batchId)), stopping);
-      const now = clock.now();
+      const now = clock.elapsed();
       await letGo(ports, run, stopping ? run.held : overdue(run.held, now, options.residenceMs), stopping);
       if (now < askQueuesAt) return;
       askQueuesAt = now + QUEUE_CHECK_MS;

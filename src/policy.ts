@@ -43,13 +43,32 @@ export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
     action: 'give_up',
     remedy: 'none needed once: the messages return from SQS; if it goes on, a worker has another keyring',
   },
+  worker_died: {
+    action: 'give_up',
+    remedy:
+      'find out what ends the workers (memory limit, kill timeout, a crash in their log), then retry the batch',
+  },
+  expired: {
+    action: 'give_up',
+    remedy:
+      'none needed: its messages went back to SQS long ago; `maskline failed discard` removes the batch',
+  },
   postgres_unavailable: { action: 'wait', remedy: 'bring Postgres back; work goes on by itself' },
   redis_unavailable: { action: 'wait', remedy: 'bring Redis back; work goes on by itself' },
   sqs_unavailable: {
     action: 'wait',
     remedy: 'check the network and credentials for SQS; work goes on by itself',
   },
-  contention: { action: 'retry', remedy: 'none needed: the batch is tried again' },
+  contention: {
+    action: 'retry',
+    remedy:
+      'none needed while the batch is tried again; if it failed for good, see who holds locks on its table',
+  },
+  statement_timeout: {
+    action: 'retry',
+    remedy:
+      'find what slows the load down (a trigger, a missing index, the disk), or lower batch.max_messages; then retry the batch',
+  },
   breaker_open: {
     action: 'give_up',
     remedy: 'see what is in the quarantine and mend the cause, then run `maskline schedule resume`',
@@ -57,6 +76,11 @@ export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
   canceled: { action: 'give_up', remedy: 'none needed: the process was told to stop' },
   unexpected: { action: 'retry', remedy: 'look at the log of the worker; report it as a defect if it stays' },
 };
+
+/** Whether a text is one of the codes. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(policies, text);
+}
 
 /** What to do about any thrown thing. */
 export function actionFor(error: unknown): Action {
@@ -101,12 +125,12 @@ async function again<T>(
   onWait: (error: unknown) => void,
   limitMs: number,
 ): Promise<T> {
-  const giveUpAt = clock.now() + limitMs;
+  const giveUpAt = clock.elapsed() + limitMs;
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
-      const leftMs = giveUpAt - clock.now();
+      const leftMs = giveUpAt - clock.elapsed();
       if (signal.aborted || leftMs <= 0 || !on.includes(actionFor(error))) throw error;
       onWait(error);
       const waitMs = backoffMs(clock, attempt, OUTAGE_BASE_MS, OUTAGE_MAX_MS);

@@ -2,6 +2,7 @@ import {
   type Batch,
   type Counts,
   type Fate,
+  type MaskedBatch,
   type Receipt,
   type RunReport,
   type RunState,
@@ -14,6 +15,7 @@ import type { HeldBatch } from './load/sink.js';
 /** A batch that is out with the workers, and the receipts that settle its messages: receipt i is message i's. */
 export interface Held extends HeldBatch {
   readonly receipts: readonly Receipt[];
+  /** Since when it has been waiting, outages left out, by a clock that does not go back. */
   readonly heldAt: number;
 }
 
@@ -51,6 +53,7 @@ export class Run {
   #drained = false;
   #batchesReleased = 0;
   #stopReason: StopReason | null = null;
+  #tripped = false;
 
   constructor(options: RunOptions) {
     this.options = options;
@@ -66,26 +69,27 @@ export class Run {
     return this.#drained && this.#held.size === 0;
   }
 
+  /** Whether this run's own rejections were too many. Another's may be why it was stopped as `breaker_open`. */
+  get tripped(): boolean {
+    return this.#tripped;
+  }
+
   /** Batches without a known fate, oldest first. */
   get held(): readonly Held[] {
     return [...this.#held.values()];
   }
 
   /** Takes charge of a batch's receipts. Before the batch is added to any queue. */
-  hold(batch: Batch, receipts: readonly Receipt[], now: number): void {
-    const { batchId, runId, pipeline } = batch;
-    const receivedAt = Math.min(...batch.messages.map((message) => message.receivedAt));
-    this.#held.set(batchId, {
-      batchId,
-      runId,
-      pipeline,
-      records: batch.records.length,
-      receivedAt,
-      receipts,
-      heldAt: now,
-    });
-    this.#received += batch.records.length;
+  hold(batch: Batch | MaskedBatch, receipts: readonly Receipt[], now: number): void {
+    const held = asHeld(batch);
+    this.#held.set(batch.batchId, { ...held, receipts, heldAt: now });
+    this.#received += held.records;
     if (this.options.maxRecords !== undefined && this.#received >= this.options.maxRecords) this.stop('cut');
+  }
+
+  /** Time in which no batch could get on, as in an outage, does not count as waiting. */
+  excuse(ms: number): void {
+    for (const [batchId, held] of this.#held) this.#held.set(batchId, { ...held, heldAt: held.heldAt + ms });
   }
 
   /** Hands out the receipts of a batch whose fate is known, once: exactly one caller spends them. */
@@ -95,7 +99,10 @@ export class Run {
     this.#held.delete(fate.batchId);
     this.#settled = addCounts(this.#settled, fate);
     if (fate.state === 'released') this.#batchesReleased += 1;
-    if (this.#rejectsTooMany()) this.stop('breaker_open');
+    if (this.#rejectsTooMany()) {
+      this.#tripped = true;
+      this.stop('breaker_open');
+    }
     return held;
   }
 
@@ -138,4 +145,18 @@ export class Run {
     if (limits.maxRejected !== null && quarantined > limits.maxRejected) return true;
     return received >= limits.minMessages && quarantined / received > limits.maxRejectedRatio;
   }
+}
+
+function asHeld(batch: Batch | MaskedBatch): HeldBatch {
+  const { batchId, runId, pipeline } = batch;
+  const isMasked = 'keys' in batch;
+  return {
+    batchId,
+    runId,
+    pipeline,
+    records: isMasked ? batch.keys.length + batch.rejections.length : batch.records.length,
+    receivedAt: isMasked
+      ? batch.receivedAt
+      : Math.min(...batch.messages.map((message) => message.receivedAt)),
+  };
 }

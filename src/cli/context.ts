@@ -15,12 +15,16 @@ export interface GlobalOptions {
 export interface CliContext {
   readonly environment: Environment;
   readonly configFile: string;
+  /** Whether `-c` named it: what is done to a deployment that was named must not be done to one that was found. */
+  readonly isConfigNamed: boolean;
   /** Names of pipelines to keep to; empty: all. */
   readonly pipelines: readonly string[];
   readonly logLevel: string;
   /** True when people read stderr. */
   readonly isTerminal: boolean;
   readonly color: boolean;
+  /** Every question is answered with yes. */
+  readonly yes: boolean;
   readonly out: Output;
 }
 
@@ -33,10 +37,12 @@ export function createContext(options: GlobalOptions): CliContext {
   return {
     environment,
     configFile: options.config ?? (environment.variables['MASKLINE_CONFIG'] || './maskline.yaml'),
+    isConfigNamed: options.config !== undefined,
     pipelines: options.pipeline ?? [],
     logLevel: options.logLevel ?? environment.logLevel ?? 'info',
     isTerminal: process.stderr.isTTY,
     color: process.stderr.isTTY && options.color !== false && !environment.variables['NO_COLOR'],
+    yes: options.yes ?? false,
     out: createOutput({
       stdout: process.stdout,
       stderr: process.stderr,

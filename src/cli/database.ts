@@ -1,14 +1,21 @@
-import { type PostgresPool, createPool } from '../load/connection.js';
+import type { PostgresPool } from '../load/connection.js';
 import { outlast } from '../policy.js';
+import { type PoolUser, openPool } from '../roles/database.js';
 import type { Deployment } from '../roles/deployment.js';
 
-/** Lends a pool to `work`, once Postgres answers; waits up to `startup_timeout` for it. */
+/** Who a command works as: `cli` looks and steers, `migrate` owns the tables. */
+export type CommandRole = 'cli' | 'migrate';
+
+const USERS: { readonly [role in CommandRole]: PoolUser } = { cli: 'admin', migrate: 'owner' };
+
+/** Lends a pool of the user that goes with the role, once Postgres answers; waits up to `startup_timeout` for it. */
 export async function withPool<T>(
-  { config, clock, onWait }: Deployment,
-  role: string,
+  deployment: Deployment,
+  role: CommandRole,
   work: (pool: PostgresPool) => Promise<T>,
 ): Promise<T> {
-  const pool = createPool({ url: config.database.url.reveal(), applicationName: `maskline-${role}` });
+  const { config, clock, onWait } = deployment;
+  const pool = openPool(deployment, USERS[role], `maskline-${role}`);
   const never = new AbortController().signal;
   try {
     await outlast(clock, () => pool.query('select 1'), never, onWait, config.startupTimeoutMs);

@@ -55,7 +55,7 @@ function shortened(row: Row): Row {
 /** Where to go from here. */
 export function nextSteps(kept: string | null, stays: string | null): readonly string[] {
   if (stays !== null)
-    return [`It all stays up: ${stays}/readyz?verbose and ${stays}/metrics. Ctrl-C ends it.`];
+    return [`It all stays up, and runs by its schedule: see ${stays} and ${stays}/queues. Ctrl-C ends it.`];
   if (kept !== null) return [`Kept in ${kept}: maskline.yaml, keyring, .env and the database.`];
   return [
     'Next: `maskline demo --stay` keeps it all up to look around, `maskline init` starts your own.',

@@ -7,7 +7,9 @@ import type { Logger } from '../ops/logger.js';
 import { type Assembly, assemble } from '../roles/assembly.js';
 import { type Deployment, createDeployment } from '../roles/deployment.js';
 import { startHealth } from '../roles/health.js';
+import { startIngest } from '../roles/ingest-role.js';
 import { type StopSignals, ingest } from '../roles/ingester.js';
+import { startPresence } from '../roles/presence.js';
 import { STOP_DEADLINE_MS, inOrder, startAllWorkers } from '../roles/role.js';
 import type { CliContext, Command } from './context.js';
 import { openLogger } from './deployment.js';
@@ -117,9 +119,37 @@ async function startDemo(
   const work = carryOut(demo, assembly, sent, { soft: soft.signal, hard: hard.signal });
   const printed = work.then((report) => finish(demo, assembly, sent, report, health));
   const { service, stopped } = untilStopped(
-    inOrder([[stopping(printed, soft, hard)], workers, health === null ? [] : [health]]),
+    inOrder([
+      [stopping(printed, soft, hard)],
+      options.stay ? [stayUp(deployment, assembly, printed)] : [],
+      workers,
+      health === null ? [] : [health],
+    ]),
   );
   return { service, done: printed.then((code) => (options.stay && code === exitCode.ok ? stopped : code)) };
+}
+
+/** What `--stay` is for: once the demo has been shown, it goes on by its schedule as `run all` does. */
+function stayUp(
+  deployment: Deployment,
+  { pipelines, pool, schedules }: Assembly,
+  shown: Promise<number>,
+): Service {
+  const names = pipelines.map(({ pipeline }) => pipeline.name);
+  const presence = startPresence(deployment, pool, { role: 'all', pipelines: () => names });
+  const start = async (): Promise<readonly Service[]> => {
+    if ((await shown) !== exitCode.ok) return [];
+    const ingesters = pipelines.flatMap(({ ingester }) => ingester ?? []);
+    return Promise.all(ingesters.map((one) => startIngest(deployment, one, schedules, () => undefined)));
+  };
+  // Who waits for the demo itself hears why it failed.
+  const running = start().catch(() => []);
+  return {
+    stop: async (mode) => {
+      await Promise.all((await running).map((each) => each.stop(mode)));
+      await presence.stop();
+    },
+  };
 }
 
 function stopping(work: Promise<unknown>, soft: AbortController, hard: AbortController): Service {

@@ -23,3 +23,8 @@ export function openLogger({ logLevel, isTerminal, color }: CliContext, role: st
   }
   return createLogger({ level, base: { role }, pretty: isTerminal, color });
 }
+
+/** A logger for what must go on record, however quiet the others were asked to be. */
+export function openAuditLog({ isTerminal, color }: CliContext): Logger {
+  return createLogger({ level: 'info', base: { role: 'cli' }, pretty: isTerminal, color });
+}

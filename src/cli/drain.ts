@@ -1,4 +1,6 @@
+import type { Trigger } from '../batch.js';
 import type { Clock } from '../clock.js';
+import type { PipelineConfig } from '../config/config.js';
 import { durationMs } from '../config/units.js';
 import { PipelineError } from '../errors.js';
 import { type Started, runService } from '../lifecycle.js';
@@ -33,8 +35,10 @@ export const drainCommand: Command<DrainCommandOptions> = async (context, option
       '--ingest-only cannot be used over memory://, which no other process can reach: set queue.url',
     );
   }
+  const pipelines = selectPipelines(deployment.config, [...options.args, ...context.pipelines]);
   return runService({
-    start: (up) => startDrain(context, deployment, { ...options, timeoutMs }, up),
+    start: (up) =>
+      startDrain(context, deployment, { ...options, pipelines, trigger: 'drain', timeoutMs }, up),
     deadlineMs: STOP_DEADLINE_MS,
     exitCodeOf,
     exitCodeOnSignal: exitCode.failed,
@@ -42,13 +46,21 @@ export const drainCommand: Command<DrainCommandOptions> = async (context, option
   });
 };
 
-async function startDrain(
-  { out, pipelines: named }: CliContext,
+/** What to drain, and how. */
+export interface DrainRequest extends Pick<DrainCommandOptions, 'ingestOnly' | 'max'> {
+  readonly pipelines: readonly PipelineConfig[];
+  readonly trigger: Trigger;
+  readonly timeoutMs: number | null;
+}
+
+/** Starts one run per pipeline, and workers for them in this process; prints each report. */
+export async function startDrain(
+  { out }: CliContext,
   deployment: Deployment,
-  options: DrainCommandOptions & { readonly timeoutMs: number | null },
+  options: DrainRequest,
   up: Parameters<Parameters<typeof runService>[0]['start']>[0],
 ): Promise<Started> {
-  const pipelines = selectPipelines(deployment.config, [...options.args, ...named]);
+  const { pipelines, trigger } = options;
   const assembly = await assemble(deployment, { ...up, pipelines, role: 'drain', receives: true });
   const workers = options.ingestOnly ? [] : startAllWorkers(deployment, assembly);
   const soft = new AbortController();
@@ -59,10 +71,11 @@ async function startDrain(
   }
   const work = drainAll(deployment, assembly.pipelines, {
     request: {
-      trigger: 'drain',
+      trigger,
       mode: 'until_empty',
       ...(options.max === undefined ? {} : { maxRecords: options.max }),
     },
+    hasWorkers: !options.ingestOnly,
     soft: soft.signal,
     hard: hard.signal,
     onResult: (result) => printResult(out, result),

@@ -4,6 +4,7 @@ import { createTarget, planTarget } from '../load/target-plan.js';
 import { targetSpec } from '../load/target.js';
 import { migrateQueue } from '../queue/bullmq.js';
 import { outlast } from '../policy.js';
+import { databaseServer } from '../roles/database.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import type { CliContext, Command } from './context.js';
 import { openDeployment } from './deployment.js';
@@ -41,17 +42,20 @@ export async function migrateDeployment(
   pipelines: readonly PipelineConfig[],
 ): Promise<Migrated> {
   const { config, clock, onWait } = deployment;
-  const url = config.database.url.reveal();
-  const { backend, prefix } = config.queue;
+  const { url, tls } = databaseServer(config, 'owner');
+  const { backend, prefix, ownerUrl, tls: queueTls } = config.queue;
+  const queue = { url: ownerUrl.reveal(), tls: queueTls, backend: 'postgres', prefix } as const;
   const never = new AbortController().signal;
   const { migrations, partitions } = await outlast(
     clock,
-    () => migrate(url),
+    () => migrate(url, { tls }),
     never,
     onWait,
     config.startupTimeoutMs,
   );
-  if (backend === 'postgres') await migrateQueue({ url: config.queue.url.reveal(), backend, prefix });
+  if (backend === 'postgres') {
+    await outlast(clock, () => migrateQueue(queue), never, onWait, config.startupTimeoutMs);
+  }
   const statements = await withPool(deployment, 'migrate', async (pool) => {
     const run: string[] = [];
     for (const { policy, target } of pipelines) {
@@ -64,7 +68,8 @@ export async function migrateDeployment(
 
 async function printDryRun({ out, pipelines }: CliContext, deployment: Deployment): Promise<number> {
   const { config } = deployment;
-  const { sql } = await migrate(config.database.url.reveal(), { dryRun: true });
+  const { url, tls } = databaseServer(config, 'owner');
+  const { sql } = await migrate(url, { tls, dryRun: true });
   const plan = await planned(deployment, pipelines);
   const automatic = plan.filter((step) => step.automatic).map((step) => `${step.sql};`);
   out.text([sql, ...automatic].filter(Boolean).join('\n'));

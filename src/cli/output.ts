@@ -53,6 +53,12 @@ export function renderTable(rows: readonly Row[], columns: readonly string[]): s
   return table.toString();
 }
 
+/** The fields of one thing, one a line, for people. */
+export function renderFields(fields: readonly (readonly [name: string, value: Cell])[]): string {
+  const width = Math.max(...fields.map(([name]) => name.length));
+  return fields.map(([name, value]) => `${pc.bold(name.padEnd(width))}  ${showCell(value)}`).join('\n');
+}
+
 const noBorders = {
   top: '',
   'top-mid': '',

@@ -2,7 +2,7 @@ import type { RunReport } from '../batch.js';
 import type { Row } from './output.js';
 
 /** Time as the interface prints it: ISO 8601, UTC. */
-function isoTime(epochMs: number | null): string | null {
+export function isoTime(epochMs: number | null): string | null {
   return epochMs === null ? null : new Date(epochMs).toISOString();
 }
 

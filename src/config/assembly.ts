@@ -1,26 +1,14 @@
 import type { Config, KekConfig, PipelineConfig } from './config.js';
+import { databaseOf, queueOf } from './connections.js';
 import { type Environment, envText } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
 import { buildPipeline } from './pipelines.js';
 import type { Findings } from './problem.js';
 import { type ShellInput, shellSchema } from './schema.js';
-import { Secret } from './secret.js';
 
-const DEFAULT_QUEUE_URL = 'redis://127.0.0.1:6379';
 const DEFAULT_KEYRING = './maskline.keyring.json';
-// SQS hands a message out for so long at most: a shorter ledger could forget one that is still to come.
-const SQS_RETENTION_MS = 14 * 86_400_000;
-
-// BullMQ needs memory to finish jobs too: a Redis at its limit cannot drain.
-const HIGH_WATER_LIMIT = 0.8;
-
-const BACKENDS = {
-  redis: 'redis',
-  rediss: 'redis',
-  postgres: 'postgres',
-  postgresql: 'postgres',
-  memory: 'memory',
-} as const;
+// SQS hands a message out for 14 days at most, and the ledger must remember it for a day longer.
+const LONG_ENOUGH_MS = 15 * 86_400_000;
 
 /** The configuration that a file's content and the environment make, or null with everything wrong reported. */
 export function assembleConfig(
@@ -36,10 +24,16 @@ export function assembleConfig(
   checkTogether(sound, findings);
   if (shell === null) return null;
   if (entries.length === 0) findings.error(['pipelines'], 'at least one pipeline is needed');
-  if (shell.retention.ledger < SQS_RETENTION_MS) {
+  if (shell.retention.ledger < LONG_ENOUGH_MS) {
     findings.warn(
       ['retention', 'ledger'],
-      'below 14d, a message that SQS held for longer could be loaded twice',
+      'below 15d, only a queue that keeps its messages for a day less can be received from; others are refused',
+    );
+  }
+  if (shell.queue.keep_failed.age > shell.retention.ledger) {
+    findings.error(
+      ['queue', 'keep_failed', 'age'],
+      'must not be longer than retention.ledger: a batch could be retried when the ledger has forgotten its records',
     );
   }
   const database = databaseOf(shell, env, findings);
@@ -66,48 +60,6 @@ export function assembleConfig(
     startupTimeoutMs: shell.startup_timeout,
     healthMaxLagMs: shell.health.max_lag,
     pipelines: sound,
-  };
-}
-
-function databaseOf(shell: ShellInput, env: Environment, findings: Findings): Config['database'] | null {
-  const url = shell.database.url ?? envText(env, 'DATABASE_URL');
-  if (url === undefined) {
-    findings.error(['database', 'url'], 'required: the URL of Postgres; or set DATABASE_URL');
-    return null;
-  }
-  if (/^postgres(ql)?:\/\//i.test(url) && URL.canParse(url)) return { url: new Secret(url) };
-  const origin = shell.database.url === undefined ? ' (from DATABASE_URL)' : '';
-  findings.error(
-    ['database', 'url'],
-    `must be a URL that begins with postgres:// or postgresql://${origin}; in a password, write characters such as "#" and "/" percent-encoded`,
-  );
-  return null;
-}
-
-function queueOf(shell: ShellInput, env: Environment, findings: Findings): Config['queue'] | null {
-  const url = shell.queue.url ?? envText(env, 'REDIS_URL') ?? DEFAULT_QUEUE_URL;
-  const scheme = /^([a-z]+):\/\//i.exec(url)?.[1]?.toLowerCase();
-  const backend = Object.entries(BACKENDS).find(([known]) => known === scheme)?.[1];
-  if (backend === undefined || !URL.canParse(url)) {
-    const origin = shell.queue.url === undefined ? ' (from REDIS_URL)' : '';
-    findings.error(
-      ['queue', 'url'],
-      `must be a URL that begins with redis://, rediss://, postgres://, postgresql:// or memory://${origin}`,
-    );
-    return null;
-  }
-  const highWater = shell.queue.high_water;
-  if (highWater === 0)
-    findings.error(['queue', 'high_water'], 'must be above 0, or nothing is ever received');
-  if (highWater > HIGH_WATER_LIMIT) {
-    findings.warn(['queue', 'high_water'], 'leaves Redis little room; when it is full, nothing moves');
-  }
-  return {
-    url: new Secret(url),
-    backend,
-    prefix: shell.queue.prefix,
-    highWater,
-    keepFailed: { count: shell.queue.keep_failed.count, ageS: Math.ceil(shell.queue.keep_failed.age / 1000) },
   };
 }
 

@@ -1,4 +1,6 @@
+import type { TlsFiles } from '../address/tls.js';
 import type { ColumnPolicy } from '../masking/methods.js';
+import type { Host } from './hosts.js';
 import type { Secret } from './secret.js';
 
 /** When a pipeline runs. */
@@ -51,13 +53,38 @@ export interface PipelineConfig {
 /** How the key-encryption key is come by. */
 export type KekConfig = { readonly type: 'env' } | { readonly type: 'file'; readonly path: string };
 
+/** Whose rights a connection to Postgres has. */
+export type DatabaseUser = 'ingest' | 'transform' | 'load' | 'admin' | 'owner';
+
+/** How Postgres is reached. */
+export interface DatabaseConfig {
+  /** Null when every user has a URL of its own. */
+  readonly url: Secret | null;
+  readonly tls: TlsFiles | null;
+  /** Users with a URL of their own. */
+  readonly roles: Readonly<{ [user in DatabaseUser]?: Secret }>;
+}
+
+/** The Sentinels of a Redis. */
+export interface SentinelConfig {
+  readonly name: string;
+  readonly hosts: readonly Host[];
+  readonly username: string | null;
+  readonly password: Secret | null;
+  readonly tls: boolean;
+}
+
 /** A maskline.yaml, parsed, checked, completed with defaults and frozen. Durations in ms unless named otherwise. */
 export interface Config {
   /** The file it came from. */
   readonly file: string;
-  readonly database: { readonly url: Secret };
+  readonly database: DatabaseConfig;
   readonly queue: {
     readonly url: Secret;
+    /** Who migrates a queue on Postgres; `url` unless given. */
+    readonly ownerUrl: Secret;
+    readonly tls: TlsFiles | null;
+    readonly sentinel: SentinelConfig | null;
     readonly backend: 'redis' | 'postgres' | 'memory';
     readonly prefix: string;
     readonly highWater: number;

@@ -30,7 +30,7 @@ const sqs = z.strictObject({
   ).optional(),
   receivers: integer('Receive calls that run in parallel.', 1, 64).prefault(8),
   wait_time: duration(
-    'How long one receive waits for messages, in whole seconds. Default 1s, under `schedule: continuous` 20s.',
+    'How long one receive waits for messages, in whole seconds. Default 1s, under `schedule: continuous` 20s, where a `drain` still waits 1s.',
     '0s',
     '20s',
   ).optional(),

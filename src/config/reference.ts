@@ -102,6 +102,7 @@ function kindOf(node: unknown): string {
 
 const TYPE_NAMES: Readonly<{ [type: string]: string }> = {
   string: 'text',
+  array: 'list',
   boolean: 'true or false',
   integer: 'number',
   null: '`null`',

@@ -1,29 +1,40 @@
 import { z } from 'zod';
+import { databaseSchema, sentinelSchema, tlsSchema } from './connection-schema.js';
 import { pipelineSchema } from './pipeline-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, text } from './scalars.js';
 
-const database = z.strictObject({
-  url: text(
-    'Connection URL of Postgres: `postgres://user:password@host:5432/database`. `sslmode` and `sslrootcert` go in its query. Without it, `DATABASE_URL`.',
-  ).optional(),
-});
-
 const keepFailed = z.strictObject({
   count: integer('So many failed jobs at most are kept per queue.', 0, 1_000_000).prefault(1000),
-  age: duration('Failed jobs are kept so long at most.', '1m', '365d').prefault('7d'),
+  age: duration(
+    'Failed jobs are kept so long; older ones go when the next one fails.',
+    '1m',
+    '365d',
+  ).prefault('7d'),
 });
 
 const queue = z.strictObject({
   url: text(
-    'Where batches wait between the stages: `redis://`, `rediss://`, `postgres://`, or `memory://` for a single process. Without it, `REDIS_URL`, then `redis://127.0.0.1:6379`.',
+    'Where batches wait between the stages: `redis://user:password@host:6379/0`, `rediss://` with TLS, `postgres://` as `database.url`, or `memory://` for a single process. Without it, `REDIS_URL`, then `redis://127.0.0.1:6379`.',
   ).optional(),
+  owner_url: text(
+    'With `postgres://`: who owns the tables of the queue. `maskline migrate` uses it; without it, `url`.',
+  ).optional(),
+  tls: tlsSchema
+    .meta({ description: 'TLS to the server of the queue: with `rediss://`, or with `postgres://`.' })
+    .optional(),
+  sentinel: sentinelSchema
+    .meta({
+      description:
+        'Redis Sentinel tells which server is the primary. Of `url` it leaves user, password, database and scheme; its host and port are not used.',
+    })
+    .optional(),
   prefix: text(
-    'Prefix of all keys in Redis. Deployments that share a Redis need different ones.',
+    'Prefix of all keys in Redis; with `postgres://`, the tables are in the schema `<prefix>_queue`. Deployments that share a server need different ones.',
     /^[A-Za-z0-9_-]{1,64}$/,
     'must be 1 to 64 letters, digits, "_" or "-"',
   ).prefault('maskline'),
   high_water: ratio(
-    'Receiving is to pause when Redis uses more than this share of its `maxmemory`, or of 1GiB when that is 0. This version does not act on it yet.',
+    'Receiving pauses while Redis uses more than this share of its `maxmemory`, or of 1GiB when that is 0.',
   ).prefault(0.6),
   keep_failed: keepFailed
     .meta({ description: 'How many failed jobs are kept, and for how long.' })
@@ -49,13 +60,13 @@ const keyring = z.strictObject({
 const admin = z.strictObject({
   host: text('Address of the HTTP endpoints. `HOST` goes before it.').prefault('127.0.0.1'),
   port: integer(
-    'Port of the HTTP endpoints of `run all`, 0 for any free one. `PORT` goes before it.',
+    'Port of the HTTP endpoints of `run all` and `run admin`, 0 for any free one. `PORT` goes before it.',
     0,
     65_535,
   ).prefault(9090),
-  allow_actions: flag('Whether an admin page may act on jobs. This version has no such page yet.').prefault(
-    false,
-  ),
+  allow_actions: flag(
+    'Whether the admin pages may act on jobs. In this version they only show, whatever it says.',
+  ).prefault(false),
   metrics_public: flag(
     'Whether `/metrics` needs no credentials on an address that is not loopback.',
   ).prefault(false),
@@ -63,17 +74,13 @@ const admin = z.strictObject({
 
 const retention = z.strictObject({
   ledger: duration(
-    'How long the ledger remembers what was settled; SQS holds a message for 14 days at most. This version does not prune yet.',
+    'How long the ledger remembers what was settled: a day longer than any queue keeps its messages, which is 14 days at most.',
     '1d',
     '3650d',
   ).prefault('15d'),
-  runs: duration(
-    'How long reports of runs and batches are kept. This version does not prune yet.',
-    '1d',
-    '3650d',
-  ).prefault('90d'),
+  runs: duration('How long reports of runs and batches are kept.', '1d', '3650d').prefault('90d'),
   replayed_quarantine: duration(
-    'How long a quarantined record is kept after its replay. This version does not replay or prune yet.',
+    'How long a quarantined record is kept after its replay.',
     '0s',
     '3650d',
   ).prefault('30d'),
@@ -81,7 +88,7 @@ const retention = z.strictObject({
 
 const health = z.strictObject({
   max_lag: duration(
-    'A row that is committed later than this after it was sent is to count as unhealthy. This version does not act on it yet.',
+    'How long messages may wait, beyond the time to the next slot of the schedule, before `status` calls the pipeline unhealthy.',
     '1s',
     '7d',
   ).prefault('15m'),
@@ -100,7 +107,7 @@ const version = scalar(
 export const configSchema = z
   .strictObject({
     version,
-    database: database
+    database: databaseSchema
       .meta({ description: 'The Postgres that rows, ledger and quarantine go to.' })
       .prefault({}),
     queue: queue.meta({ description: 'The queue between the stages.' }).prefault({}),

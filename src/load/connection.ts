@@ -1,11 +1,15 @@
 import { Pool, type PoolClient, type QueryResult, type QueryResultRow } from 'pg';
+import { postgresClientOptions } from '../address/postgres-url.js';
+import type { TlsFiles } from '../address/tls.js';
 import { PipelineError } from '../errors.js';
 import { type Place, RowRefused, asPostgresError } from './postgres-error.js';
 
-/** How Postgres is reached. */
+/** How Postgres is reached, and how long its answers may take. */
 export interface PostgresPoolOptions {
-  /** postgres://…, with pg's parameters: sslmode, sslrootcert, sslcert, sslkey, … */
+  /** postgres://…, with libpq's sslmode, sslrootcert, sslcert and sslkey, and pg's other parameters. */
   readonly url: string;
+  /** Asks for TLS with the server verified, by these files. */
+  readonly tls?: TlsFiles | null;
   /** What pg_stat_activity shows, e.g. `maskline-load`. */
   readonly applicationName: string;
   /** Connections at most. Default 4. */
@@ -46,7 +50,10 @@ const ANSWER_GRACE_MS = 10_000;
 const KEEPALIVE_S = 5;
 const KEEPALIVE_PROBES = 3;
 
-/** A pool for that URL; connects when first used. Throws `config_invalid` when the URL can't be read. */
+/**
+ * A pool for that URL; connects when first used. Throws `config_invalid` when the URL can't be read, asks for what
+ * would not be safe, or names a file that can't be read.
+ */
 export function createPool(options: PostgresPoolOptions): PostgresPool {
   const statementTimeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS;
   const settings = [
@@ -60,9 +67,8 @@ export function createPool(options: PostgresPoolOptions): PostgresPool {
     "set datestyle = 'ISO'",
     "set client_min_messages = 'error'",
   ].join('; ');
-  assertPostgresUrl(options.url);
   const pool = new Pool({
-    connectionString: options.url,
+    ...postgresClientOptions(options.url, options.tls ?? null),
     application_name: options.applicationName,
     max: options.max ?? MAX_CONNECTIONS,
     connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
@@ -75,15 +81,6 @@ export function createPool(options: PostgresPoolOptions): PostgresPool {
   // pg's own listener is off while a client is lent out, when losing the server would end the process too.
   pool.on('connect', (client) => client.on('error', () => undefined));
   return new Connections(pool, settings);
-}
-
-/** The driver would find out at the first connection only, and quote the URL with its password. */
-function assertPostgresUrl(url: string): void {
-  if (/^postgres(ql)?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) return;
-  throw new PipelineError(
-    'config_invalid',
-    'the database URL cannot be read; it should be postgres://user@host/db',
-  );
 }
 
 class Connections implements PostgresPool {

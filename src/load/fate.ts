@@ -1,5 +1,6 @@
 import { type ClientBase, escapeLiteral } from 'pg';
 import type { Counts, Fate, MaskedBatch } from '../batch.js';
+import { idTime } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 import { isoTime } from './ledger.js';
@@ -21,12 +22,54 @@ export async function beginUndecided(client: ClientBase, batchId: string): Promi
   return last.rowCount === 0;
 }
 
+/** For how long what decides about repeats is kept, in ms. */
+export interface Memory {
+  readonly ledgerMs: number;
+  readonly runsMs: number;
+}
+
+/** A batch is refused so long before its records could be forgotten: clocks differ, and a commit takes a while. */
+const FORGETTING_MARGIN_MS = 12 * 3_600_000;
+
+/**
+ * Throws `expired` for a batch that has waited so long that its fate, or its records' entries in the ledger, may have
+ * been pruned: whether it was loaded before can't be told any more. What came in time can't be so old, since the
+ * start compares the ledger's retention with the queue's.
+ */
+export function refuseExpired(batch: MaskedBatch, now: number, memory: Memory): void {
+  const sentAt = oldestSentAt(batch) ?? now;
+  const formedAt = idTime(batch.batchId) ?? now;
+  const isForgotten =
+    now - sentAt > memory.ledgerMs - FORGETTING_MARGIN_MS ||
+    now - formedAt > memory.runsMs - FORGETTING_MARGIN_MS;
+  if (!isForgotten) return;
+  throw new PipelineError(
+    'expired',
+    `batch ${batch.batchId} was formed at ${isoTime(formedAt)}, of messages sent from ${isoTime(sentAt)} on: too long ` +
+      'ago to tell whether it was loaded before (retention.ledger, retention.runs)',
+  );
+}
+
+/** When the oldest message of the batch's records was sent; null for a batch of none. */
+export function oldestSentAt(batch: Pick<MaskedBatch, 'keys' | 'rejections'>): number | null {
+  let oldest = Infinity;
+  for (const { sentAt } of batch.keys) oldest = Math.min(oldest, sentAt);
+  for (const { sentAt } of batch.rejections) oldest = Math.min(oldest, sentAt);
+  return Number.isFinite(oldest) ? oldest : null;
+}
+
 const DECIDE = `
   insert into maskline.loads
     (batch_id, run_id, pipeline, state, held, received, loaded, duplicates, quarantined, released, bytes,
-     received_at, loaded_at, policy_sha256, kids)
-  values ($1, $2, $3, 'committed', $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp(), $12, $13)
+     received_at, loaded_at, policy_sha256, kids, oldest_sent_at)
+  values ($1, $2, $3, 'committed', $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp(), $12, $13, $14)
   on conflict (batch_id) do nothing`;
+
+/** What a fate's row says of its batch; the policy is null where a batch holds rows of which it is not known. */
+export type DecidedBatch = Pick<
+  MaskedBatch,
+  'batchId' | 'runId' | 'pipeline' | 'receivedAt' | 'kids' | 'keys' | 'rejections'
+> & { readonly policySha256: string | null };
 
 /**
  * Gives the batch the fate `committed`, in the caller's transaction; false when somebody else has decided meanwhile,
@@ -35,9 +78,10 @@ const DECIDE = `
  */
 export async function decideCommitted(
   client: ClientBase,
-  batch: MaskedBatch,
+  batch: DecidedBatch,
   counts: Counts & { readonly bytes: number; readonly held: readonly number[] },
 ): Promise<boolean> {
+  const oldest = oldestSentAt(batch);
   const { rowCount } = await client.query(DECIDE, [
     batch.batchId,
     batch.runId,
@@ -52,6 +96,7 @@ export async function decideCommitted(
     isoTime(batch.receivedAt),
     batch.policySha256,
     batch.kids,
+    oldest === null ? null : isoTime(oldest),
   ]);
   return rowCount === 1;
 }

@@ -65,16 +65,21 @@ export function isoTime(epochMs: number): string {
 
 /** SQS holds a message for 14 days at most; one more for clocks that differ. */
 const DAYS_BACK = 15;
+const DAY_MS = 86_400_000;
 /** So many days may nobody call before new records go to the default partition, which works, but is never dropped. */
 const DAYS_AHEAD = 7;
 
 /**
- * Makes the ledger's daily partitions from 15 days back to 7 ahead, where missing; to be called once a day. Safe in
- * parallel; needs the right to execute `maskline.ensure_ledger_partitions`. Returns how many it made.
+ * Makes the ledger's daily partitions from 15 days back (less when its retention is shorter: older ones are pruned) to
+ * 7 ahead, where missing; to be called once a day. Safe in parallel; needs the right to execute `maskline.ensure_ledger_partitions`. Returns how many it made.
  */
-export async function ensureLedgerPartitions(pool: Pick<PostgresPool, 'query'>): Promise<number> {
+export async function ensureLedgerPartitions(
+  pool: Pick<PostgresPool, 'query'>,
+  retentionMs = Infinity,
+): Promise<number> {
+  const daysBack = Math.min(DAYS_BACK, Math.ceil(retentionMs / DAY_MS));
   const { rows } = await pool.query<{ made: number }>(
-    `select maskline.ensure_ledger_partitions(d - ${DAYS_BACK}, d + ${DAYS_AHEAD}) as made
+    `select maskline.ensure_ledger_partitions(d - ${daysBack}, d + ${DAYS_AHEAD}) as made
        from (select (now() at time zone 'UTC')::date as d) as today`,
   );
   return rows[0]?.made ?? 0;

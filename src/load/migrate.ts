@@ -1,6 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { TlsFiles } from '../address/tls.js';
 import { PipelineError } from '../errors.js';
 import { type PostgresPool, createPool } from './connection.js';
 import { ensureLedgerPartitions } from './ledger.js';
@@ -39,10 +40,11 @@ const STATEMENT_TIMEOUT_MS = 30 * 60_000;
  */
 export async function migrate(
   url: string,
-  options: { readonly dryRun?: boolean } = {},
+  options: { readonly dryRun?: boolean; readonly tls?: TlsFiles | null } = {},
 ): Promise<MigrationResult> {
   const pool = createPool({
     url,
+    tls: options.tls ?? null,
     applicationName: 'maskline-migrate',
     // The runner changes the session; the connection is used for nothing else.
     max: 1,

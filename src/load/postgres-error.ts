@@ -1,3 +1,4 @@
+import { tlsFailure } from '../address/tls-failure.js';
 import { type ErrorCode, PipelineError } from '../errors.js';
 
 /** Where a statement was going, for the message and for telling whose table is missing. */
@@ -30,11 +31,19 @@ export class RowRefused extends Error {
 /** Messages of pg and of Node for a connection that is gone or never came about; they carry no SQLSTATE. */
 const CONNECTION_LOST =
   /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed)/;
+const QUERY_CANCELED = '57014';
 const POOL_ENDED = /^(Cannot use a pool after calling end|Client was closed and is not queryable)/;
-/** Node's codes of sockets and name resolution. */
-const SOCKET_CODE = /^(E[A-Z_]+|UND_ERR_[A-Z_]+)$/;
-const TLS_CODE = /CERT|SIGNATURE|ISSUER|^ERR_(TLS|SSL)/;
+/** Node's codes of sockets and name resolution; `ERR_…` are its codes for misuse. */
+const SOCKET_CODE = /^(E(?!RR_)[A-Z0-9_]+|UND_ERR_[A-Z_]+)$/;
 const TLS_REFUSED = /does not support SSL|SSL connection/i;
+const TLS_PLACES = {
+  ca: 'sslrootcert in the database URL, or database.tls.ca_file',
+  serverName: 'database.tls.server_name',
+  client: 'sslcert and sslkey in the database URL, or database.tls.cert_file and key_file',
+  without: 'write sslmode=disable',
+};
+const LOGIN_REFUSED =
+  'Postgres refuses the login: check user and password of the database URL, and pg_hba.conf, which may ask for TLS (sslmode=verify-full) or for a client certificate';
 const CLIENT_AUTHENTICATION = /^SASL/;
 
 /** Whether the row is to blame; `maskline.refuses_row` in the migrations is the same list. */
@@ -57,9 +66,18 @@ export function asPostgresError(
   if (!fault) return clientError(error);
   if (place.kind === 'target' && refusesRow(fault.sqlstate)) return new RowRefused(fault);
   const code = codeOf(fault, place);
-  return new PipelineError(code, `${sentence(code, place)}: ${describe(fault)}`, {
+  return new PipelineError(code, `${sentence(code, fault, place)}: ${describe(fault)}`, {
     cause: safeCause(fault.sqlstate),
   });
+}
+
+/** The work's result; what it throws is mapped by `asPostgresError`. */
+export async function on<T>(place: Place, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw asPostgresError(error, place);
+  }
 }
 
 interface ServerFields {
@@ -78,6 +96,25 @@ export async function asOutage<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof PipelineError) || error.code !== 'contention') throw error;
     throw new PipelineError('postgres_unavailable', error.message, { cause: error });
+  }
+}
+
+/**
+ * To an ingester a statement that ran into statement_timeout is one more outage, but to a loader it is about the batch:
+ * tried for ever, it would hold its worker for ever. Throws `statement_timeout` for it, `what` being the batch.
+ */
+export async function withinLimits<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const cause = error instanceof PipelineError ? error.cause : null;
+    if (!isObject(cause) || cause['code'] !== QUERY_CANCELED) throw error;
+    throw new PipelineError(
+      'statement_timeout',
+      `${what}: a statement took longer than statement_timeout allows (SQLSTATE ${QUERY_CANCELED}); look for what slows ` +
+        'it down, such as a trigger or an index that is missing, or lower batch.max_messages',
+      { cause },
+    );
   }
 }
 
@@ -126,7 +163,7 @@ function codeOf({ sqlstate }: PostgresFault, place: Place): ErrorCode {
   return 'unexpected';
 }
 
-function sentence(code: ErrorCode, place: Place): string {
+function sentence(code: ErrorCode, { sqlstate }: PostgresFault, place: Place): string {
   const what = place.kind === 'target' ? `table ${place.table}` : "maskline's own tables";
   switch (code) {
     case 'contention':
@@ -134,6 +171,7 @@ function sentence(code: ErrorCode, place: Place): string {
     case 'postgres_unavailable':
       return 'Postgres can take no work now';
     case 'permission_denied':
+      if (sqlstate.startsWith('28')) return LOGIN_REFUSED;
       return `Postgres denies the right to use ${what}; grant it to the role of the database URL`;
     case 'schema_outdated':
       return 'the schema maskline is missing or older than this version; run `maskline migrate`';
@@ -160,16 +198,12 @@ function clientError(error: unknown): PipelineError {
   const given = isObject(error) ? text(error['code']) : null;
   if (POOL_ENDED.test(message))
     return new PipelineError('canceled', 'the connections to Postgres were closed');
-  if (TLS_REFUSED.test(message) || (given !== null && TLS_CODE.test(given))) {
+  const tls = given === null ? null : tlsFailure(given, TLS_PLACES);
+  if (tls !== null) return new PipelineError('config_invalid', `Postgres ${tls}`);
+  if (TLS_REFUSED.test(message)) {
     return new PipelineError(
       'config_invalid',
-      `no TLS connection to Postgres (${given ?? 'the server offers none'}); check sslmode and sslrootcert in the database URL`,
-    );
-  }
-  if (isObject(error) && error['syscall'] === 'open') {
-    return new PipelineError(
-      'config_invalid',
-      `a file that the database URL names cannot be read: ${given ?? 'unknown'}`,
+      'Postgres offers no TLS, which the database URL or database.tls asks for: turn it on there (ssl = on), or write sslmode=disable',
     );
   }
   if (CLIENT_AUTHENTICATION.test(message)) {

@@ -5,10 +5,17 @@ import { withoutLines } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 import { type TableName, copyRows, quoteTable } from './copy.js';
-import { beginUndecided, decideCommitted, readFates, releaseUndecided } from './fate.js';
+import {
+  type Memory,
+  beginUndecided,
+  decideCommitted,
+  readFates,
+  refuseExpired,
+  releaseUndecided,
+} from './fate.js';
 import { type Refusal, loadOneByOne } from './isolate.js';
 import { enterLedger } from './ledger.js';
-import { type Place, type PostgresFault, RowRefused, asOutage, asPostgresError } from './postgres-error.js';
+import { type Place, type PostgresFault, RowRefused, asOutage, on, withinLimits } from './postgres-error.js';
 import { quarantine } from './quarantine.js';
 import { type Sorted, type Tally, report, sortOut, toQuarantine } from './settlement.js';
 import type { HeldBatch, Sink } from './sink.js';
@@ -25,6 +32,8 @@ export interface PostgresSinkOptions {
   /** The configured path (`from`) of each column, for the path of a refused row. */
   readonly paths: ReadonlyMap<string, string>;
   readonly clock?: Clock;
+  /** Batches from before that are refused. Absent: nothing is ever forgotten. */
+  readonly memory?: Memory;
   /** Waited for at each step, with the transaction open: where tests freeze or kill a loader. */
   readonly onStep?: (step: CommitStep, batchId: string) => Promise<void> | void;
 }
@@ -56,8 +65,11 @@ class PostgresSink implements Sink {
 
   async commit(batch: MaskedBatch): Promise<BatchReport | null> {
     const sorted = sortOut(batch);
-    return this.#options.pool.withClient((client) =>
-      new Commit(this.#options, this.#clock, client, batch, sorted).run(),
+    const { schema, table } = this.#options.target;
+    return withinLimits(`batch ${batch.batchId} for table ${schema}.${table}`, () =>
+      this.#options.pool.withClient((client) =>
+        new Commit(this.#options, this.#clock, client, batch, sorted).run(),
+      ),
     );
   }
 
@@ -115,6 +127,7 @@ class Commit {
 
   async #attempt(mode: Mode): Promise<BatchReport | null> {
     if (!(await on(MASKLINE, beginUndecided(this.#client, this.#batch.batchId)))) return this.#rollback();
+    if (this.#options.memory) refuseExpired(this.#batch, this.#clock.now(), this.#options.memory);
     await this.#step('begun');
     const tally = mode.kind === 'copy' ? await this.#copy(mode.without) : await this.#oneByOne();
     if (!tally) return this.#rollback();
@@ -223,13 +236,5 @@ class Retry extends Error {
   constructor(mode: Mode) {
     super('a row was refused');
     this.mode = mode;
-  }
-}
-
-async function on<T>(place: Place, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw asPostgresError(error, place);
   }
 }

@@ -1,4 +1,5 @@
 import type { Counts, RunReport } from '../batch.js';
+import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 import { isoTime } from './ledger.js';
 import { asOutage } from './postgres-error.js';
@@ -106,8 +107,8 @@ function countValues(counts: Counts): readonly number[] {
 }
 
 /** A time as the commands print it. */
-function isoColumn(column: string): string {
-  return `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
+export function isoColumn(column: string, name = column): string {
+  return `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${name}`;
 }
 
 // Counts beyond 2^53 don't occur; as float8 they come as numbers, where int8 would come as text.
@@ -135,23 +136,47 @@ export async function listRuns(pool: Queries, filter: RunFilter): Promise<readon
   return rows;
 }
 
-/** A run and its batches, in the order of their receipt; null when there is no such run. */
+/** A batch's columns, of the table as `l`. */
+const LOAD_COLUMNS = `
+  batch_id, l.run_id, l.pipeline, l.state, held, l.received, l.loaded, l.duplicates, l.quarantined, l.released,
+  bytes::float8, ${isoColumn('received_at')}, ${isoColumn('loaded_at')}, policy_sha256, kids`;
+
+/**
+ * A run and its batches, in the order of their receipt, by its id or the beginning of it; null when there is none.
+ * Throws `not_found` when several begin so.
+ */
 export async function showRun(
   pool: Queries,
   runId: string,
 ): Promise<(RunRow & { readonly batches: readonly LoadRow[] }) | null> {
   // Compared as text: whatever a user types is not found, rather than no UUID.
-  const runs = await pool.query<RunRow>(`select ${RUN_COLUMNS} from maskline.runs where run_id::text = $1`, [
-    runId,
-  ]);
-  const run = runs.rows[0];
+  const { rows: runs } = await pool.query<RunRow>(
+    `select ${RUN_COLUMNS} from maskline.runs where starts_with(run_id::text, lower($1)) limit 2`,
+    [runId],
+  );
+  const [run, other] = runs;
   if (!run) return null;
+  if (other) throw new PipelineError('not_found', 'several runs have ids that begin so: give more of the id');
   const { rows } = await pool.query<LoadRow>(
-    `select batch_id, run_id, pipeline, state, held, received, loaded, duplicates, quarantined, released,
-            bytes::float8, ${isoColumn('received_at')}, ${isoColumn('loaded_at')}, policy_sha256, kids
-       from maskline.loads as l where run_id = $1
+    `select ${LOAD_COLUMNS} from maskline.loads as l where run_id = $1
       order by l.received_at, batch_id`,
     [run.run_id],
   );
   return { ...run, batches: rows };
+}
+
+/** The fate of a batch, and when its run ended. */
+export interface BatchFate extends LoadRow {
+  readonly run_finished_at: string | null;
+}
+
+/** The fate of one batch; null when it has none, or none any more. */
+export async function readFate(pool: Queries, batchId: string): Promise<BatchFate | null> {
+  const { rows } = await pool.query<BatchFate>(
+    `select ${LOAD_COLUMNS}, ${isoColumn('finished_at', 'run_finished_at')}
+       from maskline.loads as l left join maskline.runs as r on r.run_id = l.run_id
+      where batch_id::text = $1`,
+    [batchId],
+  );
+  return rows[0] ?? null;
 }

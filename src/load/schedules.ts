@@ -1,3 +1,4 @@
+import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 import { isoTime } from './ledger.js';
 
@@ -7,6 +8,10 @@ export interface ScheduleState {
   readonly pausedAt: number | null;
   readonly reason: string | null;
   readonly lastStartedAt: number | null;
+  /** When the latest tick that ended well began, also one that found nothing. */
+  readonly lastSucceededAt: number | null;
+  /** When the latest pause ended, or the breaker was closed. */
+  readonly resumedAt: number | null;
 }
 
 /** Whether a pipeline's breaker is open, since when (epoch ms) and why. */
@@ -25,8 +30,13 @@ export interface ScheduleLog {
   read(pipeline: string): Promise<ScheduleState>;
   /** Epoch ms; null when it has never started. */
   lastStartedAt(pipeline: string): Promise<number | null>;
-  /** Records a start, empty ticks too; an earlier time than the recorded one changes nothing. */
+  /**
+   * Records a start, empty ticks too; an earlier time than the recorded one changes nothing, and nothing starts while
+   * it is paused.
+   */
   started(pipeline: string, at: number): Promise<void>;
+  /** Records that a tick which began at that time ended well; an earlier time changes nothing. */
+  succeeded(pipeline: string, at: number): Promise<void>;
   pause(pipeline: string, reason: string | null): Promise<void>;
   /** Ends a pause and closes the breaker. */
   resume(pipeline: string): Promise<void>;
@@ -34,18 +44,35 @@ export interface ScheduleLog {
   breaker(pipeline: string): Promise<BreakerState>;
   /** An open breaker keeps its first reason. */
   openBreaker(pipeline: string, reason: string): Promise<void>;
+  /** Schedule and breaker of each pipeline, in the order of the names. */
+  readAll(pipelines: readonly string[]): Promise<readonly Steering[]>;
+}
+
+/** What decides whether a pipeline runs. */
+export interface Steering {
+  readonly schedule: ScheduleState;
+  readonly breaker: BreakerState;
 }
 
 /** The schedules and breakers of the database. */
 export function createScheduleLog(pool: Queries): ScheduleLog {
   return {
-    read: (pipeline) => readSchedule(pool, pipeline),
-    lastStartedAt: async (pipeline) => (await readSchedule(pool, pipeline)).lastStartedAt,
+    read: async (pipeline) => (await readSteering(pool, pipeline)).schedule,
+    lastStartedAt: async (pipeline) => (await readSteering(pool, pipeline)).schedule.lastStartedAt,
     async started(pipeline, at) {
       await pool.query(
         `insert into maskline.schedules as s (pipeline, last_started_at) values ($1, $2)
          on conflict (pipeline) do update
-            set last_started_at = greatest(s.last_started_at, excluded.last_started_at)`,
+            set last_started_at = greatest(s.last_started_at, excluded.last_started_at)
+          where s.paused_at is null`,
+        [pipeline, isoTime(at)],
+      );
+    },
+    async succeeded(pipeline, at) {
+      await pool.query(
+        `insert into maskline.schedules as s (pipeline, last_succeeded_at) values ($1, $2)
+         on conflict (pipeline) do update
+            set last_succeeded_at = greatest(s.last_succeeded_at, excluded.last_succeeded_at)`,
         [pipeline, isoTime(at)],
       );
     },
@@ -60,13 +87,14 @@ export function createScheduleLog(pool: Queries): ScheduleLog {
     async resume(pipeline) {
       await pool.query(
         `with resumed as (
-           update maskline.schedules set paused_at = null, reason = null where pipeline = $1)
+           insert into maskline.schedules as s (pipeline, resumed_at) values ($1, now())
+           on conflict (pipeline) do update set paused_at = null, reason = null, resumed_at = now())
          update maskline.breaker set state = 'closed', since = now(), reason = null
           where pipeline = $1 and state = 'open'`,
         [pipeline],
       );
     },
-    breaker: (pipeline) => readBreaker(pool, pipeline),
+    breaker: async (pipeline) => (await readSteering(pool, pipeline)).breaker,
     async openBreaker(pipeline, reason) {
       await pool.query(
         `insert into maskline.breaker as b (pipeline, state, reason) values ($1, 'open', $2)
@@ -75,34 +103,57 @@ export function createScheduleLog(pool: Queries): ScheduleLog {
         [pipeline, reason],
       );
     },
+    readAll: (pipelines) => readSteerings(pool, pipelines),
   };
 }
 
-async function readSchedule(pool: Queries, pipeline: string): Promise<ScheduleState> {
-  const { rows } = await pool.query<{
-    paused_at: Date | null;
-    reason: string | null;
-    last_started_at: Date | null;
-  }>('select paused_at, reason, last_started_at from maskline.schedules where pipeline = $1', [pipeline]);
-  const row = rows[0];
-  return {
-    pipeline,
-    pausedAt: row?.paused_at?.getTime() ?? null,
-    reason: row?.reason ?? null,
-    lastStartedAt: row?.last_started_at?.getTime() ?? null,
-  };
+interface SteeringRow {
+  readonly pipeline: string;
+  readonly paused_at: Date | null;
+  readonly reason: string | null;
+  readonly last_started_at: Date | null;
+  readonly last_succeeded_at: Date | null;
+  readonly resumed_at: Date | null;
+  readonly state: 'closed' | 'open' | null;
+  readonly since: Date | null;
+  readonly breaker_reason: string | null;
 }
 
-async function readBreaker(pool: Queries, pipeline: string): Promise<BreakerState> {
-  const { rows } = await pool.query<{ state: 'closed' | 'open'; since: Date; reason: string | null }>(
-    'select state, since, reason from maskline.breaker where pipeline = $1',
-    [pipeline],
+async function readSteerings(pool: Queries, pipelines: readonly string[]): Promise<readonly Steering[]> {
+  const { rows } = await pool.query<SteeringRow>(
+    `select t.pipeline, s.paused_at, s.reason, s.last_started_at, s.last_succeeded_at, s.resumed_at,
+            b.state, b.since, b.reason as breaker_reason
+       from unnest($1::text[]) with ordinality as t (pipeline, n)
+       left join maskline.schedules s using (pipeline)
+       left join maskline.breaker b using (pipeline)
+      order by t.n`,
+    [pipelines],
   );
-  const row = rows[0];
+  return rows.map(steeringOf);
+}
+
+function steeringOf(row: SteeringRow): Steering {
+  const { pipeline } = row;
   return {
-    pipeline,
-    state: row?.state ?? 'closed',
-    since: row?.since.getTime() ?? 0,
-    reason: row?.reason ?? null,
+    schedule: {
+      pipeline,
+      pausedAt: row.paused_at?.getTime() ?? null,
+      reason: row.reason,
+      lastStartedAt: row.last_started_at?.getTime() ?? null,
+      lastSucceededAt: row.last_succeeded_at?.getTime() ?? null,
+      resumedAt: row.resumed_at?.getTime() ?? null,
+    },
+    breaker: {
+      pipeline,
+      state: row.state ?? 'closed',
+      since: row.since?.getTime() ?? 0,
+      reason: row.breaker_reason,
+    },
   };
+}
+
+async function readSteering(pool: Queries, pipeline: string): Promise<Steering> {
+  const [steering] = await readSteerings(pool, [pipeline]);
+  if (!steering) throw new PipelineError('unexpected', `Postgres gave no row for pipeline ${pipeline}`);
+  return steering;
 }

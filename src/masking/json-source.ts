@@ -2,6 +2,7 @@
 const riskyNumber = /[0-9][.eE]|[0-9]{16}/;
 const structural = /["{}[\],]/g;
 const stringEnd = /["\\]/g;
+const stringOrNumber = /"|-?[0-9][0-9.eE+-]*/g;
 
 /**
  * JSON text of a field's value, digits as they came: JSON.parse keeps 17 of them at most, and of `1.50` it makes 1.5.
@@ -10,7 +11,79 @@ const stringEnd = /["\\]/g;
  */
 export function memberSource(body: string, name: string, value: unknown): string {
   if (!riskyNumber.test(body)) return JSON.stringify(value);
-  return findMember(body, name) ?? JSON.stringify(value);
+  const found = findMember(body, name);
+  return found === null ? JSON.stringify(value) : withoutReplaced(found);
+}
+
+/** The numbers in JSON text, as they are written. */
+export function* numbersIn(json: string): Generator<string> {
+  stringOrNumber.lastIndex = 0;
+  for (let mark = stringOrNumber.exec(json); mark; mark = stringOrNumber.exec(json)) {
+    if (mark[0] !== '"') yield mark[0];
+    else {
+      const end = endOfString(json, mark.index);
+      stringOrNumber.lastIndex = end;
+    }
+  }
+}
+
+/** An object or a list that is not closed yet; a list has no members. */
+interface Open {
+  readonly members: Map<unknown, Span> | null;
+  key: unknown;
+  valueStart: number;
+}
+
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * The text with null for each member that a later one of its name replaces: they do not count, but Postgres reads
+ * them, and refuses what it can't hold or is nested too deep.
+ */
+function withoutReplaced(json: string): string {
+  const open: Open[] = [];
+  const replaced: Span[] = [];
+  const endMember = (at: number): void => {
+    const top = open.at(-1);
+    if (!top?.members || top.key === null) return;
+    const before = top.members.get(top.key);
+    if (before) replaced.push(before);
+    top.members.set(top.key, { from: top.valueStart, to: at });
+    top.key = null;
+  };
+  structural.lastIndex = 0;
+  for (let mark = structural.exec(json); mark; mark = structural.exec(json)) {
+    const at = mark.index;
+    if (mark[0] === '"') {
+      const end = endOfString(json, at);
+      structural.lastIndex = end;
+      const top = open.at(-1);
+      if (!top?.members || top.key !== null) continue;
+      top.key = keyText(json.slice(at, end));
+      top.valueStart = json.indexOf(':', end) + 1;
+    } else if (mark[0] === '{' || mark[0] === '[') {
+      open.push({ members: mark[0] === '{' ? new Map() : null, key: null, valueStart: 0 });
+    } else {
+      endMember(at);
+      if (mark[0] !== ',') open.pop();
+    }
+  }
+  return replaced.length === 0 ? json : withNulls(json, replaced);
+}
+
+/** The spans lie apart or within each other. */
+function withNulls(json: string, spans: readonly Span[]): string {
+  let text = '';
+  let end = 0;
+  for (const { from, to } of spans.toSorted((a, b) => a.from - b.from)) {
+    if (from < end) continue;
+    text += `${json.slice(end, from)}null`;
+    end = to;
+  }
+  return text + json.slice(end);
 }
 
 /** The text of the last top-level member of that name. The body is valid JSON, so only structure need be looked at. */

@@ -1,4 +1,4 @@
-import type { Batch, MaskedBatch, RecordKey, Rejection } from '../batch.js';
+import type { Batch, InputRecord, MaskedBatch, MessageHead, RecordKey, Rejection } from '../batch.js';
 import type { Clock } from '../clock.js';
 import { NULL_FIELD, encodeRows } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
@@ -6,10 +6,11 @@ import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
 import { maskOf } from './masks.js';
 import type { ColumnPolicy } from './methods.js';
+import { sealRaw } from './quarantined.js';
+import type { RawRecord } from './raw-record.js';
 import { readerOf } from './reading.js';
 import type { Normalized } from './refusal.js';
 import { type CompiledColumn, type Work, liveOf, maskColumn, readBodies } from './rows.js';
-import { seal } from './seal.js';
 import { selfTest } from './siv.js';
 
 /** What masking a batch did, for the metrics. */
@@ -24,13 +25,19 @@ export interface MaskCounts {
   readonly fieldsDropped: number;
 }
 
+/** What became of a batch's records. */
+export interface Masking {
+  readonly masked: MaskedBatch;
+  readonly counts: MaskCounts;
+}
+
 /** Masks batches of one pipeline. Synchronous; keeps nothing of a batch. */
 export interface Masker {
   /**
    * COPY-ready rows of the records that can go on, sealed rejections of those that cannot. Throws `key_unavailable`:
    * a key error is never a record's fault.
    */
-  mask(batch: Batch): { readonly masked: MaskedBatch; readonly counts: MaskCounts };
+  mask(batch: Batch): Masking;
 }
 
 const ANY_OTHER_KEY = '*';
@@ -131,23 +138,40 @@ function sealRejections(
   return work.reasons.flatMap((reason, i) => {
     if (!reason) return [];
     const quarantineId = clock.id();
-    const body = Buffer.from(work.batch.records[i]?.body ?? '', 'utf8');
     return [
       {
         ...keyOf(work.batch, i),
         quarantineId,
         ...reason,
         kind: 'raw' as const,
-        ...seal(keyring, 'quarantine', quarantineId, body),
+        ...sealRaw(keyring, quarantineId, rawRecordOf(work.batch, i)),
         held: policy.onReject === 'dlq',
       },
     ];
   });
 }
 
+function rawRecordOf(batch: Batch, i: number): RawRecord {
+  const { record, head } = recordAt(batch, i);
+  const { receivedAt, attributes, groupId, sequenceNumber } = head;
+  return {
+    body: record.body,
+    badEnvelope: record.rejected === 'bad_envelope',
+    receivedAt,
+    attributes,
+    ...(groupId === undefined ? {} : { groupId }),
+    ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
+  };
+}
+
 function keyOf(batch: Batch, i: number): RecordKey {
+  const { record, head } = recordAt(batch, i);
+  return { id: record.id, sentAt: head.sentAt, messageId: head.messageId, message: record.message };
+}
+
+function recordAt(batch: Batch, i: number): { readonly record: InputRecord; readonly head: MessageHead } {
   const record = batch.records[i];
   const head = record && batch.messages[record.message];
   if (!head) throw new RangeError('no such record');
-  return { id: record.id, sentAt: head.sentAt, messageId: head.messageId, message: record.message };
+  return { record, head };
 }

@@ -5,6 +5,7 @@ import type { Fields } from './body.js';
 import { trimAscii } from './canonical.js';
 import { memberSource } from './json-source.js';
 import type { ColumnSpec } from './methods.js';
+import { isWhole } from './values.js';
 
 /** A record whose body was read. */
 export interface Row {
@@ -37,16 +38,22 @@ export function readerOf(column: ColumnSpec, clock: Clock): Reader {
   };
 }
 
-/** Kept `numeric` and `jsonb` get the text that was sent, since parsed numbers have lost their digits. */
+/** Kept numbers and `jsonb` need the text that was sent, since parsed numbers have lost digits. */
 function fieldReader(column: ColumnSpec, name: string): Reader {
+  const { type } = column;
   const read = ({ fields }: Row): unknown => (Object.hasOwn(fields, name) ? fields[name] : undefined);
-  const isExact = column.mask.method === 'keep' && (column.type === 'numeric' || column.type === 'jsonb');
-  if (!isExact) return read;
+  const isInteger = type === 'integer' || type === 'bigint';
+  if (column.mask.method !== 'keep' || !(isInteger || type === 'numeric' || type === 'jsonb')) return read;
   return (row) => {
     const value = read(row);
     if (value === undefined || value === null) return value;
-    if (column.type === 'numeric')
-      return typeof value === 'number' ? memberSource(row.record.body, name, value) : value;
+    if (type !== 'jsonb') {
+      if (typeof value !== 'number') return value;
+      const source = memberSource(row.record.body, name, value);
+      if (type === 'numeric') return source;
+      // 0.99999999999999999999 is no integer, though JSON.parse makes 1 of it.
+      return isWhole(source) ? value : Number.NaN;
+    }
     const isBlank = typeof value === 'string' && trimAscii(value) === '';
     return isBlank && column.required ? undefined : memberSource(row.record.body, name, value);
   };

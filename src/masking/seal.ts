@@ -52,9 +52,11 @@ export function open(
 
 /** Seals what enters a queue: the queues' Sealer port over a keyring. */
 export class PayloadSealer {
+  readonly keyring: string;
   readonly #keyring: Keyring;
 
   constructor(keyring: Keyring) {
+    this.keyring = keyring.id;
     this.#keyring = keyring;
   }
 

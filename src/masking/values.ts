@@ -2,6 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 
 import { encodeField } from '../copy-text.js';
 import { date, timestamptz } from './calendar.js';
+import { numbersIn } from './json-source.js';
 import type { ColumnSpec, ColumnType } from './methods.js';
 import { type Cell, type ColumnMask, type Refusal, refuse } from './refusal.js';
 
@@ -20,6 +21,9 @@ const MAX_SCALE = 16_383;
 /** More digits than any bigint, so that BigInt is never given a long text. */
 const MAX_BIGINT_CHARACTERS = 20;
 const VERSION_BASE = 1000;
+/** Without an exponent of four digits, a text that is shorter than this holds no number beyond either limit. */
+const longExponent = /[eE][+-]?[0-9]{4}/;
+const HUGE_NUMBER_CHARACTERS = 15_000;
 
 /** Gives the text Postgres reads for a value that is not null, or refuses it. */
 type Reader = (value: unknown) => Cell;
@@ -87,12 +91,20 @@ function exactInteger(value: unknown): bigint | Refusal {
 function numeric(value: unknown): Cell {
   const parts = typeof value === 'string' ? decimal.exec(value) : null;
   if (!parts) return refuse('wrong_type');
-  const [whole, digits = '', fraction = '', exponentText = '0'] = parts;
+  return isBeyondNumeric(parts) ? refuse('out_of_range') : parts[0];
+}
+
+/** Whether Postgres can't hold a number, or not to its last digit. `parts` are those of `decimal`. */
+function isBeyondNumeric([, digits = '', fraction = '', exponentText = '0']: readonly string[]): boolean {
   const exponent = Number(exponentText);
-  if (digits.length + exponent > MAX_INTEGER_DIGITS || fraction.length - exponent > MAX_SCALE) {
-    return refuse('out_of_range');
-  }
-  return whole;
+  return digits.length + exponent > MAX_INTEGER_DIGITS || fraction.length - exponent > MAX_SCALE;
+}
+
+/** Whether a JSON number has nothing behind its point, in whatever way it is written; JSON.parse may round that off. */
+export function isWhole(source: string): boolean {
+  const [, digits = '', fraction = '', exponentText = '0'] = decimal.exec(source) ?? [];
+  const places = fraction.length - Number(exponentText);
+  return places <= 0 || /^0*$/.test((digits + fraction).slice(-places));
 }
 
 /** An address, or a network as `address/bits`, in any spelling that Postgres takes too. */
@@ -110,7 +122,18 @@ function inet(value: unknown): Cell {
 function jsonb(value: unknown): Cell {
   if (typeof value !== 'string') return refuse('wrong_type');
   const normal = JSON.stringify(JSON.parse(value));
-  return unstorableEscape.test(normal) ? refuse('bad_text') : value;
+  if (unstorableEscape.test(normal)) return refuse('bad_text');
+  const mayBeHuge = value.length >= HUGE_NUMBER_CHARACTERS || longExponent.test(value);
+  return mayBeHuge && holdsHugeNumber(value) ? refuse('out_of_range') : value;
+}
+
+/** Its numbers are `numeric` to Postgres, with the same limits. */
+function holdsHugeNumber(json: string): boolean {
+  for (const number of numbersIn(json)) {
+    const parts = decimal.exec(number);
+    if (parts && isBeyondNumeric(parts)) return true;
+  }
+  return false;
 }
 
 /** M·10^6 + m·10^3 + p. It loses spelling: 2.0 and 2.00 become one. */

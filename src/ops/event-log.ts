@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors.js';
-import type { EventBus } from './events.js';
+import type { EventBus, IntakeBar } from './events.js';
 import type { Logger } from './logger.js';
 
 /** An outage is said when it begins and then this often, not at each of its many tries. */
@@ -38,12 +38,22 @@ export function logEvents(
   events.on('schedule_overlap', ({ pipeline }) => {
     log.info({ event: 'schedule_overlap', pipeline }, 'the tick before is still going');
   });
+  events.on('intake', ({ pipeline, bar }) => {
+    if (bar === null) log.info({ event: 'intake_open', pipeline }, 'receiving again');
+    else log.warn({ event: 'intake_barred', pipeline, code: bar, remedy: barRemedy(bar, remedyOf) });
+  });
   const saidAt = new Map<ErrorCode, number>();
   events.on('outage_waiting', ({ code }) => {
     if (now() - (saidAt.get(code) ?? -Infinity) < OUTAGE_EVERY_MS) return;
     saidAt.set(code, now());
     log.warn({ event: 'outage_waiting', code, remedy: remedyOf(code) });
   });
+}
+
+function barRemedy(bar: IntakeBar, remedyOf: (code: ErrorCode) => string): string {
+  if (bar === 'queue_memory') return 'give Redis more memory or add workers; receiving goes on by itself';
+  if (bar === 'backlog') return 'start or add transform and load workers; receiving goes on by itself';
+  return remedyOf(bar);
 }
 
 function logBatches(events: EventBus, log: Logger): void {
@@ -70,6 +80,12 @@ function logBatches(events: EventBus, log: Logger): void {
   });
   events.on('batch_let_go', ({ pipeline, runId, batchId, records }) => {
     log.warn({ event: 'batch_let_go', pipeline, run_id: runId, batch_id: batchId, records });
+  });
+  events.on('origin_refused', ({ pipeline, messages }) => {
+    log.warn(
+      { event: 'origin_refused', pipeline, messages },
+      'not sent by `maskline dlq redrive`: taken as new',
+    );
   });
   events.on('receipt_lost', ({ pipeline, receipts }) => {
     log.warn({ event: 'receipt_lost', pipeline, receipts });

@@ -4,6 +4,12 @@ import type { ErrorCode } from '../errors.js';
 /** The two stages that a batch goes through in the queues. */
 export type Stage = 'transform' | 'load';
 
+/**
+ * Why a pipeline receives nothing for the moment: the queue's memory is nearly full, too many batches wait for
+ * workers, its breaker is open, or something is away.
+ */
+export type IntakeBar = 'queue_memory' | 'backlog' | ErrorCode;
+
 /** A batch has been masked and handed on. */
 export interface BatchMasked {
   readonly pipeline: string;
@@ -36,6 +42,8 @@ export interface PipelineEvents {
   redelivery: { readonly pipeline: string; readonly messages: number };
   /** Receipts that ran out before they were spent: their messages come again. */
   receipt_lost: { readonly pipeline: string; readonly receipts: number };
+  /** Messages that claim an origin which no redrive of ours gave them: they count as new. */
+  origin_refused: { readonly pipeline: string; readonly messages: number };
   batch_masked: BatchMasked;
   batch_loaded: BatchLoaded;
   /** An ingester has stopped waiting for a batch: its messages come again. */
@@ -56,8 +64,10 @@ export interface PipelineEvents {
   };
   /** Said at every wait for something that is away. */
   outage_waiting: { readonly code: ErrorCode };
+  /** Receiving has been barred, or is free again (null). */
+  intake: { readonly pipeline: string; readonly bar: IntakeBar | null };
   run_finished: RunReport;
-  /** A tick has come to its end, also when it found nothing; `at` is epoch ms. */
+  /** A tick has come to its end, also when it found nothing; `at` is when it began, in epoch ms. */
   schedule_tick: { readonly pipeline: string; readonly at: number; readonly ok: boolean };
   /** A tick was left out, because the one before it is still going. */
   schedule_overlap: { readonly pipeline: string; readonly at: number };
@@ -79,11 +89,13 @@ export class EventBus {
     messages_deleted: new Set(),
     redelivery: new Set(),
     receipt_lost: new Set(),
+    origin_refused: new Set(),
     batch_masked: new Set(),
     batch_loaded: new Set(),
     batch_let_go: new Set(),
     job_failed: new Set(),
     outage_waiting: new Set(),
+    intake: new Set(),
     run_finished: new Set(),
     schedule_tick: new Set(),
     schedule_overlap: new Set(),

@@ -1,4 +1,4 @@
-import { Hono } from 'hono';
+import { Hono, type MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { secureHeaders } from 'hono/secure-headers';
 import { type Credentials, guard } from './access.js';
@@ -25,14 +25,21 @@ export interface HealthServerOptions {
  * taken: workers warn and go on, an admin process ends.
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HttpServer> {
-  const { host, port, checks, metrics, auth } = options;
-  const access = guard({ host, auth });
+  const { host, port } = options;
   const app = new Hono();
   app.use(secureHeaders());
-  app.use(async (context, next) => {
-    await next();
-    context.header('cache-control', 'no-store');
-  });
+  app.use(uncached);
+  addHealthRoutes(app, options, guard(options));
+  return listen(app, { host, port });
+}
+
+/** Adds the probes, the metrics and the answer to errors; `access` stands before what is not for everybody. */
+export function addHealthRoutes(
+  app: Hono,
+  options: Pick<HealthServerOptions, 'checks' | 'heartbeats' | 'metrics' | 'metricsPublic'>,
+  access: MiddlewareHandler,
+): void {
+  const { checks, metrics } = options;
   app.route('/', probeRoutes({ checks, heartbeats: options.heartbeats ?? new Heartbeats(), guard: access }));
   const scrape = new Hono();
   if (!options.metricsPublic) scrape.use(access);
@@ -44,5 +51,10 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   app.onError((error, context) =>
     error instanceof HTTPException ? error.getResponse() : context.text('internal error\n', 500),
   );
-  return listen(app, { host, port });
 }
+
+/** What is true now is not true later, unless a route knows better. */
+export const uncached: MiddlewareHandler = async (context, next) => {
+  await next();
+  if (!context.res.headers.has('cache-control')) context.header('cache-control', 'no-store');
+};

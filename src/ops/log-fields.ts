@@ -23,6 +23,8 @@ export const logFields = [
   'messages',
   'receipts',
   'records',
+  'batches',
+  'waiting',
   'rows',
   'rejected',
   'received',
@@ -33,6 +35,7 @@ export const logFields = [
   'bytes',
   'copies',
   'codes',
+  'counts',
   'ms',
   'lag_ms',
   'code',
@@ -50,6 +53,9 @@ export const logFields = [
   'queue',
   'schedule',
   'concurrency',
+  'user',
+  'reason',
+  'ids',
 ] as const;
 
 /** The fields of one line, and the error it is about. */

@@ -31,10 +31,20 @@ export interface BacklogSample {
   readonly batches: number;
 }
 
+/** What the database says of a pipeline's schedule; null is what it does not say. */
+export interface ScheduleSample {
+  readonly pipeline: string;
+  readonly isBreakerOpen: boolean | null;
+  /** When the latest tick that ended well began, in epoch ms. */
+  readonly lastSuccessAt: number | null;
+}
+
 /** What is asked at each scrape. What fails or is too slow is left out of that scrape. */
 export interface MetricSources {
   readonly queues?: () => Promise<readonly QueueSample[]>;
   readonly backlog?: () => Promise<readonly BacklogSample[]>;
+  /** Goes before what the events of this process tell. */
+  readonly schedules?: () => Promise<readonly ScheduleSample[]>;
   /** BullMQ's own metrics in the exposition format, one text for each queue. */
   readonly bullmq?: () => Promise<readonly string[]>;
 }
@@ -62,7 +72,7 @@ export function createMetrics(options: {
   countMessages(registry, events, options.pipelines);
   countRows(registry, events, options.pipelines);
   timeLoads(registry, events);
-  followRuns(registry, events, options.pipelines);
+  followRuns(registry, events, options.pipelines, sources.schedules);
   if (sources.queues) sampleQueues(registry, sources.queues);
   if (sources.backlog) sampleBacklog(registry, sources.backlog);
   return {
@@ -146,15 +156,30 @@ function timeLoads(registry: Registry, events: EventBus): void {
   });
 }
 
-function followRuns(registry: Registry, events: EventBus, pipelines: readonly string[]): void {
+function followRuns(
+  registry: Registry,
+  events: EventBus,
+  pipelines: readonly string[],
+  read: MetricSources['schedules'],
+): void {
   const runs = counter(registry, metricNames.runs, 'Runs ended, by result.', [], ['result']);
   const duration = histogram(registry, metricNames.runDuration, 'From start to end of a run.', RUN_SECONDS);
-  const breaker = gauge(registry, metricNames.breakerOpen, '1 after a run that the breaker ended.', [
-    'pipeline',
-  ]);
-  const lastSuccess = gauge(registry, metricNames.scheduleLastSuccess, 'End of the last good tick.', [
-    'pipeline',
-  ]);
+  const isOpen = ({ isBreakerOpen }: ScheduleSample): number | null =>
+    isBreakerOpen === null ? null : Number(isBreakerOpen);
+  const breaker = scheduleGauge(
+    registry,
+    metricNames.breakerOpen,
+    '1 while the breaker is open.',
+    read,
+    isOpen,
+  );
+  const lastSuccess = scheduleGauge(
+    registry,
+    metricNames.scheduleLastSuccess,
+    'Start of the last tick that ended well.',
+    read,
+    ({ lastSuccessAt }) => (lastSuccessAt === null ? null : lastSuccessAt / 1_000),
+  );
   for (const pipeline of pipelines) breaker.set({ pipeline }, 0);
   events.on('run_finished', ({ pipeline, state, startedAt, finishedAt }) => {
     runs.inc({ pipeline, result: state });
@@ -164,6 +189,25 @@ function followRuns(registry: Registry, events: EventBus, pipelines: readonly st
   events.on('schedule_tick', ({ pipeline, at, ok }) => {
     if (ok) lastSuccess.set({ pipeline }, at / 1_000);
   });
+}
+
+/** A gauge that what is read at a scrape goes into; while nothing can be read it stays as it was. */
+function scheduleGauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: MetricSources['schedules'],
+  valueOf: (sample: ScheduleSample) => number | null,
+): Gauge {
+  const sample = async (): Promise<void> => {
+    const answer = read ? await ask(read) : null;
+    for (const one of answer?.ok ? answer.value : []) {
+      const value = valueOf(one);
+      if (value !== null) made.set({ pipeline: one.pipeline }, value);
+    }
+  };
+  const made = gauge(registry, name, help, ['pipeline'], sample);
+  return made;
 }
 
 function sampleQueues(registry: Registry, read: () => Promise<readonly QueueSample[]>): void {

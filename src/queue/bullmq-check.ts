@@ -1,7 +1,10 @@
 import { Redis } from 'ioredis';
+import { parseRedisUrl } from '../address/redis-url.js';
 import { PipelineError } from '../errors.js';
 import { queueError, within } from './bullmq-errors.js';
-import { placeOf } from './bullmq-link.js';
+import { type QueueServer, placeOf } from './bullmq-link.js';
+import { redisOptions } from './bullmq-redis-options.js';
+import { handshakeError, wayToSpeak } from './redis-probe.js';
 
 /** What a Redis is like, as far as it lets itself be asked. */
 export interface RedisReport {
@@ -19,19 +22,22 @@ export interface RedisReport {
 const MIN_VERSION = [6, 2] as const;
 
 const LIMIT_MS = 3_000;
+const DOING = 'checking the queue';
 
 /**
  * Whether a queue can live in this Redis (or Valkey). Does not wait for one that is away. Throws
  * `redis_unavailable`, `permission_denied`, or `queue_unfit` when it may evict keys or is too old.
  */
-export async function checkRedis(url: string): Promise<RedisReport> {
-  const place = placeOf(url);
-  const redis = new Redis(url, {
+export async function checkRedis(server: QueueServer): Promise<RedisReport> {
+  const place = placeOf(server);
+  const redis = new Redis({
+    ...redisOptions(server),
     lazyConnect: true,
     enableReadyCheck: false,
     connectTimeout: LIMIT_MS,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
+    sentinelRetryStrategy: () => null,
   });
   // The connection's own error says why; what `connect` rejects with says only that it is closed.
   let reason: Error | null = null;
@@ -41,15 +47,47 @@ export async function checkRedis(url: string): Promise<RedisReport> {
   try {
     return judge(place, await within(LIMIT_MS, ask(redis)));
   } catch (error) {
-    throw queueError(
+    const failure = queueError(
       'redis',
       place,
-      'checking the queue',
+      DOING,
       error instanceof PipelineError ? error : (reason ?? error),
     );
+    if (failure.code !== 'redis_unavailable') throw failure;
+    throw (await misunderstanding(server, place)) ?? failure;
   } finally {
     redis.disconnect();
   }
+}
+
+/** That TLS is asked for where there is none, or the other way, or does not come about; null when it is an outage. */
+async function misunderstanding(server: QueueServer, place: string): Promise<PipelineError | null> {
+  const { sentinels } = server;
+  const address = parseRedisUrl(server.url);
+  const { isEncrypted } = sentinels ? { isEncrypted: sentinels.tls } : address;
+  const options = redisOptions(server);
+  const tls = sentinels ? options.sentinelTLS : options.tls;
+  const [clear, encrypted] = sentinels
+    ? ['queue.sentinel.tls: false', 'queue.sentinel.tls: true']
+    : ['redis:// in queue.url', 'rediss:// in queue.url'];
+  const who = sentinels ? 'a Sentinel of Redis' : 'Redis';
+  for (const { host, port } of sentinels ? sentinels.hosts : [address]) {
+    const way = await wayToSpeak(host, port);
+    if (way === null) continue;
+    if (way === 'clear' && isEncrypted) {
+      return misunderstood(`${who} at ${place} speaks no TLS: turn it on there, or write ${clear}`);
+    }
+    if (way === 'tls' && !isEncrypted)
+      return misunderstood(`${who} at ${place} speaks TLS: write ${encrypted}`);
+    const refusal = tls ? await handshakeError(host, port, tls) : null;
+    const failure = refusal && queueError('redis', place, DOING, refusal);
+    return failure?.code === 'config_invalid' ? failure : null;
+  }
+  return null;
+}
+
+function misunderstood(what: string): PipelineError {
+  return new PipelineError('config_invalid', `${DOING}: ${what}`);
 }
 
 interface Answers {
@@ -60,17 +98,16 @@ interface Answers {
 async function ask(redis: Redis): Promise<Answers> {
   await redis.connect();
   await redis.ping();
-  const [info, policy] = await Promise.all([
-    unlessDenied(redis.info()),
-    unlessDenied(redis.config('GET', 'maxmemory-policy')),
-  ]);
+  const info = await unlessDenied(redis.info());
   const values = new Map<string, string>();
   for (const line of (info ?? '').split('\r\n')) {
     const colon = line.indexOf(':');
     if (colon > 0) values.set(line.slice(0, colon), line.slice(colon + 1));
   }
-  const configured = Array.isArray(policy) ? (policy[1] ?? '') : '';
-  return { info: values, policy: configured || (values.get('maxmemory_policy') ?? null) };
+  const told = values.get('maxmemory_policy');
+  // A right that opens every setting, passwords included, is asked for only where INFO does not tell.
+  const asked = told === undefined ? await unlessDenied(redis.config('GET', 'maxmemory-policy')) : null;
+  return { info: values, policy: told ?? (Array.isArray(asked) ? (asked[1] ?? null) : null) };
 }
 
 /** Null when an ACL, or a hosted Redis that renames its commands, doesn't let us ask. */

@@ -1,11 +1,13 @@
 import { type Job, DelayedError, UnrecoverableError, WaitingError } from 'bullmq';
 import { type Clock, backoffMs } from '../clock.js';
-import { PipelineError, asPipelineError } from '../errors.js';
+import { type PipelineError, asPipelineError } from '../errors.js';
 import type { Service, StopMode } from '../lifecycle.js';
 import { type AttemptSettings, type OnQueueEvent, storedText, verdictOn } from './attempts.js';
 import { TimedOut, isConnectionLoss, queueError, within } from './bullmq-errors.js';
 import type { JobWorker, Link, WorkerSettings } from './bullmq-link.js';
+import { TOO_MANY_TAKEOVERS, workersDied } from './failed-jobs.js';
 import type { SealedPayload } from './sealed.js';
+import { type Takeover, readMark } from './takeover.js';
 
 /** Timing of locks and takeovers. */
 export interface LockSettings {
@@ -25,7 +27,6 @@ const MAX_TAKEOVERS = 10;
 
 /** BullMQ keeps a count for each minute besides its totals; an hour of them is plenty. */
 const METRIC_MINUTES = 60;
-const TOO_MANY_TAKEOVERS = 'job stalled more than allowable limit';
 
 /** How long an idle worker blocks in one command; new jobs end it at once. */
 const BLOCK_S = 5;
@@ -50,7 +51,12 @@ export interface ConsumerOptions {
   readonly clock: Clock;
   readonly report: OnQueueEvent;
   /** Reads the job's data and works on it. */
-  readonly handle: (batchId: string, data: unknown, signal: AbortSignal) => Promise<void>;
+  readonly handle: (
+    batchId: string,
+    data: unknown,
+    signal: AbortSignal,
+    takeover: Takeover | undefined,
+  ) => Promise<void>;
 }
 
 /** A BullMQ worker that outlives its server's outages, from whichever state they find it in. */
@@ -108,14 +114,10 @@ export class BullConsumer implements Service {
     worker.on('stalled', (batchId) => report({ kind: 'taken_over', batchId }));
     worker.on('failed', (job, error) => {
       if (error.message !== TOO_MANY_TAKEOVERS) return;
-      const why = new PipelineError(
-        'unexpected',
-        `the worker of the batch died or hung ${MAX_TAKEOVERS + 1} times`,
-      );
       report({
         kind: 'attempt_failed',
         batchId: job?.id ?? '',
-        error: why,
+        error: workersDied(MAX_TAKEOVERS + 1),
         attempt: job?.attemptsMade ?? 0,
         final: true,
       });
@@ -157,7 +159,7 @@ export class BullConsumer implements Service {
     const { handle, attempts, clock, report } = this.#options;
     const batchId = job.id ?? '';
     try {
-      await handle(batchId, job.data, this.#hardStop.signal);
+      await handle(batchId, job.data, this.#hardStop.signal, this.#takeoverOf(job));
     } catch (thrown) {
       // Cut short by us: the job stays as it is, and is taken over when its lock has run out.
       if (this.#hardStop.signal.aborted) throw new WaitingError();
@@ -174,6 +176,23 @@ export class BullConsumer implements Service {
       });
       throw new DelayedError();
     }
+  }
+
+  /** BullMQ counts a batch as stalled when its lock has run out, whether its worker died, hung or was told to stop. */
+  #takeoverOf(job: Job<SealedPayload, void>): Takeover | undefined {
+    const { backend, place } = this.#options.link;
+    if (job.stalledCounter === 0) return undefined;
+    return {
+      count: job.stalledCounter,
+      mark: readMark(job.progress),
+      note: async (mark) => {
+        try {
+          await job.updateProgress(mark);
+        } catch (error) {
+          throw queueError(backend, place, `noting where batch ${job.id} is`, error);
+        }
+      },
+    };
   }
 
   /** An error that nobody awaits. A refusal comes back as fast as it is asked for, so the worker asks more slowly. */

@@ -5,17 +5,40 @@ import {
   type Job,
   type JobProgress,
   type JobsOptions,
+  type Metrics,
   Worker,
   type WorkerOptions,
 } from 'bullmq';
+import type { TlsFiles } from '../address/tls.js';
 import { PipelineError } from '../errors.js';
+import type { BoardState, RawJob } from './board.js';
 import type { Backend } from './bullmq-errors.js';
-import type { Backlog, JobState } from './queue.js';
+import type { StoredFailure } from './failed-jobs.js';
+import type { Backlog, JobState, QueueMemory } from './queue.js';
 import type { SealedPayload } from './sealed.js';
 
+/** The Sentinels that know which server of a Redis is the primary. */
+export interface Sentinels {
+  /** What they call the primary. */
+  readonly name: string;
+  readonly hosts: readonly { readonly host: string; readonly port: number }[];
+  /** At the Sentinels themselves, as `password`. */
+  readonly username: string | null;
+  readonly password: string | null;
+  /** Whether they are reached over TLS. */
+  readonly tls: boolean;
+}
+
 /** How a queue's server is reached. */
-export interface LinkOptions {
+export interface QueueServer {
+  /** redis://, rediss:// or postgres://, with user and password. With Sentinels its host is not used. */
   readonly url: string;
+  readonly tls?: TlsFiles | null;
+  readonly sentinels?: Sentinels | null;
+}
+
+/** How a link is opened. */
+export interface LinkOptions extends QueueServer {
   /** Redis: of every key. Postgres: the queue's tables live in the schema `<prefix>_queue`. */
   readonly prefix: string;
   /** The queue's name. */
@@ -31,6 +54,11 @@ export interface JobQueue {
   add(name: string, data: SealedPayload, options: JobsOptions): Promise<unknown>;
   remove(id: string): Promise<number>;
   exportPrometheusMetrics(): Promise<string>;
+  getJobCounts(...states: BoardState[]): Promise<Readonly<{ [state: string]: number }>>;
+  getJobs(states: BoardState[], start: number, end: number): Promise<readonly (RawJob | undefined)[]>;
+  getJob(id: string): Promise<(RawJob & { getState(): Promise<string> }) | undefined>;
+  getMetrics(how: 'completed' | 'failed'): Promise<Metrics>;
+  isPaused(): Promise<boolean>;
   waitUntilReady(): Promise<unknown>;
   close(): Promise<void>;
 }
@@ -56,10 +84,20 @@ export type JobProcessor = (job: Job<SealedPayload, void>, token?: string) => Pr
 /** Settings of a worker that don't depend on the kind of server. */
 export type WorkerSettings = Omit<WorkerOptions, 'connection' | 'prefix'>;
 
+/** The failed jobs of one queue. */
+export interface FailedLink {
+  /** Those that failed at or after `since` (epoch ms), newest first. */
+  ids(since: number): Promise<readonly string[]>;
+  /** What is kept of those of the ids that have failed, but for their sealed bytes; in any order. */
+  summaries(ids: readonly string[]): Promise<readonly StoredFailure[]>;
+  /** The whole data of a failed job; null when there is none. */
+  data(id: string): Promise<unknown>;
+}
+
 /** One queue on one server. */
 export interface Link {
   readonly backend: Backend;
-  /** Host and port, for messages. */
+  /** Where its server is, for messages. */
   readonly place: string;
   /** A queue that fails fast. One whose `waitUntilReady` has rejected is useless and must be opened anew. */
   openQueue(): JobQueue;
@@ -69,6 +107,10 @@ export interface Link {
   states(ids: readonly string[]): Promise<readonly JobState[]>;
   /** How many jobs there are, by state, in one round trip. Needs an open queue. */
   backlog(): Promise<Backlog>;
+  /** How full its memory is; null where there is no such limit, or it may not be asked for. Needs an open queue. */
+  memory(): Promise<QueueMemory | null>;
+  /** The failed jobs. Needs an open queue. */
+  readonly failed: FailedLink;
   /** Drops the connection that the queues share. */
   close(): void;
 }
@@ -87,10 +129,11 @@ export class LockedWorker<B extends IQueueBackend, C> extends Worker<
   }
 }
 
-/** Host and port of a URL, which may hold a password. Throws `config_invalid`. */
-export function placeOf(url: string): string {
+/** Host and port of a server's URL, which may hold a password; or its Sentinels. Throws `config_invalid`. */
+export function placeOf({ url, sentinels }: QueueServer): string {
   if (!URL.canParse(url)) throw new PipelineError('config_invalid', 'queue.url is not a URL');
-  return new URL(url).host;
+  if (!sentinels) return new URL(url).host;
+  return `${sentinels.name} (Sentinels ${sentinels.hosts.map(({ host, port }) => `${host}:${port}`).join(', ')})`;
 }
 
 /** Events are for dashboards; we read none, and each would keep a job's id in memory. */

@@ -1,5 +1,7 @@
-import { Queue, createPostgresBackend } from 'bullmq';
+import { type PostgresQueueBackend, Queue, createPostgresBackend } from 'bullmq';
+import { postgresClientOptions } from '../address/postgres-url.js';
 import { PipelineError } from '../errors.js';
+import { failedOnPostgres } from './bullmq-failed-postgres.js';
 import {
   COMMAND_LIMIT_MS,
   CONNECT_LIMIT_MS,
@@ -23,20 +25,8 @@ const MIGRATION_LIMIT_MS = 60_000;
 
 /** A queue on Postgres, in the schema `<prefix>_queue`. Opens no connection yet. Throws `config_invalid`. */
 export function postgresLink(options: LinkOptions): Link {
-  const { url, prefix, name } = options;
-  if (!/^[A-Za-z_][A-Za-z0-9_]{0,50}$/.test(prefix)) {
-    const message = 'queue.prefix must be letters, digits and underscores when the queue is on Postgres';
-    throw new PipelineError('config_invalid', message);
-  }
-  const common = {
-    connectionString: url,
-    schema: `${prefix}_queue`,
-    migrate: options.migrate,
-    connectionTimeoutMillis: CONNECT_LIMIT_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-    application_name: `maskline ${name}`,
-  };
+  const { name } = options;
+  const common = connectionOptions(options);
   const limitMs = options.migrate ? MIGRATION_LIMIT_MS : COMMAND_LIMIT_MS;
   const connection = { ...common, max: PRODUCER_CONNECTIONS, query_timeout: limitMs };
   const open = () => new Queue(name, { connection, streams: STREAMS }, createPostgresBackend);
@@ -47,15 +37,23 @@ export function postgresLink(options: LinkOptions): Link {
   };
   return {
     backend: 'postgres',
-    place: placeOf(url),
+    place: placeOf(options),
     openQueue: () => {
       latest = open();
       latest.on('error', options.onError);
+      outlive(latest.getBackend());
       return latest;
     },
     openWorker: (processor, settings) => {
       const own = { ...common, max: WORKER_CONNECTIONS, query_timeout: STATEMENT_LIMIT_MS };
-      return new LockedWorker(name, processor, { ...settings, connection: own }, createPostgresBackend);
+      const worker = new LockedWorker(
+        name,
+        processor,
+        { ...settings, connection: own },
+        createPostgresBackend,
+      );
+      outlive(worker.getBackend());
+      return worker;
     },
     // BullMQ answers for one id at a time, and counts nothing that waits in a paused queue.
     states: async (ids) => {
@@ -76,6 +74,30 @@ export function postgresLink(options: LinkOptions): Link {
       const of = (state: string): number => jobs.get(state) ?? 0;
       return { waiting: of('waiting') + of('delayed'), active: of('active'), failed: of('failed') };
     },
+    memory: () => Promise.resolve(null),
+    failed: failedOnPostgres(query, name),
     close: () => undefined,
   };
+}
+
+/** What BullMQ is told of server, schema and connections. Throws `config_invalid`. */
+function connectionOptions({ url, tls = null, prefix, name, migrate }: LinkOptions) {
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,50}$/.test(prefix)) {
+    const message = 'queue.prefix must be letters, digits and underscores when the queue is on Postgres';
+    throw new PipelineError('config_invalid', message);
+  }
+  return {
+    ...postgresClientOptions(url, tls),
+    schema: `${prefix}_queue`,
+    migrate,
+    connectionTimeoutMillis: CONNECT_LIMIT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    application_name: `maskline ${name}`,
+  };
+}
+
+/** A connection that is lost while BullMQ has it in hand has no listener for that, which would end the process. */
+function outlive({ connection: { pool } }: PostgresQueueBackend): void {
+  pool.on('connect', (client) => client.on('error', () => undefined));
 }

@@ -1,5 +1,6 @@
 import { Queue, createRedisBackend } from 'bullmq';
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
+import { failedOnRedis } from './bullmq-failed-redis.js';
 import {
   COMMAND_LIMIT_MS,
   CONNECT_LIMIT_MS,
@@ -10,7 +11,11 @@ import {
   STREAMS,
   placeOf,
 } from './bullmq-link.js';
-import type { Backlog, JobState } from './queue.js';
+import { redisOptions } from './bullmq-redis-options.js';
+import type { Backlog, JobState, QueueMemory } from './queue.js';
+
+/** What a Redis without a limit is taken to have. */
+const UNLIMITED_BYTES = 1024 ** 3;
 
 /** A worker's longest blocking command lasts 10 s (BullMQ's cap); a socket silent for longer while we wait is dead. */
 const SILENCE_LIMIT_MS = 15_000;
@@ -25,8 +30,9 @@ const commonRedisOptions = {
   connectTimeout: CONNECT_LIMIT_MS,
   keepAlive: KEEP_ALIVE_MS,
   retryStrategy: (times) => Math.min(50 * times, RECONNECT_MAX_MS) * (0.75 + Math.random() / 4),
-  // After a failover a demoted primary goes on answering, READONLY; a new connection finds the new one.
-  reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 1 : false),
+  // After a failover a demoted primary goes on answering, READONLY; a new connection finds the new one. Before Redis 7
+  // the word comes in the middle, when a script was refused.
+  reconnectOnError: (error) => (error.message.includes('READONLY') ? 1 : false),
 } satisfies RedisOptions;
 
 const producerRedisOptions = {
@@ -44,20 +50,21 @@ const workerRedisOptions = {
   socketTimeout: SILENCE_LIMIT_MS,
 } satisfies RedisOptions;
 
-/** A queue on Redis or Valkey; `url` is redis:// or rediss://. Opens no connection yet. Throws `config_invalid`. */
+/** A queue on Redis or Valkey, or behind Sentinels. Opens no connection yet. Throws `config_invalid`. */
 export function redisLink(options: LinkOptions): Link {
-  const { url, prefix, name } = options;
+  const { prefix, name } = options;
+  const address = redisOptions(options);
   let shared: Redis | null = null;
   const client = (): Redis => {
     if (shared) return shared;
-    shared = new Redis(url, producerRedisOptions);
+    shared = new Redis({ ...address, ...producerRedisOptions });
     // Without a listener an 'error' would be printed, or end the process.
     shared.on('error', options.onError);
     return shared;
   };
   return {
     backend: 'redis',
-    place: placeOf(url),
+    place: placeOf(options),
     openQueue: () => {
       const queue = new Queue(name, { connection: client(), prefix, streams: STREAMS }, createRedisBackend);
       // The client's errors once more; an 'error' that nobody hears would end the process.
@@ -65,7 +72,7 @@ export function redisLink(options: LinkOptions): Link {
       return queue;
     },
     openWorker: (processor, settings) => {
-      const connection = { ...workerRedisOptions, url };
+      const connection = { ...address, ...workerRedisOptions };
       return new LockedWorker(name, processor, { ...settings, connection, prefix }, createRedisBackend);
     },
     states: async (ids) => {
@@ -77,6 +84,8 @@ export function redisLink(options: LinkOptions): Link {
       return states;
     },
     backlog: () => redisBacklog(client(), `${prefix}:${name}`),
+    memory: () => redisMemory(client()),
+    failed: failedOnRedis(client, `${prefix}:${name}`),
     close: () => shared?.disconnect(),
   };
 }
@@ -110,4 +119,19 @@ async function redisBacklog(client: Redis, queueKey: string): Promise<Backlog> {
   pipeline.llen(`${queueKey}:active`).zcard(`${queueKey}:failed`);
   const [waiting = 0, delayed = 0, active = 0, failed = 0] = (await answersOf(pipeline)).map(Number);
   return { waiting: waiting + delayed, active, failed };
+}
+
+/** Null when an ACL, or a hosted Redis, keeps INFO to itself. */
+async function redisMemory(client: Redis): Promise<QueueMemory | null> {
+  let info: string;
+  try {
+    info = await client.info('memory');
+  } catch (error) {
+    if (error instanceof Error && /^(NOPERM|ERR unknown command)/.test(error.message)) return null;
+    throw error;
+  }
+  const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? NaN);
+  const usedBytes = field('used_memory');
+  const limitBytes = field('maxmemory') || UNLIMITED_BYTES;
+  return Number.isFinite(usedBytes) ? { usedBytes, limitBytes } : null;
 }

@@ -4,21 +4,31 @@ import type { Clock } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import type { Service } from '../lifecycle.js';
 import { type AttemptSettings, type OnQueueEvent, defaultAttempts } from './attempts.js';
+import { type BoardQueue, JOB_NAME } from './board.js';
+import { bullBoard } from './bullmq-board.js';
 import { BullConsumer, type LockSettings, defaultLocks } from './bullmq-consumer.js';
 import { type Backend, TimedOut, queueError, within } from './bullmq-errors.js';
-import type { JobQueue, Link, LinkOptions } from './bullmq-link.js';
+import type { JobQueue, Link, LinkOptions, QueueServer } from './bullmq-link.js';
 import { postgresLink } from './bullmq-postgres.js';
 import { redisLink } from './bullmq-redis.js';
+import {
+  type FailedFilter,
+  type FailedJob,
+  type FailedJobs,
+  type StoredFailure,
+  failedJob,
+  matches,
+} from './failed-jobs.js';
 import type { Codec } from './payload.js';
-import type { Backlog, BatchQueue, JobState, Sealer } from './queue.js';
+import type { Backlog, BatchHandler, BatchQueue, JobState, QueueMemory, Sealer } from './queue.js';
 import { openBatch, sealBatch } from './sealed.js';
-
-/** All jobs are named alike: a name is readable in the queue and tells nothing. */
-const JOB_NAME = 'batch';
 
 /** A call is answered, or fails, within the sum of these. */
 const READY_LIMIT_MS = 2_000;
 const ANSWER_LIMIT_MS = 3_000;
+
+/** Summaries of failed jobs asked for at once: a millisecond or so of the server's time. */
+const SUMMARIES_PER_TRIP = 200;
 
 /** An outage is told of this often, though every attempt to reconnect fails. */
 const TROUBLE_EVERY_MS = 5_000;
@@ -31,9 +41,7 @@ export interface KeepFailed {
 }
 
 /** What a queue on BullMQ needs. */
-export interface BullQueueOptions<T> {
-  /** redis://, rediss:// or postgres://, with user and password. */
-  readonly url: string;
+export interface BullQueueOptions<T> extends QueueServer {
   readonly backend: Backend;
   readonly prefix: string;
   /** `transform.<pipeline>` or `load.<pipeline>`. */
@@ -54,8 +62,8 @@ export function createBullQueue<T extends Batch | MaskedBatch>(options: BullQueu
   return new BullQueue(options);
 }
 
-/** Where a queue's schema is to be. */
-export type QueuePlace = Pick<BullQueueOptions<never>, 'url' | 'backend' | 'prefix'>;
+/** Where a queue's schema is to be, and who is to own it. */
+export type QueuePlace = Pick<BullQueueOptions<never>, 'url' | 'tls' | 'backend' | 'prefix'>;
 
 /**
  * Makes or upgrades BullMQ's schema in Postgres; on Redis there is nothing to do. Several may run it at once. Throws
@@ -75,7 +83,7 @@ export async function migrateQueue(place: QueuePlace): Promise<void> {
 }
 
 /** A batch queue on BullMQ, on Redis or on Postgres; what it stores is sealed. */
-export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
+export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>, FailedJobs<T> {
   readonly #options: BullQueueOptions<T>;
   readonly #link: Link;
   readonly #report: OnQueueEvent;
@@ -125,10 +133,7 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
     });
   }
 
-  process(
-    handler: (batch: T, signal: AbortSignal) => Promise<void>,
-    options: { readonly concurrency: number },
-  ): Service {
+  process(handler: BatchHandler<T>, options: { readonly concurrency: number }): Service {
     const { codec, sealer, name, clock, attempts, locks } = this.#options;
     const consumer = new BullConsumer({
       link: this.#link,
@@ -137,7 +142,8 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
       locks: locks ?? defaultLocks,
       clock,
       report: this.#report,
-      handle: (batchId, data, signal) => handler(openBatch(codec, sealer, name, batchId, data), signal),
+      handle: (batchId, data, signal, takeover) =>
+        handler(openBatch(codec, sealer, name, batchId, data), signal, takeover),
     });
     this.#consumers.add(consumer);
     return consumer;
@@ -151,6 +157,53 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
 
   backlog(): Promise<Backlog> {
     return this.#call(`counting ${this.#options.name}`, () => this.#link.backlog());
+  }
+
+  async failed(filter: FailedFilter): Promise<readonly FailedJob[]> {
+    const { name } = this.#options;
+    const since = filter.since ?? 0;
+    const limit = filter.limit ?? Infinity;
+    const ids = await this.#call(`listing what failed in ${name}`, () => this.#link.failed.ids(since));
+    const found: FailedJob[] = [];
+    for (let from = 0; from < ids.length && found.length < limit; from += SUMMARIES_PER_TRIP) {
+      const jobs = await this.failedByIds(ids.slice(from, from + SUMMARIES_PER_TRIP));
+      found.push(...jobs.filter((job) => matches(job, filter)));
+    }
+    return found.slice(0, limit);
+  }
+
+  async failedByIds(batchIds: readonly string[]): Promise<readonly FailedJob[]> {
+    const doing = `looking at failed batches in ${this.#options.name}`;
+    const stored = await this.#call(doing, () => this.#link.failed.summaries(batchIds));
+    const byId = new Map<string, StoredFailure>(stored.map((one) => [one.id, one]));
+    return batchIds.flatMap((id) => {
+      const one = byId.get(id);
+      return one ? [failedJob(one)] : [];
+    });
+  }
+
+  async openFailed(batchId: string): Promise<T | null> {
+    const { codec, sealer, name } = this.#options;
+    const doing = `reading failed batch ${batchId} in ${name}`;
+    const data = await this.#call(doing, () => this.#link.failed.data(batchId));
+    return data === null ? null : openBatch(codec, sealer, name, batchId, data);
+  }
+
+  discardFailed(batchId: string): Promise<boolean> {
+    return this.#call(`removing failed batch ${batchId} from ${this.#options.name}`, async (queue) => {
+      const [state] = await this.#link.states([batchId]);
+      return state === 'failed' && (await queue.remove(batchId)) > 0;
+    });
+  }
+
+  /** How full the queue's memory is; null where it has no such limit, or does not tell. Throws as `add`. */
+  memory(): Promise<QueueMemory | null> {
+    return this.#call(`measuring ${this.#options.name}`, () => this.#link.memory());
+  }
+
+  /** This queue, as a dashboard may show it. */
+  get board(): BoardQueue {
+    return bullBoard(this.#options.name, (doing, work) => this.#call(doing, work));
   }
 
   /** BullMQ's own metrics of this queue, in the exposition format of Prometheus. Throws as `add`. */

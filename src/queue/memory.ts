@@ -2,7 +2,14 @@ import type { Batch, MaskedBatch } from '../batch.js';
 import { type Clock, backoffMs } from '../clock.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import type { Service, StopMode } from '../lifecycle.js';
-import { type AttemptSettings, type OnQueueEvent, defaultAttempts, verdictOn } from './attempts.js';
+import {
+  type AttemptSettings,
+  type OnQueueEvent,
+  defaultAttempts,
+  storedText,
+  verdictOn,
+} from './attempts.js';
+import { type FailedFilter, type FailedJob, type FailedJobs, failedJob, matches } from './failed-jobs.js';
 import type { Backlog, BatchQueue, JobState } from './queue.js';
 
 /** What a queue in memory needs. */
@@ -18,7 +25,10 @@ interface Entry<T> {
   batch: T;
   state: 'waiting' | 'delayed' | 'active' | 'failed';
   attemptsMade: number;
+  readonly addedAt: number;
+  startedAt: number | null;
   failedAt: number;
+  reason: string;
 }
 
 interface Consumer<T> extends Service {
@@ -35,7 +45,7 @@ const KEEP_FAILED = { count: 1_000, ageS: 7 * 24 * 3_600 };
  * A batch queue within one process, under the contract of the real ones. Nothing outlives the process: SQS is the
  * buffer. All waiting is done by the clock, so that a simulation can own it.
  */
-export class MemoryQueue<T extends Batch | MaskedBatch> implements BatchQueue<T> {
+export class MemoryQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>, FailedJobs<T> {
   readonly #clock: Clock;
   readonly #attempts: AttemptSettings;
   readonly #keepFailed: { readonly count: number; readonly ageS: number };
@@ -57,7 +67,9 @@ export class MemoryQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>
     this.#requireOpen();
     const known = this.#entries.get(batch.batchId);
     if (known && known.state !== 'failed') return;
-    this.#entries.set(batch.batchId, { batch, state: 'waiting', attemptsMade: 0, failedAt: 0 });
+    const addedAt = this.#clock.now();
+    const untried = { attemptsMade: 0, addedAt, startedAt: null, failedAt: 0, reason: '' };
+    this.#entries.set(batch.batchId, { batch, state: 'waiting', ...untried });
     this.#offer(batch.batchId);
   }
 
@@ -98,6 +110,30 @@ export class MemoryQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>
     return { waiting: states.length - active - failed, active, failed };
   }
 
+  async failed(filter: FailedFilter): Promise<readonly FailedJob[]> {
+    this.#requireOpen();
+    this.#forgetOldFailures();
+    const newestFirst = [...this.#entries.values()].filter((entry) => entry.state === 'failed').toReversed();
+    const jobs = newestFirst.map(asFailedJob).filter((job) => matches(job, filter));
+    return jobs.slice(0, filter.limit ?? Infinity);
+  }
+
+  async failedByIds(batchIds: readonly string[]): Promise<readonly FailedJob[]> {
+    const jobs = new Map<string, FailedJob>();
+    for (const job of await this.failed({ codes: [], since: null, limit: null })) jobs.set(job.batchId, job);
+    return batchIds.flatMap((id) => jobs.get(id) ?? []);
+  }
+
+  async openFailed(batchId: string): Promise<T | null> {
+    const [job] = await this.failedByIds([batchId]);
+    return job ? (this.#entries.get(batchId)?.batch ?? null) : null;
+  }
+
+  async discardFailed(batchId: string): Promise<boolean> {
+    const [job] = await this.failedByIds([batchId]);
+    return job !== undefined && this.#entries.delete(batchId);
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop('hard')));
@@ -132,6 +168,7 @@ export class MemoryQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>
       const entry = this.#entries.get(id);
       if (entry?.state !== 'waiting') continue;
       entry.state = 'active';
+      entry.startedAt = this.#clock.now();
       return entry;
     }
     return null;
@@ -159,6 +196,7 @@ export class MemoryQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>
     }
     entry.state = 'failed';
     entry.failedAt = this.#clock.now();
+    entry.reason = storedText(outcome);
     // The newest failure is the last entry, so that the oldest are found first.
     this.#entries.delete(batchId);
     this.#entries.set(batchId, entry);
@@ -199,6 +237,14 @@ export class MemoryQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>
     }
     this.#consumers.delete(consumer);
   }
+}
+
+function asFailedJob<T extends Batch | MaskedBatch>(entry: Entry<T>): FailedJob {
+  const { batch, attemptsMade: attempts, addedAt, startedAt, failedAt, reason } = entry;
+  const records = 'records' in batch ? batch.records.length : batch.keys.length + batch.rejections.length;
+  const payload = { version: null, kid: null, keyring: null, records, bytes: null };
+  const times = { addedAt, startedAt, failedAt };
+  return failedJob({ id: batch.batchId, payload, queuedBytes: 0, reason, attempts, takeovers: 0, ...times });
 }
 
 async function outcomeOf<T>(consumer: Consumer<T>, batch: T): Promise<PipelineError | null> {

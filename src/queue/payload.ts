@@ -41,6 +41,12 @@ export const maskedCodec: Codec<MaskedBatch> = {
 /** Bits of a record's flags. */
 const UTF16 = 1;
 const BAD_ENVELOPE = 2;
+const CRASHED_WORKER = 4;
+
+const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: number } = {
+  bad_envelope: BAD_ENVELOPE,
+  crashed_worker: CRASHED_WORKER,
+};
 
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
 const REPLACEMENT = Buffer.from('\ufffd');
@@ -54,7 +60,7 @@ function encodeBatch(batch: Batch): Buffer {
     const body = lossy ? Buffer.from(record.body, 'utf16le') : utf8;
     bodies.push(body);
     const id = record.id === batch.messages[record.message]?.messageId ? null : record.id;
-    const flags = (lossy ? UTF16 : 0) | (record.rejected === undefined ? 0 : BAD_ENVELOPE);
+    const flags = (lossy ? UTF16 : 0) | (record.rejected === undefined ? 0 : REJECTED_BIT[record.rejected]);
     return [id, record.message, body.length, flags];
   });
   const messages = batch.messages.map((message) => [
@@ -110,13 +116,14 @@ function isTexts(value: unknown): value is { readonly [name: string]: string } {
 function readRecord(value: unknown, messages: readonly MessageHead[], parts: Parts): InputRecord {
   const [id, message, length, flags] = list(value, 'a record', 4);
   const index = integer(message, 'the message of a record', 0, messages.length - 1);
-  const bits = integer(flags, 'the flags of a record', 0, UTF16 | BAD_ENVELOPE);
+  const bits = integer(flags, 'the flags of a record', 0, UTF16 | CRASHED_WORKER);
   const body = parts.text(integer(length, 'the length of a body'), bits & UTF16 ? 'utf16le' : 'utf8');
   return {
     id: text(id ?? messages[index]?.messageId, 'a record id'),
     message: index,
     body,
     ...(bits & BAD_ENVELOPE ? { rejected: 'bad_envelope' } : {}),
+    ...(bits & CRASHED_WORKER ? { rejected: 'crashed_worker' } : {}),
   };
 }
 

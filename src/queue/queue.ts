@@ -1,5 +1,6 @@
 import type { Batch, MaskedBatch } from '../batch.js';
 import type { Service } from '../lifecycle.js';
+import type { Takeover } from './takeover.js';
 
 /** What a queue knows of a batch: waiting or being worked on; failed for good; or nothing. */
 export type JobState = 'live' | 'failed' | 'absent';
@@ -10,6 +11,15 @@ export interface Backlog {
   readonly active: number;
   readonly failed: number;
 }
+
+/** Memory of a queue's server, all its users together. */
+export interface QueueMemory {
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+}
+
+/** Works on one batch. `takeover` is there when another worker has died or hung while it had the batch. */
+export type BatchHandler<T> = (batch: T, signal: AbortSignal, takeover?: Takeover) => Promise<void>;
 
 /** Carries batches from one stage to the next. The job id is the batch id. */
 export interface BatchQueue<T extends Batch | MaskedBatch> {
@@ -22,10 +32,7 @@ export interface BatchQueue<T extends Batch | MaskedBatch> {
    * Calls `handler` for each batch, several at once, until stopped. A handler that throws is retried with
    * back-off up to the attempts of the queue, at once given up on errors whose policy is not to retry.
    */
-  process(
-    handler: (batch: T, signal: AbortSignal) => Promise<void>,
-    options: { readonly concurrency: number },
-  ): Service;
+  process(handler: BatchHandler<T>, options: { readonly concurrency: number }): Service;
   /** The state of each id, in order. Throws as `add`. */
   states(batchIds: readonly string[]): Promise<readonly JobState[]>;
   /** Throws as `add`. */
@@ -36,6 +43,8 @@ export interface BatchQueue<T extends Batch | MaskedBatch> {
 
 /** Seals what enters a queue; a port, so that queues know no keys. `id` binds the bytes to their place. */
 export interface Sealer {
+  /** Names the keyring: two processes that differ in it can't open what the other sealed. */
+  readonly keyring: string;
   /** Key id and sealed bytes. Throws `key_unavailable`. */
   seal(id: string, plain: Buffer): { readonly kid: number; readonly sealed: Buffer };
   /** Throws `key_unavailable` for an unknown kid, `payload_corrupt` when the bytes are not authentic. */

@@ -13,6 +13,9 @@ const PAYLOAD_VERSION = 1;
 /** Inflated; the default batch is 1 MiB, so what claims to be larger than this was not made by us. */
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 
+/** What may be quoted of a keyring's id, which is read from the queue. */
+const KEYRING_ID = /^[A-Za-z0-9_-]{1,80}$/;
+
 /** zlib's fastest: at 500 messages 17 % of the size; higher levels cost several times the CPU for 2 % more. */
 const DEFLATE_LEVEL = 1;
 
@@ -20,8 +23,9 @@ const DEFLATE_LEVEL = 1;
 export interface SealedPayload {
   /** Version of the payload. */
   readonly v: number;
-  /** Id of the key that sealed it. */
+  /** Id of the key that sealed it, and of its keyring. */
   readonly kid: number;
+  readonly keyring: string;
   /** How many records it holds. */
   readonly n: number;
   /** Size of the frame, inflated. */
@@ -40,7 +44,14 @@ export function pack(sealer: Sealer, id: string, frame: Buffer, n: number): Seal
     throw new PipelineError('config_invalid', message);
   }
   const { kid, sealed } = sealer.seal(id, deflateRawSync(frame, { level: DEFLATE_LEVEL }));
-  return { v: PAYLOAD_VERSION, kid, n, bytes: frame.length, ct: sealed.toString('base64') };
+  return {
+    v: PAYLOAD_VERSION,
+    kid,
+    keyring: sealer.keyring,
+    n,
+    bytes: frame.length,
+    ct: sealed.toString('base64'),
+  };
 }
 
 /**
@@ -53,9 +64,11 @@ export function unpack(
   data: unknown,
 ): { readonly frame: Buffer; readonly n: number } {
   if (typeof data !== 'object' || data === null) throw corrupt('the job data');
-  const { v, kid, n, bytes, ct } = data as Partial<{ [field in keyof SealedPayload]: unknown }>;
+  const { v, kid, keyring, n, bytes, ct } = data as Partial<{ [field in keyof SealedPayload]: unknown }>;
   const version = integer(v, 'its version', 1);
   if (version > PAYLOAD_VERSION) throw newer(version, PAYLOAD_VERSION);
+  const sealedUnder = text(keyring, 'its keyring');
+  if (sealedUnder !== sealer.keyring) throw otherKeyring(sealedUnder, sealer.keyring);
   const sealed = Buffer.from(text(ct, 'its bytes'), 'base64');
   // Buffer.from skips what is no base64; only the one spelling that was written is taken.
   if (sealed.toString('base64') !== ct) throw corrupt('its bytes');
@@ -63,6 +76,15 @@ export function unpack(
   const size = integer(bytes, 'its size', MIN_FRAME_BYTES, MAX_FRAME_BYTES);
   const deflated = sealer.open(id, integer(kid, 'its key id', 1, MAX_KID), sealed);
   return { frame: inflate(deflated, size), n: records };
+}
+
+/** Under the same key id, another keyring's key would only look like bytes that were altered. */
+function otherKeyring(theirs: string, ours: string): PipelineError {
+  const shown = KEYRING_ID.test(theirs) ? theirs : 'of an unreadable id';
+  return new PipelineError(
+    'key_unavailable',
+    `a queued payload was sealed under another keyring (${shown}; this process has ${ours}): give all processes the same keyring file`,
+  );
 }
 
 function inflate(deflated: Buffer, size: number): Buffer {

@@ -1,28 +1,39 @@
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
 import type { Releases } from '../lifecycle.js';
-import { type PostgresPool, createPool } from '../load/connection.js';
+import type { PostgresPool } from '../load/connection.js';
 import { ensureLedgerPartitions } from '../load/ledger.js';
 import { createPostgresSink } from '../load/postgres.js';
 import { createRunLog } from '../load/runs.js';
 import { type ScheduleLog, createScheduleLog } from '../load/schedules.js';
 import type { Sink } from '../load/sink.js';
 import type { Keyring } from '../masking/keyring.js';
-import { PayloadSealer, seal } from '../masking/seal.js';
+import { sealMasked } from '../masking/quarantined.js';
+import { PayloadSealer } from '../masking/seal.js';
+import type { FailpointPorts } from '../proof/failpoint-ports.js';
 import type { QueueClient } from '../source/queue-client.js';
 import { createSqsClient } from '../source/sqs.js';
 import { type SqsSource, createSource } from '../source/sqs-source.js';
+import { databaseWarnings, openPool, userOf } from './database.js';
 import { type Deployment, openKeyring } from './deployment.js';
+import { armFailpoints } from './failpoints.js';
 import type { IngesterParts } from './ingester.js';
+import { createIntake } from './intake.js';
+import { originSealer } from './origin.js';
 import { preflight } from './preflight.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { sourceEvents } from './source-events.js';
+
+/** The long receives of a continuous pipeline would let each `drain` of it end that much later. */
+const CONTINUOUS_DRAIN_WAIT_S = 1;
 
 /** One pipeline, connected. */
 export interface AssembledPipeline {
   readonly pipeline: PipelineConfig;
   readonly queues: PipelineQueues;
   readonly sink: Sink;
+  /** Null in production. */
+  readonly failpoints: FailpointPorts | null;
   /** Null in processes that don't receive, as is `ingester`. */
   readonly client: QueueClient | null;
   readonly ingester: (IngesterParts & { readonly source: SqsSource }) | null;
@@ -48,23 +59,31 @@ export interface AssemblyOptions {
 
 /** Connects pipelines to everything they need, and throws what `preflight` finds; nothing is received yet. */
 export async function assemble(deployment: Deployment, options: AssemblyOptions): Promise<Assembly> {
+  const failpoints = await armFailpoints(deployment);
   const keyring = openKeyring(deployment);
-  const url = deployment.config.database.url.reveal();
+  const user = userOf(options.role);
   const pool = await options.releases.acquire(
-    createPool({ url, applicationName: `maskline-${options.role}` }),
+    openPool(deployment, user, `maskline-${options.role}`),
     (open) => open.close(),
   );
+  for (const warning of databaseWarnings(deployment.config, user)) {
+    deployment.log.warn({ event: 'database_warning' }, warning);
+  }
   const shared = {
+    failpoints,
     keyring,
     pool,
     runs: createRunLog(pool),
     schedules: createScheduleLog(pool),
-    prepareLedger: oncePerDay(deployment.clock, () => ensureLedgerPartitions(pool)),
+    prepareLedger: oncePerDay(deployment.clock, () =>
+      ensureLedgerPartitions(pool, deployment.config.retention.ledgerMs),
+    ),
   };
   const pipelines = await Promise.all(
     options.pipelines.map((pipeline) => assemblePipeline(deployment, options, pipeline, shared)),
   );
-  await preflight(deployment, { pool, pipelines }, options.signal);
+  const loads = options.role !== 'ingest' && options.role !== 'transform';
+  await preflight(deployment, { pool, loads, pipelines }, options.signal);
   return { keyring, pool, schedules: shared.schedules, pipelines };
 }
 
@@ -72,23 +91,30 @@ async function assemblePipeline(
   deployment: Deployment,
   { releases, receives }: AssemblyOptions,
   pipeline: PipelineConfig,
-  shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> & Omit<Assembly, 'pipelines'>,
+  shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> &
+    Pick<AssembledPipeline, 'failpoints'> &
+    Omit<Assembly, 'pipelines'>,
 ): Promise<AssembledPipeline> {
-  const { keyring, pool, runs, schedules, prepareLedger } = shared;
+  const { failpoints, keyring, pool, runs, schedules, prepareLedger } = shared;
   const { clock, events, onWait, owner } = deployment;
-  const queues = openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
+  const opened = openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
+  const queues = failpoints?.queues(opened) ?? opened;
   await releases.acquire(queues, async ({ transformQueue, loadQueue }) => {
     await Promise.all([transformQueue.close(), loadQueue.close()]);
   });
-  const sink = createPostgresSink({
+  const postgres = createPostgresSink({
     pool,
     target: pipeline.target,
-    sealer: { seal: (id, plain) => seal(keyring, 'quarantine', id, plain) },
+    sealer: { seal: (id, plain) => sealMasked(keyring, id, plain) },
     paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
     clock,
+    memory: deployment.config.retention,
+    ...(failpoints ? { onStep: failpoints.commitStep } : {}),
   });
-  if (!receives) return { pipeline, queues, sink, client: null, ingester: null };
+  const sink = failpoints?.sink(postgres) ?? postgres;
+  if (!receives) return { pipeline, queues, sink, failpoints, client: null, ingester: null };
   const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
+  const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
   const source = await releases.acquire(
     createSource({
       ...pipeline.source.sqs,
@@ -96,13 +122,17 @@ async function assemblePipeline(
       envelope: pipeline.source.envelope,
       client,
       clock,
+      ...(pipeline.schedule?.kind === 'continuous' ? { drainWaitTimeS: CONTINUOUS_DRAIN_WAIT_S } : {}),
+      admit: (signal) => intake.admit(signal),
+      origins: originSealer(keyring),
       onEvent: sourceEvents(deployment, pipeline.name),
     }),
     (open) => open.stop(),
   );
   const ingester = {
     pipeline,
-    source,
+    source: failpoints?.source(source) ?? source,
+    intake,
     ...queues,
     sink,
     runs,
@@ -113,7 +143,7 @@ async function assemblePipeline(
     onWait,
     owner,
   };
-  return { pipeline, queues, sink, client, ingester };
+  return { pipeline, queues, sink, failpoints, client, ingester };
 }
 
 function oncePerDay(clock: Clock, work: () => Promise<unknown>): () => Promise<void> {

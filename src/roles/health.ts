@@ -1,25 +1,45 @@
 import type { HttpServer } from '../ops/http.js';
 import { startHealthServer } from '../ops/health.js';
 import { type BacklogSample, type QueueSample, createMetrics } from '../ops/metrics.js';
-import { PipelineError, asPipelineError } from '../errors.js';
+import type { Check } from '../ops/probes.js';
+import { asPipelineError } from '../errors.js';
 import { checkSchema } from '../load/migrate.js';
 import { packageVersion } from '../version.js';
+import { type AdminParts, expositions, serveAdmin } from './admin-server.js';
 import type { Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';
+import { type Endpoint, endpointOf } from './endpoint.js';
 import type { Role } from './role.js';
 
 /**
- * Serves `/livez`, `/readyz` and `/metrics` where this process has a port: PORT, or `admin.port` for `all`. A busy
- * port is a warning for the other roles. Null where there is no port.
+ * Serves what the role serves where this process has a port: the admin pages for `all`, else `/livez`, `/readyz` and
+ * `/metrics`. A busy port is a warning for the other roles. Null where there is no port.
  */
 export async function startHealth(
   deployment: Deployment,
   role: Role,
   assembly: Assembly,
 ): Promise<HttpServer | null> {
-  const { config, environment, events, log } = deployment;
-  const port = portOf(environment.port, role, config.admin.port);
-  if (port === null) return null;
+  const endpoint = endpointOf(deployment, role);
+  if (endpoint === null) return null;
+  if (role === 'all') return serveAdmin(deployment, endpoint, adminParts(assembly));
+  const { log } = deployment;
+  try {
+    const server = await startProbes(deployment, endpoint, assembly);
+    log.info({ event: 'listening', host: server.host, port: server.port });
+    return server;
+  } catch (error) {
+    log.warn({ event: 'http_off', error: asPipelineError(error) });
+    return null;
+  }
+}
+
+function startProbes(
+  { config, environment, events }: Deployment,
+  endpoint: Endpoint,
+  assembly: Assembly,
+): Promise<HttpServer> {
+  const queues = assembly.pipelines.map((each) => each.queues);
   const metrics = createMetrics({
     events,
     version: packageVersion(),
@@ -27,35 +47,38 @@ export async function startHealth(
     sources: {
       queues: () => queueSamples(assembly),
       backlog: () => backlogSamples(assembly),
-      bullmq: () => expositions(assembly),
+      bullmq: () => expositions(queues),
     },
   });
-  try {
-    const server = await startHealthServer({
-      host: environment.host ?? config.admin.host,
-      port,
-      checks: readiness(assembly),
-      metrics,
-      auth: environment.credentials,
-      metricsPublic: config.admin.metricsPublic,
-    });
-    log.info({ event: 'listening', host: server.host, port: server.port });
-    return server;
-  } catch (error) {
-    if (role === 'all') throw error;
-    log.warn({ event: 'http_off', error: asPipelineError(error) });
-    return null;
-  }
+  return startHealthServer({
+    ...endpoint,
+    checks: { postgres: () => checkSchema(assembly.pool), ...readiness(assembly) },
+    metrics,
+    auth: environment.credentials,
+    metricsPublic: config.admin.metricsPublic,
+  });
 }
 
-function portOf(given: string | null, role: Role, adminPort: number): number | null {
-  if (given === null) return role === 'all' ? adminPort : null;
-  if (/^\d{1,5}$/.test(given) && Number(given) < 65_536) return Number(given);
-  throw new PipelineError('usage', 'PORT must be a number from 0 (any free port) to 65535');
+function adminParts(assembly: Assembly): AdminParts {
+  const { pool, pipelines } = assembly;
+  return {
+    pool,
+    status: {
+      pool,
+      pipelines: pipelines.map(({ pipeline, queues, ingester }) => {
+        if (ingester === null)
+          throw new TypeError(`pipeline ${pipeline.name} was assembled without its source`);
+        return { pipeline, queues, source: ingester.source };
+      }),
+    },
+    queues: pipelines.map(({ queues }) => queues),
+    checks: readiness(assembly),
+    counted: pipelines.map(({ pipeline }) => pipeline.name),
+  };
 }
 
-function readiness({ pool, pipelines }: Assembly): { [name: string]: () => Promise<unknown> } {
-  const checks: { [name: string]: () => Promise<unknown> } = { postgres: () => checkSchema(pool) };
+function readiness({ pipelines }: Assembly): { readonly [name: string]: Check } {
+  const checks: { [name: string]: Check } = {};
   for (const { pipeline, queues, ingester } of pipelines) {
     checks[`queue ${pipeline.name}`] = () => queues.transformQueue.backlog();
     if (ingester) checks[`source ${pipeline.name}`] = () => ingester.source.depth();
@@ -78,8 +101,4 @@ async function backlogSamples({ pipelines }: Assembly): Promise<readonly Backlog
     }),
   );
   return Promise.all(samples);
-}
-
-async function expositions({ pipelines }: Assembly): Promise<readonly string[]> {
-  return (await Promise.all(pipelines.map(({ queues }) => queues.expositions()))).flat();
 }

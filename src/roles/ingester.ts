@@ -11,17 +11,19 @@ import { outlast } from '../policy.js';
 import type { BatchQueue } from '../queue/queue.js';
 import { Run } from '../run.js';
 import type { ReceiveMode, Source } from '../source/source.js';
+import type { Intake } from './intake.js';
 import { RunRecord } from './run-record.js';
 
 /** What an ingester of one pipeline works with. All of it outlives the runs. */
 export interface IngesterParts {
   readonly pipeline: PipelineConfig;
   readonly source: Source & Service;
+  readonly intake: Pick<Intake, 'watch'>;
   readonly transformQueue: BatchQueue<Batch>;
   readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'states'>;
   readonly sink: Pick<Sink, 'fates' | 'letGo'>;
   readonly runs: RunLog;
-  readonly schedules: Pick<ScheduleLog, 'breaker' | 'openBreaker'>;
+  readonly schedules: Pick<ScheduleLog, 'breaker' | 'openBreaker' | 'succeeded'>;
   /** Makes the ledger's partitions for the days to come, once a day. */
   readonly prepareLedger: () => Promise<void>;
   readonly clock: Clock;
@@ -39,9 +41,14 @@ export interface RunRequest {
   readonly maxRecords?: number;
   /** Cuts the run after so long; it then finishes what it holds. */
   readonly maxMs?: number;
+  /** Looks on until `ended`, while the run is under way. Never rejects. */
+  readonly watch?: (run: Pick<Run, 'options' | 'held'>, ended: AbortSignal) => Promise<void>;
   /** Called when the run receives no more, though it may still wait for batches. */
   readonly onReceived?: () => void;
 }
+
+/** The reason of a soft stop after which the run under way has failed; without it, it was canceled. */
+export const BROKEN_DOWN = 'the pipeline has broken down';
 
 /** Soft: receive no more and finish. Hard: let go of everything now. */
 export interface StopSignals {
@@ -72,12 +79,17 @@ export async function ingest(
   if (request.trigger !== 'schedule') await record.open();
   const ended = new AbortController();
   stopWith(parts, run, request, stop, ended.signal);
-  const alive = record.keepAlive(ended.signal);
+  const watching = Promise.all([
+    record.keepAlive(ended.signal),
+    parts.intake.watch(run, ended.signal),
+    request.watch?.(run, ended.signal),
+  ]);
   const results = await Promise.allSettled(flow(parts, run, request, record, stop.hard));
   ended.abort();
-  await alive;
+  await watching;
   const report = run.report(clock.now());
-  if (report.state === 'breaker_open') {
+  // Who was only stopped by it must not open it again, when somebody has closed it meanwhile.
+  if (report.state === 'breaker_open' && run.tripped) {
     const open = (): Promise<void> => parts.schedules.openBreaker(pipeline.name, tripReason(report));
     await outlast(clock, open, stop.hard, parts.onWait);
   }
@@ -85,9 +97,21 @@ export async function ingest(
     await record.close(report);
     events.emit('run_finished', report);
   }
+  await noteSuccess(parts, request, report, stop.hard);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed && !stop.hard.aborted) throw failed.reason;
   return report;
+}
+
+/** A run that was told to leave something is no proof that everything up to its start is settled. */
+async function noteSuccess(
+  { schedules, clock, onWait }: IngesterParts,
+  { trigger, maxRecords }: RunRequest,
+  { state, pipeline, startedAt }: RunReport,
+  hardStop: AbortSignal,
+): Promise<void> {
+  if (state !== 'succeeded' || (trigger !== 'schedule' && maxRecords !== undefined)) return;
+  await outlast(clock, () => schedules.succeeded(pipeline, startedAt), hardStop, onWait);
 }
 
 /** Throws `breaker_open`: nothing is received until somebody has closed it. */
@@ -133,8 +157,9 @@ function stopWith(
     if (!ended.aborted) await source.stop('hard');
   };
   stop.hard.addEventListener('abort', () => void giveUpAcks(), { once: true, signal: ended });
-  if (stop.soft.aborted) run.stop('canceled');
-  stop.soft.addEventListener('abort', () => run.stop('canceled'), { once: true, signal: ended });
+  const stopSoftly = (): void => run.stop(stop.soft.reason === BROKEN_DOWN ? 'failed' : 'canceled');
+  if (stop.soft.aborted) stopSoftly();
+  stop.soft.addEventListener('abort', stopSoftly, { once: true, signal: ended });
   if (request.maxMs === undefined) return;
   void clock.sleep(request.maxMs, ended).then(() => {
     if (!ended.aborted) run.stop('cut');

@@ -1,11 +1,12 @@
 import type { PipelineConfig } from '../config/config.js';
 import { type ErrorCode, asPipelineError } from '../errors.js';
 import type { Releases } from '../lifecycle.js';
-import { createPool } from '../load/connection.js';
+import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
 import { checkTarget, targetSpec } from '../load/target.js';
 import { PayloadSealer } from '../masking/seal.js';
 import { createSqsClient } from '../source/sqs.js';
+import { type PoolUser, databaseUrls, openPool } from './database.js';
 import { type Deployment, openKeyring } from './deployment.js';
 import { checkQueues, checkSource } from './preflight.js';
 import { openQueues } from './queues.js';
@@ -13,7 +14,7 @@ import { openQueues } from './queues.js';
 /** Something found wrong, or doubtful, in what a configuration names. */
 export interface Finding {
   readonly severity: 'error' | 'warning';
-  /** What was looked at: `keys`, `database`, `queue`, or `table` and `source` of a pipeline. */
+  /** What was looked at: `keys and queue`, `database` or one of `database.roles`, or `table` and `source` of a pipeline. */
   readonly subject: string;
   /** Null for findings about a column or a setting rather than an error. */
   readonly code: ErrorCode | null;
@@ -26,11 +27,8 @@ export async function inspect(
   pipelines: readonly PipelineConfig[],
   releases: Releases,
 ): Promise<readonly Finding[]> {
-  const { config } = deployment;
-  const pool = await releases.acquire(
-    createPool({ url: config.database.url.reveal(), applicationName: 'maskline-validate' }),
-    (open) => open.close(),
-  );
+  const connect = (user: PoolUser): Promise<PostgresPool> =>
+    releases.acquire(openPool(deployment, user, 'maskline-validate'), (open) => open.close());
   const looks = [
     look('keys and queue', async () => {
       const sealer = new PayloadSealer(openKeyring(deployment));
@@ -46,12 +44,15 @@ export async function inspect(
       await checkQueues(deployment, queues);
       return [];
     }),
-    look('database', async () => {
-      await checkSchema(pool);
-      return [];
-    }),
+    ...[...databaseUrls(deployment.config)].map(([key, user]) =>
+      look(key === 'database.url' ? 'database' : key, async () => {
+        await checkSchema(await connect(user));
+        return [];
+      }),
+    ),
     ...pipelines.map((pipeline) =>
       look(`table of ${pipeline.name}`, async () => {
+        const pool = await connect('load');
         const findings = await checkTarget(pool, targetSpec(pipeline.policy, pipeline.target));
         return findings.map(({ severity, message }) => ({ severity, message }));
       }),
@@ -59,7 +60,7 @@ export async function inspect(
     ...pipelines.map((pipeline) =>
       look(`source of ${pipeline.name}`, async () => {
         const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
-        await checkSource(pipeline, client);
+        await checkSource(deployment, pipeline, client);
         return [];
       }),
     ),

@@ -1,4 +1,6 @@
+import { parsePostgresUrl } from '../address/postgres-url.js';
 import type { PipelineConfig } from '../config/config.js';
+import { formatDuration } from '../config/units.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
@@ -8,11 +10,16 @@ import { checkRedis } from '../queue/bullmq-check.js';
 import type { QueueAttributes, QueueClient } from '../source/queue-client.js';
 import { queueMissing } from '../source/sqs-errors.js';
 import type { Deployment } from './deployment.js';
-import type { PipelineQueues } from './queues.js';
+import { type PipelineQueues, queueServer } from './queues.js';
+
+/** The ledger remembers for longer than the queue does: batches wait on their way, and clocks differ. */
+const LEDGER_MARGIN_MS = 24 * 3_600_000;
 
 /** What a process is about to work with. */
 export interface PreflightParts {
   readonly pool: PostgresPool;
+  /** Whether this process writes to the targets; those that don't need no right to. */
+  readonly loads: boolean;
   readonly pipelines: readonly {
     readonly pipeline: PipelineConfig;
     readonly queues: PipelineQueues;
@@ -37,11 +44,12 @@ export async function preflight(
       checkDatabase(
         parts.pool,
         parts.pipelines.map(({ pipeline }) => pipeline),
+        parts.loads ? 'loads' : 'looks',
       ),
     ),
     wait('the queue server', () => checkQueues(deployment, parts.pipelines)),
     ...parts.pipelines.map(async ({ pipeline, client }) => {
-      if (client) await wait(`SQS queue ${client.queue}`, () => checkSource(pipeline, client));
+      if (client) await wait(`SQS queue ${client.queue}`, () => checkSource(deployment, pipeline, client));
     }),
   ]);
 }
@@ -64,11 +72,15 @@ function waiting({ config, clock, log, onWait }: Deployment, signal: AbortSignal
 }
 
 /** Throws `schema_outdated`, or `table_unfit` with all that is wrong with all tables. */
-async function checkDatabase(pool: PostgresPool, pipelines: readonly PipelineConfig[]): Promise<void> {
+export async function checkDatabase(
+  pool: PostgresPool,
+  pipelines: readonly PipelineConfig[],
+  user: 'loads' | 'looks',
+): Promise<void> {
   await checkSchema(pool);
   const errors: string[] = [];
   for (const pipeline of pipelines) {
-    for (const finding of await checkTarget(pool, targetSpec(pipeline.policy, pipeline.target))) {
+    for (const finding of await checkTarget(pool, targetSpec(pipeline.policy, pipeline.target), user)) {
       if (finding.severity === 'error') errors.push(describeFinding(pipeline.name, finding));
     }
   }
@@ -80,8 +92,12 @@ export async function checkQueues(
   { config, log }: Pick<Deployment, 'config' | 'log'>,
   pipelines: readonly { readonly queues: PipelineQueues }[],
 ): Promise<void> {
+  if (config.queue.backend === 'postgres') {
+    const { warnings } = parsePostgresUrl(config.queue.url.reveal(), config.queue.tls);
+    for (const warning of warnings) log.warn({ event: 'queue_warning' }, `queue: ${warning}`);
+  }
   if (config.queue.backend === 'redis') {
-    const { warnings } = await checkRedis(config.queue.url.reveal());
+    const { warnings } = await checkRedis(queueServer(config));
     for (const warning of warnings) log.warn({ event: 'queue_warning' }, warning);
   }
   await Promise.all(pipelines.map(({ queues }) => queues.transformQueue.backlog()));
@@ -93,9 +109,21 @@ function describeFinding(pipeline: string, finding: Finding): string {
 }
 
 /** Throws `sqs_unavailable` while the queue can't be reached or isn't there, `source_unfit` when it doesn't fit. */
-export async function checkSource(pipeline: PipelineConfig, client: QueueClient): Promise<QueueAttributes> {
+export async function checkSource(
+  { config }: Pick<Deployment, 'config'>,
+  pipeline: PipelineConfig,
+  client: QueueClient,
+): Promise<QueueAttributes> {
   const attributes = await client.attributes();
   if (attributes === null) throw queueMissing(client.queue);
+  if (attributes.retentionS * 1_000 + LEDGER_MARGIN_MS > config.retention.ledgerMs) {
+    throw new PipelineError(
+      'source_unfit',
+      `pipeline ${pipeline.name}: queue ${client.queue} keeps messages for ${formatDuration(attributes.retentionS * 1_000)}, ` +
+        `and retention.ledger is ${formatDuration(config.retention.ledgerMs)}: a message could be loaded twice. ` +
+        'Make the ledger keep its entries for a day longer than the queue keeps messages',
+    );
+  }
   if (pipeline.policy.onReject === 'dlq' && attributes.redrive === null) {
     throw new PipelineError(
       'source_unfit',

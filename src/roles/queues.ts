@@ -1,18 +1,33 @@
 import type { Batch, MaskedBatch } from '../batch.js';
+import { PipelineError } from '../errors.js';
 import type { Stage } from '../ops/events.js';
 import type { OnQueueEvent } from '../queue/attempts.js';
+import type { BoardQueue } from '../queue/board.js';
 import { BullQueue, createBullQueue } from '../queue/bullmq.js';
+import type { QueueServer } from '../queue/bullmq-link.js';
+import type { FailedJobs } from '../queue/failed-jobs.js';
 import { MemoryQueue } from '../queue/memory.js';
 import { type Codec, batchCodec, maskedCodec } from '../queue/payload.js';
-import type { BatchQueue, Sealer } from '../queue/queue.js';
+import type { BatchQueue, QueueMemory, Sealer } from '../queue/queue.js';
 import type { Deployment } from './deployment.js';
 
 /** The two queues of a pipeline. */
 export interface PipelineQueues {
-  readonly transformQueue: BatchQueue<Batch>;
-  readonly loadQueue: BatchQueue<MaskedBatch>;
+  readonly transformQueue: BatchQueue<Batch> & FailedJobs<Batch>;
+  readonly loadQueue: BatchQueue<MaskedBatch> & FailedJobs<MaskedBatch>;
+  /** How full the memory of their server is; null where it has no such limit, or does not tell. */
+  readonly memory: () => Promise<QueueMemory | null>;
+  /** Both as a dashboard may show them; none for queues in memory. */
+  readonly boards: () => readonly BoardQueue[];
   /** BullMQ's own metrics of both, in the exposition format of Prometheus; none for queues in memory. */
   readonly expositions: () => Promise<readonly string[]>;
+}
+
+/** For who only looks at queues: what would seal or open a payload is refused. */
+export const withoutKeys: Sealer = { keyring: 'none', seal: refuseKeys, open: refuseKeys };
+
+function refuseKeys(): never {
+  throw new PipelineError('key_unavailable', 'this process opens no payloads, and has no keys');
 }
 
 /** Opens a pipeline's queues on the configured backend; nothing connects yet. */
@@ -22,10 +37,22 @@ export function openQueues(deployment: Deployment, sealer: Sealer, pipeline: str
   return {
     transformQueue: transform,
     loadQueue: load,
+    memory: async () => (transform instanceof BullQueue ? transform.memory() : null),
+    boards: () => [transform, load].flatMap((queue) => (queue instanceof BullQueue ? [queue.board] : [])),
     expositions: () =>
       Promise.all(
         [transform, load].flatMap((queue) => (queue instanceof BullQueue ? [queue.exposition()] : [])),
       ),
+  };
+}
+
+/** How the queue's server is reached. */
+export function queueServer({ queue }: Pick<Deployment['config'], 'queue'>): QueueServer {
+  const { url, tls, sentinel } = queue;
+  return {
+    url: url.reveal(),
+    tls,
+    sentinels: sentinel && { ...sentinel, password: sentinel.password?.reveal() ?? null },
   };
 }
 
@@ -36,7 +63,7 @@ function openQueue<T extends Batch | MaskedBatch>(
   stage: Stage,
   codec: Codec<T>,
 ): BullQueue<T> | MemoryQueue<T> {
-  const { backend, url, prefix, keepFailed } = config.queue;
+  const { backend, prefix, keepFailed } = config.queue;
   const onEvent: OnQueueEvent = (event) => {
     if (event.kind === 'trouble') return onWait(event.error);
     if (event.kind !== 'attempt_failed') return;
@@ -46,7 +73,7 @@ function openQueue<T extends Batch | MaskedBatch>(
   if (backend === 'memory') return new MemoryQueue<T>({ clock, keepFailed, onEvent });
   const name = `${stage}.${pipeline}`;
   return createBullQueue<T>({
-    url: url.reveal(),
+    ...queueServer(config),
     backend,
     prefix,
     name,

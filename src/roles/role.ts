@@ -2,14 +2,17 @@ import type { PipelineConfig } from '../config/config.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import { type Releases, type Service, type Started, type StopMode, untilStopped } from '../lifecycle.js';
 import { actionFor } from '../policy.js';
+import { startAdmin } from './admin.js';
 import { type AssembledPipeline, type Assembly, assemble } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { startHealth } from './health.js';
+import { startMaintenance } from './maintenance.js';
 import { startIngest } from './ingest-role.js';
-import { startWorkers } from './workers.js';
+import { startPresence } from './presence.js';
+import { type WorkerOptions, startWorkers } from './workers.js';
 
 /** What a process can be. `all` is every stage in one process. */
-export const roles = ['ingest', 'transform', 'load', 'all'] as const;
+export const roles = ['ingest', 'transform', 'load', 'admin', 'all'] as const;
 
 /** One of `roles`. */
 export type Role = (typeof roles)[number];
@@ -41,14 +44,28 @@ export async function startRole(
       `role ${role} cannot run over memory://, which no other process can reach: run \`all\`, or set queue.url`,
     );
   }
+  if (role === 'admin') return startAdmin(deployment, pipelines, up);
   const receives = role === 'ingest' || role === 'all';
   const assembly = await assemble(deployment, { ...up, pipelines, role, receives });
   const health = await startHealth(deployment, role, assembly);
   const running = await Promise.all(
-    assembly.pipelines.map((one) => startPipeline(deployment, assembly, one, options)),
+    assembly.pipelines.map((one) => startPipeline(deployment, assembly, one, { role, jobs: options.jobs })),
   );
   deployment.log.info({ event: 'started', role, pipeline: pipelines.map((pipeline) => pipeline.name) });
-  const { service, stopped } = untilStopped(inOrder([running, health === null ? [] : [health]]));
+  const stoppedForGood = new Set<PipelineConfig>();
+  assembly.pipelines.forEach(({ pipeline }, index) => {
+    void running[index]?.broken.then(() => stoppedForGood.add(pipeline));
+  });
+  const presence = startPresence(deployment, assembly.pool, {
+    role,
+    pipelines: () => pipelines.filter((one) => !stoppedForGood.has(one)).map((one) => one.name),
+  });
+  const others = [
+    presence,
+    ...(role === 'all' ? [startMaintenance(deployment, assembly.pool)] : []),
+    ...(health === null ? [] : [health]),
+  ];
+  const { service, stopped } = untilStopped(inOrder([running, others]));
   // One broken pipeline does not end the others; when all are, there is nothing left to run.
   const broken = Promise.all(running.map((pipeline) => pipeline.broken)).then(([first]) => {
     throw first;
@@ -69,8 +86,8 @@ interface RunningPipeline extends Service {
 async function startPipeline(
   deployment: Deployment,
   assembly: Assembly,
-  { pipeline, queues, sink, ingester }: AssembledPipeline,
-  { role, jobs }: RoleOptions,
+  { pipeline, queues, sink, failpoints, ingester }: AssembledPipeline,
+  { role, jobs }: Pick<WorkerOptions, 'role' | 'jobs'>,
 ): Promise<RunningPipeline> {
   let breakDown: (error: unknown) => void = () => undefined;
   const brokenDown = new Promise<unknown>((resolve) => {
@@ -79,7 +96,7 @@ async function startPipeline(
   const onError = (error: unknown): void => {
     if (actionFor(error) === 'stop') breakDown(error);
   };
-  const workers = startWorkers(deployment, { pipeline, queues, sink }, assembly.keyring, {
+  const workers = startWorkers(deployment, { pipeline, queues, sink, failpoints }, assembly.keyring, {
     role,
     jobs,
     onError,
@@ -94,7 +111,7 @@ async function startPipeline(
     });
     // What it holds is of no use here: others may fare better with it. The workers' jobs are left to fail first: one
     // that is cut short counts as being worked on for as long as nobody takes it over.
-    await Promise.all(ingesters.map((ingest) => ingest.stop('hard')));
+    await Promise.all(ingesters.map((ingest) => ingest.breakDown()));
     await Promise.all(workers.map((worker) => worker.stop('soft')));
     return error;
   });

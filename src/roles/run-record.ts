@@ -15,14 +15,17 @@ interface Parts {
   readonly owner: string;
 }
 
+/** A run as far as its record must know it. */
+export type ReportedRun = Pick<Run, 'options' | 'report'>;
+
 /** What is kept of one run in Postgres, from its first message to its report. Outages are waited out. */
 export class RunRecord {
   readonly #parts: Parts;
-  readonly #run: Run;
+  readonly #run: ReportedRun;
   readonly #hardStop: AbortSignal;
   #opened: Promise<void> | null = null;
 
-  constructor(parts: Parts, run: Run, hardStop: AbortSignal) {
+  constructor(parts: Parts, run: ReportedRun, hardStop: AbortSignal) {
     this.#parts = parts;
     this.#run = run;
     this.#hardStop = hardStop;

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.js';
 import type { Schedule } from '../config/config.js';
 import type { Service } from '../lifecycle.js';
 import type { EventBus } from '../ops/events.js';
+import { actionFor, outlast } from '../policy.js';
 
 /** Where the last start of each schedule is kept; both throw `postgres_unavailable`. */
 export interface ScheduleBook {
@@ -21,15 +22,19 @@ export interface ScheduleOptions {
   readonly tick: () => Promise<void>;
   readonly clock: Clock;
   readonly events: EventBus;
+  /** Hears of every wait for the book. */
+  readonly onWait?: (error: unknown) => void;
 }
 
 /**
  * Starts a tick at every slot, never two at once, and one now if a slot has passed since the last on record: a
- * tick drains until the queue is empty, so a missed one costs latency only. Stopping waits for the tick under way.
+ * tick drains until the queue is empty, so a missed one costs latency only. While the book is away the slots go on, and
+ * the one to catch up comes when it is back. Stopping waits for the tick under way.
  */
 export async function startSchedule(options: ScheduleOptions): Promise<Service> {
-  const { pipeline, schedule, book, clock, events } = options;
-  const lastStartedAt = await book.lastStartedAt(pipeline);
+  const { pipeline, schedule, book, clock, events, onWait } = options;
+  const stopped = new AbortController();
+  const lastStartedAt = await unlessAway(book.lastStartedAt(pipeline));
   let underWay: Promise<void> | null = null;
   const overlap = (): void => events.emit('schedule_overlap', { pipeline, at: clock.now() });
   // node-cron's guard does not see the tick that catches up, so this one is asked first.
@@ -49,13 +54,31 @@ export async function startSchedule(options: ScheduleOptions): Promise<Service> 
   });
   task.on('execution:overlap', overlap);
   void task.start();
-  if (schedule.catchUp && isDue(schedule, lastStartedAt, clock.now())) void tick();
+  const catchUp = (last: number | null): void => {
+    if (schedule.catchUp && !stopped.signal.aborted && isDue(schedule, last, clock.now())) void tick();
+  };
+  if (lastStartedAt !== AWAY) catchUp(lastStartedAt);
+  // What else may be wrong with the book then, the runs find too.
+  else outlast(clock, () => book.lastStartedAt(pipeline), stopped.signal, onWait).then(catchUp, ignore);
   return {
     stop: async () => {
+      stopped.abort();
       await task.destroy();
       await underWay;
     },
   };
+}
+
+const AWAY = Symbol('away');
+
+/** What the promise resolves to, or that an outage keeps it from that. */
+async function unlessAway<T>(answer: Promise<T>): Promise<T | typeof AWAY> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (actionFor(error) === 'wait') return AWAY;
+    throw error;
+  }
 }
 
 /** True when a slot of the schedule lies between the last start on record and now. */
@@ -70,6 +93,21 @@ export function isDue(
     tz: schedule.timezone,
   });
   return slots.prev().getTime() > lastStartedAt;
+}
+
+/** The slots after a time (epoch ms), earliest first; none for a pattern that names no real date. */
+export function slotsAfter(
+  schedule: { readonly cron: string; readonly timezone: string },
+  after: number,
+  count: number,
+): readonly number[] {
+  try {
+    return CronExpressionParser.parse(schedule.cron, { currentDate: new Date(after), tz: schedule.timezone })
+      .take(count)
+      .map((slot) => slot.getTime());
+  } catch {
+    return [];
+  }
 }
 
 /** node-cron's own remarks would bypass the logger; what matters arrives as events. */

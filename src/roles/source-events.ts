@@ -22,6 +22,9 @@ export function sourceEvents({ events, onWait }: Deployment, pipeline: string): 
       case 'ack_abandoned':
         events.emit('receipt_lost', { pipeline, receipts: event.messages });
         break;
+      case 'origin_refused':
+        events.emit('origin_refused', { pipeline, messages: event.messages });
+        break;
       case 'released':
       case 'release_failed':
         // Released or not, they come again; the batch that let them go has told so.

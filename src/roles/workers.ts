@@ -1,12 +1,17 @@
 import type { Batch, MaskedBatch } from '../batch.js';
 import type { PipelineConfig } from '../config/config.js';
 import type { Service } from '../lifecycle.js';
+import { oldestSentAt } from '../load/fate.js';
 import type { Sink } from '../load/sink.js';
-import { compileMasker } from '../masking/mask.js';
+import { type Masker, compileMasker } from '../masking/mask.js';
 import type { Keyring } from '../masking/keyring.js';
 import { load, transform } from '../pipeline.js';
+import type { FailpointPorts } from '../proof/failpoint-ports.js';
+import type { BatchHandler, BatchQueue } from '../queue/queue.js';
 import type { Deployment } from './deployment.js';
 import type { PipelineQueues } from './queues.js';
+import { type Probe, processProbe } from './suspect.js';
+import { maskTakenOver } from './takeover.js';
 
 /** Batches that one worker masks at once: masking itself holds the thread, so more only overlaps the queue's round trips. */
 export const TRANSFORM_CONCURRENCY = 2;
@@ -18,6 +23,7 @@ export interface WorkerParts {
   readonly pipeline: PipelineConfig;
   readonly queues: PipelineQueues;
   readonly sink: Pick<Sink, 'commit'>;
+  readonly failpoints: FailpointPorts | null;
 }
 
 /** How to run them. */
@@ -30,6 +36,13 @@ export interface WorkerOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** What masks a pipeline's batches. */
+export interface TransformParts {
+  readonly masker: Masker;
+  readonly probe: Probe;
+  readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'add'>;
+}
+
 /** Works on the stages of one pipeline until stopped. */
 export function startWorkers(
   deployment: Deployment,
@@ -40,7 +53,11 @@ export function startWorkers(
   const { transformQueue, loadQueue } = parts.queues;
   const workers: Service[] = [];
   if (role === 'transform' || role === 'all') {
-    const handle = telling(onError, transformHandler(deployment, parts, keyring));
+    const { name, policy } = parts.pipeline;
+    const compiled = compileMasker(policy, keyring, deployment.clock);
+    const masker = parts.failpoints?.masker(compiled) ?? compiled;
+    const ports = { masker, probe: processProbe(policy), loadQueue };
+    const handle = telling(onError, transformHandler(deployment, name, ports));
     workers.push(transformQueue.process(handle, { concurrency: jobs ?? TRANSFORM_CONCURRENCY }));
   }
   if (role === 'load' || role === 'all') {
@@ -50,12 +67,10 @@ export function startWorkers(
   return workers;
 }
 
-type Handler<T> = (batch: T, hardStop: AbortSignal) => Promise<void>;
-
-function telling<T>(onError: (error: unknown) => void, handle: Handler<T>): Handler<T> {
-  return async (batch, hardStop) => {
+function telling<T>(onError: (error: unknown) => void, handle: BatchHandler<T>): BatchHandler<T> {
+  return async (batch, hardStop, takeover) => {
     try {
-      await handle(batch, hardStop);
+      await handle(batch, hardStop, takeover);
     } catch (error) {
       onError(error);
       throw error;
@@ -63,32 +78,42 @@ function telling<T>(onError: (error: unknown) => void, handle: Handler<T>): Hand
   };
 }
 
-function transformHandler(
-  { clock, events, onWait }: Deployment,
-  { pipeline, queues }: WorkerParts,
-  keyring: Keyring,
-): Handler<Batch> {
-  const masker = compileMasker(pipeline.policy, keyring, clock);
-  const ports = { masker, loadQueue: queues.loadQueue, clock, onWait };
-  return async (batch, hardStop) => {
+/** Masks a pipeline's batches and hands them on. Batches that were taken over are masked one at a time. */
+export function transformHandler(
+  { clock, events, onWait }: Pick<Deployment, 'clock' | 'events' | 'onWait'>,
+  pipeline: string,
+  { masker, probe, loadQueue }: TransformParts,
+): BatchHandler<Batch> {
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = turn.then(work);
+    turn = done.catch(() => undefined);
+    return done;
+  };
+  return async (batch, hardStop, takeover) => {
     const startedAt = clock.now();
+    // Several at once would be at some record each when one of them ends the process.
+    const careful = takeover && {
+      mask: () => inTurn(() => maskTakenOver({ masker, probe, clock, onWait }, batch, takeover, hardStop)),
+    };
+    const ports = { masker: careful ?? masker, loadQueue, clock, onWait };
     const counts = await transform(ports, batch, hardStop);
     const { batchId, runId } = batch;
     const ms = clock.now() - startedAt;
-    events.emit('batch_masked', { ...counts, pipeline: pipeline.name, batchId, runId, ms });
+    events.emit('batch_masked', { ...counts, pipeline, batchId, runId, ms });
   };
 }
 
 function loadHandler(
   { clock, events, onWait }: Deployment,
   { pipeline, sink }: WorkerParts,
-): Handler<MaskedBatch> {
+): BatchHandler<MaskedBatch> {
   const table = `${pipeline.target.schema}.${pipeline.target.table}`;
   return async (batch, hardStop) => {
     const report = await load({ sink, clock, onWait }, batch, hardStop);
     if (report === null) return;
-    const oldest = Math.min(...[...batch.keys, ...batch.rejections].map((key) => key.sentAt));
-    const lagMs = Number.isFinite(oldest) ? clock.now() - oldest : null;
+    const oldest = oldestSentAt(batch);
+    const lagMs = oldest === null ? null : clock.now() - oldest;
     events.emit('batch_loaded', { ...report, table, lagMs });
   };
 }

@@ -32,7 +32,7 @@ export interface InFlightOptions {
 
 interface Held {
   readonly receipt: Receipt;
-  /** When its visibility was last set, as far as we know. */
+  /** When its visibility was last set, as far as we know, by `Clock.elapsed`. */
   extendedAt: number;
   /** False once SQS has said, or time has, that the receipt can't be extended. */
   kept: boolean;
@@ -92,7 +92,7 @@ export class InFlight implements Service {
     for (const receipt of receipts) {
       this.#held.set(receipt.handle, {
         receipt,
-        extendedAt: receipt.receivedAt,
+        extendedAt: this.#options.clock.elapsed(),
         kept: true,
         extending: null,
       });
@@ -152,7 +152,7 @@ export class InFlight implements Service {
 
   async #extendDue(): Promise<void> {
     const { clock, visibilityTimeoutS, onEvent } = this.#options;
-    const now = clock.now();
+    const now = clock.elapsed();
     const due: Held[] = [];
     let expired = 0;
     for (const held of this.#held.values()) {
@@ -181,7 +181,9 @@ export class InFlight implements Service {
   async #extend(ten: readonly Held[]): Promise<number> {
     const current = ten.filter(({ receipt }) => this.#held.has(receipt.handle));
     if (current.length === 0) return 0;
-    const now = this.#options.clock.now();
+    const { clock } = this.#options;
+    const now = clock.now();
+    const askedAt = clock.elapsed();
     const call = this.#options.client.changeVisibilityBatch(
       current.map(({ receipt }) => ({ handle: receipt.handle, seconds: this.#secondsFor(receipt, now) })),
     );
@@ -194,7 +196,7 @@ export class InFlight implements Service {
     try {
       const results = await call;
       for (const [index, held] of current.entries()) {
-        if (results[index] === 'done') held.extendedAt = now;
+        if (results[index] === 'done') held.extendedAt = askedAt;
         if (results[index] !== 'gone') continue;
         held.kept = false;
         // One that was spent meanwhile is nobody's loss.

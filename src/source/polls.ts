@@ -4,6 +4,7 @@ import type { Clock } from '../clock.js';
 import { type PipelineError, asPipelineError } from '../errors.js';
 import type { Service, StopMode } from '../lifecycle.js';
 import type { InFlight } from './in-flight.js';
+import { ORIGIN_ATTRIBUTE, type Origin, type OriginSealer } from './origin.js';
 import type { QueueClient, RawMessage } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';
 import { type EnvelopeMode, recordsOf } from './unwrap.js';
@@ -19,6 +20,8 @@ export interface PollsOptions {
   readonly envelope: EnvelopeMode;
   readonly visibilityTimeoutS: number;
   readonly onEvent: OnSourceEvent;
+  /** Opens what `dlq redrive` sent along; absent: such messages count as new. */
+  readonly origins?: Pick<OriginSealer, 'open'>;
   /** What to do with messages that nobody waits for any more. Never rejects. */
   readonly release: (receipts: readonly Receipt[]) => Promise<void>;
 }
@@ -121,16 +124,12 @@ export class Polls implements Service {
   }
 
   #delivery(message: RawMessage): Delivery {
-    const {
-      id: messageId,
-      body,
-      handle,
-      receiveCount,
-      sentAt,
-      groupId,
-      sequenceNumber,
-      attributes,
-    } = message;
+    const { body, handle, receiveCount, groupId, sequenceNumber } = message;
+    const { messageId, sentAt } = this.#originOf(message) ?? {
+      messageId: message.id,
+      sentAt: message.sentAt,
+    };
+    const { [ORIGIN_ATTRIBUTE]: _, ...attributes } = message.attributes;
     const receivedAt = this.#options.clock.now();
     return {
       envelope: {
@@ -145,5 +144,14 @@ export class Polls implements Service {
       records: recordsOf(messageId, body, this.#options.envelope),
       receipt: { messageId, handle, receiveCount, receivedAt, bytes: Buffer.byteLength(body) },
     };
+  }
+
+  /** Under which id and time a redriven message was first sent; null for all others. */
+  #originOf({ body, attributes }: RawMessage): Origin | null {
+    const sealed = attributes[ORIGIN_ATTRIBUTE];
+    if (sealed === undefined) return null;
+    const origin = this.#options.origins?.open(sealed, body) ?? null;
+    if (origin === null) this.#options.onEvent({ kind: 'origin_refused', messages: 1 });
+    return origin;
   }
 }

@@ -28,7 +28,11 @@ export interface ReceiversOptions {
   readonly inFlight: InFlight;
   readonly receivers: number;
   readonly waitTimeS: number;
+  /** The same where a run must find the end of the queue. */
+  readonly drainWaitTimeS: number;
   readonly onEvent: OnSourceEvent;
+  /** Waited for before each poll. */
+  readonly admit: (signal: AbortSignal) => Promise<void>;
   /** Never rejects. */
   readonly release: (receipts: readonly Receipt[]) => Promise<void>;
 }
@@ -65,7 +69,8 @@ export class Receivers {
     // Every receiver listens; Node takes more than ten for a leak.
     setMaxListeners(0, this.#end.signal);
     this.#mode = mode;
-    this.#waitS = mode === 'until_empty' ? Math.max(MIN_EMPTY_POLL_S, options.waitTimeS) : options.waitTimeS;
+    const { waitTimeS, drainWaitTimeS } = options;
+    this.#waitS = mode === 'until_empty' ? Math.max(MIN_EMPTY_POLL_S, drainWaitTimeS) : waitTimeS;
   }
 
   /** See `Source.receive`: what was received before `signal` aborts is still yielded; a break releases the rest. */
@@ -115,12 +120,13 @@ export class Receivers {
 
   /** One poll, and what follows from it. */
   async #step(me: number): Promise<void> {
-    const { polls, inFlight, clock } = this.#options;
+    const { polls, inFlight, clock, admit } = this.#options;
     const mustWait = (): boolean => this.#empty.has(me) || (this.#prober !== null && this.#prober !== me);
     if (mustWait()) return this.#changed.wait(this.#end.signal);
     const adopted = polls.adopt();
     let poll = adopted;
     if (poll === undefined) {
+      await admit(this.#end.signal);
       const reserved = await inFlight.reserve(this.#end.signal);
       if (reserved === 0) return;
       if (this.#end.signal.aborted || mustWait()) return inFlight.admit(reserved, []);

@@ -19,7 +19,9 @@ export type SourceEvent =
   | { readonly kind: 'heartbeat_failed'; readonly error: PipelineError }
   /** Messages that could not be deleted, or not be released, and come again when their visibility runs out. */
   | { readonly kind: 'ack_abandoned'; readonly messages: number }
-  | { readonly kind: 'release_failed'; readonly messages: number };
+  | { readonly kind: 'release_failed'; readonly messages: number }
+  /** Messages that claim to come from a dead-letter queue, but `dlq redrive` did not send them: they count as new. */
+  | { readonly kind: 'origin_refused'; readonly messages: number };
 
 /** Hears of a source's events. It must not throw. */
 export type OnSourceEvent = (event: SourceEvent) => void;

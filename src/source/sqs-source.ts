@@ -2,6 +2,7 @@ import type { Delivery, Receipt } from '../batch.js';
 import type { Clock } from '../clock.js';
 import type { Service, StopMode } from '../lifecycle.js';
 import { InFlight } from './in-flight.js';
+import type { OriginSealer } from './origin.js';
 import { Polls } from './polls.js';
 import type { QueueClient } from './queue-client.js';
 import { Receivers } from './receivers.js';
@@ -20,6 +21,8 @@ export interface SourceOptions {
   readonly receivers: number;
   /** 0 to 20; at least 1 is used where a run must find the end of the queue. */
   readonly waitTimeS: number;
+  /** The same for such runs, where it is to be shorter: they last so much longer than their last message. */
+  readonly drainWaitTimeS?: number;
   /** How long a receive hides messages; the heartbeat renews it. */
   readonly visibilityTimeoutS: number;
   /** Messages held at once. */
@@ -27,6 +30,10 @@ export interface SourceOptions {
   /** Bytes of their bodies. One receive by each receiver may exceed it while the size of messages is unknown. */
   readonly inFlightBytes: number;
   readonly onEvent?: OnSourceEvent;
+  /** Opens what `dlq redrive` sent along. */
+  readonly origins?: Pick<OriginSealer, 'open'>;
+  /** Waited for before each receive: how back-pressure reaches the queue. Resolves too when `signal` aborts. */
+  readonly admit?: (signal: AbortSignal) => Promise<void>;
 }
 
 /** What a source holds at the moment. */
@@ -45,7 +52,7 @@ export interface SqsSource extends Source, Service {
  * way (hard: doesn't), and ends the heartbeat: what is still held then reappears by itself. The client stays open.
  */
 export function createSource(options: SourceOptions): SqsSource {
-  const { client, clock, visibilityTimeoutS, onEvent = () => undefined } = options;
+  const { client, clock, visibilityTimeoutS, onEvent = () => undefined, admit = always } = options;
   const inFlight = new InFlight({
     client,
     clock,
@@ -59,7 +66,10 @@ export function createSource(options: SourceOptions): SqsSource {
   const polls = new Polls({ ...options, inFlight, onEvent, release });
   return {
     receive: (mode: ReceiveMode, signal: AbortSignal): AsyncGenerator<readonly Delivery[], void, undefined> =>
-      new Receivers({ ...options, polls, inFlight, onEvent, release }, mode).run(signal),
+      new Receivers(
+        { drainWaitTimeS: options.waitTimeS, ...options, admit, polls, inFlight, onEvent, release },
+        mode,
+      ).run(signal),
     ack: (receipts) => settling.ack(receipts),
     release: (receipts, delayMs) => settling.release(receipts, delayMs),
     depth: () => depthOf(client),
@@ -73,6 +83,8 @@ export function createSource(options: SourceOptions): SqsSource {
     },
   };
 }
+
+const always = (): Promise<void> => Promise.resolve();
 
 async function depthOf(client: QueueClient): Promise<QueueDepth> {
   const attributes = await client.attributes();

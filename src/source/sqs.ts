@@ -1,15 +1,12 @@
-import { type Hash as NodeHash, createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import {
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
   GetQueueAttributesCommand,
-  GetQueueUrlCommand,
   ReceiveMessageCommand,
-  SQSClient,
-  type SQSClientConfig,
+  type SQSClient,
 } from '@aws-sdk/client-sqs';
 import { PipelineError } from '../errors.js';
-import { queueAddress } from './queue-address.js';
 import type {
   EntryResult,
   PollOptions,
@@ -18,6 +15,7 @@ import type {
   RawMessage,
   VisibilityChange,
 } from './queue-client.js';
+import { findQueueUrl, sdkClient, sqsPlace } from './sqs-sdk.js';
 import { entryResults, queueAttributes, rawMessage } from './sqs-answers.js';
 import { queueMissing, saysMissing, sqsError } from './sqs-errors.js';
 
@@ -32,7 +30,6 @@ export interface SqsOptions {
   readonly receivers: number;
 }
 
-const CONNECT_TIMEOUT_MS = 5_000;
 /** An answer takes at most this long, on top of the time that a poll waits. */
 const ANSWER_TIMEOUT_MS = 10_000;
 /** The longest that SQS lets a poll wait. */
@@ -55,16 +52,16 @@ class SqsQueueClient implements QueueClient {
   readonly queue: string;
   readonly #polls: SQSClient;
   readonly #control: SQSClient;
+  /** Ends control calls that are under way when it is closed: an SDK that waits for an answer keeps the process. */
+  readonly #closing = new AbortController();
   #url: Promise<string | null> | null;
 
   constructor({ queue, region, endpoint, receivers }: SqsOptions) {
-    const address = queueAddress(queue);
-    const place = {
-      region: address.region ?? region,
-      endpoint: endpoint ?? address.endpoint,
-    };
+    const place = sqsPlace(queue, { region, endpoint });
     this.queue = queue;
-    this.#url = address.url === null ? null : Promise.resolve(address.url);
+    // One for each call under way; Node takes more than ten for a leak.
+    setMaxListeners(0, this.#closing.signal);
+    this.#url = null;
     this.#polls = sdkClient(place, POLL_ATTEMPTS, receivers, MAX_WAIT_S * 1_000 + ANSWER_TIMEOUT_MS);
     this.#control = sdkClient(place, CONTROL_ATTEMPTS, CONTROL_SOCKETS, ANSWER_TIMEOUT_MS);
   }
@@ -93,7 +90,7 @@ class SqsQueueClient implements QueueClient {
       const Entries = handles.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
       return entryResults(
         handles.length,
-        await this.#control.send(new DeleteMessageBatchCommand({ QueueUrl, Entries })),
+        await this.#control.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }), this.#untilClosed),
       );
     });
   }
@@ -106,7 +103,7 @@ class SqsQueueClient implements QueueClient {
         VisibilityTimeout: seconds,
       }));
       const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries });
-      return entryResults(changes.length, await this.#control.send(command));
+      return entryResults(changes.length, await this.#control.send(command, this.#untilClosed));
     });
   }
 
@@ -115,7 +112,8 @@ class SqsQueueClient implements QueueClient {
       const QueueUrl = await this.#queueUrl();
       if (QueueUrl === null) return null;
       const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
-      return queueAttributes((await this.#control.send(command)).Attributes ?? {});
+      const { Attributes = {} } = await this.#control.send(command, this.#untilClosed);
+      return queueAttributes(Attributes);
     } catch (error) {
       if (saysMissing(error)) return null;
       throw sqsError(error, 'GetQueueAttributes', this.queue);
@@ -123,8 +121,13 @@ class SqsQueueClient implements QueueClient {
   }
 
   close(): void {
+    this.#closing.abort();
     this.#polls.destroy();
     this.#control.destroy();
+  }
+
+  get #untilClosed(): { readonly abortSignal: AbortSignal } {
+    return { abortSignal: this.#closing.signal };
   }
 
   async #call<T>(
@@ -144,7 +147,7 @@ class SqsQueueClient implements QueueClient {
 
   /** Asked for once; a queue that is missing is asked for again, it may come. */
   async #queueUrl(): Promise<string | null> {
-    this.#url ??= this.#findUrl();
+    this.#url ??= findQueueUrl(this.#control, this.queue, this.#untilClosed);
     try {
       const url = await this.#url;
       if (url === null) this.#url = null;
@@ -153,58 +156,5 @@ class SqsQueueClient implements QueueClient {
       this.#url = null;
       throw error;
     }
-  }
-
-  async #findUrl(): Promise<string | null> {
-    const { name, account } = queueAddress(this.queue);
-    const owner = account === null ? {} : { QueueOwnerAWSAccountId: account };
-    try {
-      const { QueueUrl } = await this.#control.send(new GetQueueUrlCommand({ QueueName: name, ...owner }));
-      return QueueUrl ?? null;
-    } catch (error) {
-      if (saysMissing(error)) return null;
-      throw sqsError(error, 'GetQueueUrl', this.queue);
-    }
-  }
-}
-
-function sdkClient(
-  { region, endpoint }: { readonly region: string; readonly endpoint: string | null },
-  maxAttempts: number,
-  maxSockets: number,
-  requestTimeout: number,
-): SQSClient {
-  const agent = { keepAlive: true, maxSockets };
-  const config: SQSClientConfig = {
-    region,
-    maxAttempts,
-    md5: NativeMd5,
-    // Emulators and VPC endpoints answer GetQueueUrl with hosts that need not resolve from here.
-    useQueueUrlAsEndpoint: false,
-    requestHandler: {
-      connectionTimeout: CONNECT_TIMEOUT_MS,
-      requestTimeout,
-      throwOnRequestTimeout: true,
-      httpAgent: agent,
-      httpsAgent: agent,
-    },
-    ...(endpoint === null ? {} : { endpoint }),
-  };
-  return new SQSClient(config);
-}
-
-/** Checks the body of what is received with OpenSSL's MD5: the SDK's own is written in JavaScript. */
-class NativeMd5 {
-  readonly #hash: NodeHash = createHash('md5');
-
-  update(data: string | ArrayBuffer | ArrayBufferView): void {
-    if (typeof data === 'string') this.#hash.update(data, 'utf8');
-    else if (ArrayBuffer.isView(data))
-      this.#hash.update(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-    else this.#hash.update(Buffer.from(data));
-  }
-
-  digest(): Promise<Uint8Array> {
-    return Promise.resolve(this.#hash.digest());
   }
 }

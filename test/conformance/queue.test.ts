@@ -9,9 +9,10 @@ import { type EmbeddedPostgres, startPostgres } from '../../src/embedded/postgre
 import type { EmbeddedRedis } from '../../src/embedded/redis.js';
 import { type ErrorCode, PipelineError } from '../../src/errors.js';
 import type { QueueEvent } from '../../src/queue/attempts.js';
-import { createBullQueue, migrateQueue } from '../../src/queue/bullmq.js';
+import { type KeepFailed, createBullQueue, migrateQueue } from '../../src/queue/bullmq.js';
 import { MemoryQueue } from '../../src/queue/memory.js';
 import { batchCodec } from '../../src/queue/payload.js';
+import type { FailedFilter, FailedJobs } from '../../src/queue/failed-jobs.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
 import { Seen, batchOf, eventually, gate, hasSettled, testSealer } from '../support/queue.js';
 import { startTestRedis } from '../support/redis.js';
@@ -20,15 +21,18 @@ const attempts = { attempts: 3, baseMs: 10, maxMs: 40, newerMs: 20 };
 const keepFailed = { count: 3, ageS: 3_600 };
 
 type OnEvent = (event: QueueEvent) => void;
+type TestQueue = BatchQueue<Batch> & FailedJobs<Batch>;
+
+const EVERY: FailedFilter = { codes: [], since: null, limit: null };
 
 interface Subject {
   start(): Promise<void>;
   stop(): Promise<void>;
-  create(name: string, onEvent: OnEvent): BatchQueue<Batch>;
+  create(name: string, onEvent: OnEvent, kept?: KeepFailed): TestQueue;
 }
 
 function onServer(backend: 'redis' | 'postgres', server: () => { readonly url: string }): Subject['create'] {
-  return (name, onEvent) =>
+  return (name, onEvent, kept = keepFailed) =>
     createBullQueue({
       url: server().url,
       backend,
@@ -37,10 +41,10 @@ function onServer(backend: 'redis' | 'postgres', server: () => { readonly url: s
       codec: batchCodec,
       sealer: testSealer(),
       clock: systemClock,
-      keepFailed,
+      keepFailed: kept,
       attempts,
-      // Short, so that what a hard stop leaves behind is taken over within the test.
-      locks: { lockMs: 600, stalledMs: 200 },
+      // Short, so that what a hard stop leaves behind is taken over within the test; longer than a busy machine stutters.
+      locks: { lockMs: 1_500, stalledMs: 300 },
       onEvent,
     });
 }
@@ -49,7 +53,8 @@ function memory(): Subject {
   return {
     start: async () => undefined,
     stop: async () => undefined,
-    create: (_, onEvent) => new MemoryQueue({ clock: systemClock, attempts, keepFailed, onEvent }),
+    create: (_, onEvent, kept = keepFailed) =>
+      new MemoryQueue({ clock: systemClock, attempts, keepFailed: kept, onEvent }),
   };
 }
 
@@ -80,9 +85,9 @@ function postgres(): Subject {
 function contract(subject: Subject): void {
   let count = 0;
   let events = new Seen<QueueEvent>();
-  let queue: BatchQueue<Batch>;
+  let queue: TestQueue;
 
-  const open = (): BatchQueue<Batch> => {
+  const open = (): TestQueue => {
     count += 1;
     events = new Seen();
     queue = subject.create(`transform.test_${count}`, (event) => events.push(event));
@@ -320,6 +325,123 @@ function contract(subject: Subject): void {
     assert.deepEqual(await queue.states(ids), ['absent', 'absent', 'failed', 'failed', 'failed']);
   });
 
+  /** Adds a batch whose handler throws, and waits until it is kept as failed. */
+  const fail = async (batch: Batch, code: ErrorCode, message = 'made up'): Promise<void> => {
+    const consumer = queue.process(
+      async () => {
+        throw new PipelineError(code, message);
+      },
+      { concurrency: 1 },
+    );
+    await queue.add(batch);
+    await isFailed(batch.batchId);
+    await consumer.stop();
+  };
+
+  test('failed batches that are older than asked for are gone when the next one fails', async () => {
+    const fails = async (): Promise<never> => {
+      throw new PipelineError('payload_corrupt', 'unreadable');
+    };
+    count += 1;
+    queue = subject.create(`transform.test_${count}`, () => undefined, { count: 1_000, ageS: 1 });
+    queue.process(fails, { concurrency: 1 });
+    const old = batchOf(['{}']);
+    await queue.add(old);
+    await isFailed(old.batchId);
+    const another = async () => {
+      const batch = batchOf(['{}']);
+      await queue.add(batch);
+      await eventually(
+        () => queue.states([batch.batchId]),
+        ([state]) => state !== 'live',
+      );
+      return queue.states([old.batchId, batch.batchId]);
+    };
+    await eventually(another, ([first, latest]) => first === 'absent' && latest === 'failed');
+  });
+
+  test('what is added while a consumer has nothing to do is taken at once', async () => {
+    const seen = new Seen<string>();
+    open().process(async ({ batchId }) => seen.push(batchId), { concurrency: 1 });
+    const waits: number[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const batch = batchOf(['{}']);
+      await queue.add(batch);
+      const from = performance.now();
+      await seen.take(1, (id) => id === batch.batchId);
+      waits.push(performance.now() - from);
+      await isGone(batch.batchId);
+      // Long enough for the consumer to wait for its server again.
+      await systemClock.sleep(100);
+    }
+    // A consumer that only asked now and then, as it does where notifications are lost, would take seconds.
+    assert.ok(Math.max(...waits) < 1_000, `waited ${waits.map(Math.round).join(', ')} ms`);
+  });
+
+  test('a failed batch tells its code, why, how often it was tried and when, without being opened', async () => {
+    open();
+    const startedAt = Date.now();
+    const batch = batchOf(['{"secret":1}', '{}', '{}']);
+    await fail(batch, 'contention', 'locks of table\u001b[2J public.t\nare held');
+    const [job, ...more] = await queue.failed(EVERY);
+    assert.ok(job);
+    assert.deepEqual(more, []);
+    assert.equal(job.batchId, batch.batchId);
+    assert.equal(job.code, 'contention');
+    assert.equal(job.reason, 'contention: locks of table [2J public.t are held', 'no control characters');
+    assert.equal(job.payload.records, 3);
+    assert.equal(job.attempts, attempts.attempts);
+    assert.equal(job.takeovers, 0);
+    const times = [startedAt, job.addedAt, job.startedAt ?? 0, job.failedAt, Date.now()];
+    assert.deepEqual(
+      times,
+      times.toSorted((a, b) => a - b),
+    );
+    assert.deepEqual(await queue.failedByIds([batchOf([]).batchId, batch.batchId]), [job]);
+    assert.deepEqual(await queue.failedByIds([]), []);
+  });
+
+  test('failed batches are listed newest first, by code, since a time, and so many at most', async () => {
+    open();
+    const [first, second, third] = [batchOf(['{}']), batchOf(['{}']), batchOf(['{}'])];
+    await fail(first, 'table_unfit');
+    await fail(second, 'key_unavailable');
+    await fail(third, 'table_unfit');
+    const list = async (filter: Partial<FailedFilter>): Promise<readonly string[]> =>
+      (await queue.failed({ ...EVERY, ...filter })).map((job) => job.batchId);
+    const ids = [third, second, first].map((batch) => batch.batchId);
+    assert.deepEqual(await list({}), ids);
+    assert.deepEqual(await list({ limit: 2 }), ids.slice(0, 2));
+    assert.deepEqual(await list({ codes: ['table_unfit'] }), [third.batchId, first.batchId]);
+    assert.deepEqual(await list({ codes: ['table_unfit'], limit: 1 }), [third.batchId]);
+    assert.deepEqual(await list({ codes: ['contention'] }), []);
+    const at = (await queue.failedByIds([second.batchId]))[0]?.failedAt ?? 0;
+    assert.deepEqual(await list({ since: at }), ids.slice(0, 2));
+    assert.deepEqual(await list({ since: at + 3_600_000 }), []);
+  });
+
+  test('a failed batch is opened as it was added; a live one, and one that is not there, are not', async () => {
+    open();
+    const [failed, live] = [batchOf(['{"a":1}', 'lone \ud800 surrogate']), batchOf(['{}'])];
+    await fail(failed, 'payload_corrupt');
+    await queue.add(live);
+    assert.deepEqual(await queue.openFailed(failed.batchId), failed);
+    assert.equal(await queue.openFailed(live.batchId), null);
+    assert.equal(await queue.openFailed(batchOf([]).batchId), null);
+  });
+
+  test('a failed batch is removed once; a live one is not', async () => {
+    open();
+    const [failed, live] = [batchOf(['{}']), batchOf(['{}'])];
+    await fail(failed, 'payload_corrupt');
+    await queue.add(live);
+    assert.equal(await queue.discardFailed(failed.batchId), true);
+    assert.equal(await queue.discardFailed(failed.batchId), false);
+    assert.equal(await queue.discardFailed(live.batchId), false);
+    assert.deepEqual(await queue.states([failed.batchId, live.batchId]), ['absent', 'live']);
+    assert.deepEqual(await queue.failed(EVERY), []);
+  });
+
   test('a soft stop finishes what is in hand and takes nothing more', async () => {
     const [started, hold] = [new Seen<AbortSignal>(), gate()];
     const [first, second] = [batchOf(['{}']), batchOf(['{}'])];
@@ -397,6 +519,7 @@ function contract(subject: Subject): void {
     await consumer.stop();
     await assert.rejects(queue.add(batchOf(['{}'])), (error) => error instanceof PipelineError);
     await assert.rejects(queue.states(['x']), { code: 'canceled' });
+    await assert.rejects(queue.failed(EVERY), { code: 'canceled' });
   });
 }
 

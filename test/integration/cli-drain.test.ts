@@ -138,6 +138,32 @@ describe('drain', { concurrency: 3 }, () => {
     assert.equal(await deployment.count(TABLE), goodIds.length);
   });
 
+  test('with --ingest-only says how many batches it waits for, and who is not there to take them', async () => {
+    const deployment = await deploymentOf();
+    await deployment.send(smallEvents(150, 151).bodies);
+    const drain = deployment.cli.spawn(['drain', '--ingest-only']);
+    const alone = await drain.waitFor('waiting_for_workers');
+    assertHas(alone, {
+      level: 'warn',
+      pipeline: PIPELINE,
+      waiting: { transform: alone['batches'], load: 0 },
+    });
+    assert.ok(Number(alone['batches']) >= 2, 'of at most 100 messages each');
+    assert.match(String(alone['msg']), /no worker has taken any: start `maskline run transform`/);
+    const worker = deployment.cli.spawn(['run', 'all']);
+    const { code, rows, stderr } = await drain.ended;
+    assert.equal(code, 0, stderr);
+    assertHas(rows[0], { run_id: alone['run_id'], received: 150, loaded: 150 });
+    worker.signal('SIGTERM');
+    await worker.ended;
+  });
+
+  test('of a continuous pipeline finds the end of its queue within seconds, though its receives wait for 20', async () => {
+    const deployment = await deploymentOf({ schedule: 'continuous' });
+    const { code, stderr } = await deployment.cli.run(['drain'], { limitMs: 15_000 });
+    assert.equal(code, 0, stderr);
+  });
+
   test('stops at --timeout, gives back what it holds, and ends with 1', async () => {
     const deployment = await deploymentOf();
     await deployment.send(smallEvents(50, 51).bodies);

@@ -22,9 +22,12 @@ before(async () => {
 });
 after(() => stack.stop());
 
-const deploymentOf = (pipeline: DeploymentOptions['pipeline'] = {}): Promise<Deployment> =>
+const deploymentOf = (
+  pipeline: DeploymentOptions['pipeline'] = {},
+  kind: Pick<DeploymentOptions, 'ddl' | 'roles'> = { ddl: DDL },
+): Promise<Deployment> =>
   stack.deployment({
-    ddl: DDL,
+    ...kind,
     pipeline: {
       schedule: '* * * * * *',
       batch: { max_messages: 100, linger: '100ms' },
@@ -159,10 +162,10 @@ describe('run all', () => {
 });
 
 describe('run', () => {
-  test('with a role each, three processes do what one does', async () => {
-    const deployment = await deploymentOf();
+  test('with a role each, in the database too, three processes do what one does', async () => {
+    const deployment = await deploymentOf({}, { roles: true });
     const { bodies, goodIds } = smallEvents(2_000, 100);
-    const roles = ['ingest', 'transform', 'load'].map((role) => deployment.cli.spawn(['run', role]));
+    const roles = (['ingest', 'transform', 'load'] as const).map((role) => deployment.start(role));
     await deployment.send(bodies);
     await deployment.countUntil('maskline.ledger', (count) => count === bodies.length);
     await eventually(

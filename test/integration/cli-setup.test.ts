@@ -49,7 +49,7 @@ describe('the command line', () => {
     [['drain', '--timeout', 'soon'], /--timeout must be a duration/],
     [['drain', 'no_such_pipeline'], /no pipeline no_such_pipeline in .*it has user_logins/],
     [['-p', 'no_such_pipeline', 'drain'], /no pipeline no_such_pipeline/],
-    [['run', 'everything'], /role must be one of ingest, transform, load, all/],
+    [['run', 'everything'], /role must be one of ingest, transform, load, admin, all/],
     [['--log-level', 'loud', 'drain'], /log level must be one of/],
     [['runs', 'show'], /missing required argument/],
     [['demo', '--rows', '0'], /--rows of at least 1/],

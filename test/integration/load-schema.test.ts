@@ -11,7 +11,13 @@ import { createScheduleLog } from '../../src/load/schedules.js';
 import { NOON, batchOf, goodRows, openSink } from '../support/load.js';
 import { type TestPostgres, rowsOf, startTestPostgres, withConnection } from '../support/postgres.js';
 
-const MIGRATIONS = ['0001_core', '0002_ledger-partitions', '0003_load-one-by-one'];
+const MIGRATIONS = [
+  '0001_core',
+  '0002_ledger-partitions',
+  '0003_load-one-by-one',
+  '0004_operations',
+  '0005_quarantine',
+];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;
 const DAY_MS = 86_400_000;
@@ -260,11 +266,15 @@ test('only a run whose owner has been silent is abandoned, and its late report s
 test('a schedule remembers its last start and its pause; a breaker its first reason, until resumed', async () => {
   const { pool, close } = await openSink(server);
   const log = createScheduleLog(pool);
-  assert.deepEqual(await log.read('p'), { pipeline: 'p', pausedAt: null, reason: null, lastStartedAt: null });
+  const fresh = { pausedAt: null, reason: null, lastStartedAt: null, lastSucceededAt: null, resumedAt: null };
+  assert.deepEqual(await log.read('p'), { pipeline: 'p', ...fresh });
   await log.started('p', NOON + 5);
   await log.started('p', NOON);
   assert.equal(await log.lastStartedAt('p'), NOON + 5);
+  await log.succeeded('p', NOON + 4);
+  await log.succeeded('p', NOON);
   await log.pause('p', 'holiday');
+  await log.started('p', NOON + 9);
   const paused = await log.read('p');
   assert.deepEqual(
     [typeof paused.pausedAt, paused.reason, paused.lastStartedAt],
@@ -276,14 +286,26 @@ test('a schedule remembers its last start and its pause; a breaker its first rea
   const open = await log.breaker('p');
   assert.deepEqual([open.state, open.reason], ['open', 'first']);
   await log.resume('p');
-  assert.deepEqual(await log.read('p'), {
+  const { resumedAt, ...resumed } = await log.read('p');
+  assert.ok(resumedAt !== null && Math.abs(resumedAt - Date.now()) < 60_000);
+  assert.deepEqual(resumed, {
     pipeline: 'p',
     pausedAt: null,
     reason: null,
     lastStartedAt: NOON + 5,
+    lastSucceededAt: NOON + 4,
   });
   assert.equal((await log.breaker('p')).state, 'closed');
   await log.openBreaker('p', 'third');
   assert.equal((await log.breaker('p')).reason, 'third');
+  // Names without a row are as fresh ones, and the order is that of the question.
+  const all = await log.readAll(['q', 'p']);
+  assert.deepEqual(
+    all.map(({ schedule, breaker }) => [schedule.pipeline, schedule.lastStartedAt, breaker.state]),
+    [
+      ['q', null, 'closed'],
+      ['p', NOON + 5, 'open'],
+    ],
+  );
   await close();
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { setMaxListeners } from 'node:events';
+import { type Socket, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { Delivery } from '../../src/batch.js';
 import { systemClock } from '../../src/clock.js';
@@ -9,7 +10,7 @@ import type { QueueAttributes, QueueClient } from '../../src/source/queue-client
 import { queueMissing } from '../../src/source/sqs-errors.js';
 import { createSqsClient } from '../../src/source/sqs.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
-import type { SqsFault } from '../support/sqs-fault-proxy.js';
+import type { SqsFault } from '../../src/proof/sqs-fault-proxy.js';
 import { type TestSqs, startTestSqs } from '../support/sqs.js';
 
 let sqs: TestSqs;
@@ -284,10 +285,33 @@ test('an endpoint that leaves out the timestamp of sending is refused: repeats c
 test('nothing listens at the endpoint: unavailable, within the time that a connection may take', async () => {
   const gone = await startTestSqs();
   const client = gone.client('any');
-  await gone.stop();
+  await gone.proxy.stop();
   const from = Date.now();
   await assert.rejects(client.attributes(), { code: 'sqs_unavailable', message: /ECONNREFUSED/ });
   assert.ok(Date.now() - from < 5_000);
+  await gone.stop();
+});
+
+test('closing ends calls that wait for an answer', async () => {
+  const silent = createServer();
+  const asked = new Promise<Socket>((resolve) => silent.once('connection', resolve));
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const address = silent.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const client = createSqsClient({
+    queue: 'any',
+    region: 'us-east-1',
+    endpoint: `http://127.0.0.1:${port}`,
+    receivers: 1,
+  });
+  const from = Date.now();
+  const ended = assert.rejects(client.attributes(), { code: 'sqs_unavailable' });
+  const socket = await asked;
+  client.close();
+  await ended;
+  assert.ok(Date.now() - from < 5_000, 'long before it would have given up');
+  socket.destroy();
+  silent.close();
 });
 
 test('deletes and attributes do not queue behind long polls', async () => {

@@ -54,6 +54,7 @@ export async function findPlanted(
   return null;
 }
 
-function addTo(sums: { [name: string]: number }, counts: { readonly [name: string]: number }): void {
+/** Adds counts to sums, name by name. */
+export function addTo(sums: { [name: string]: number }, counts: { readonly [name: string]: number }): void {
   for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
 }

@@ -48,6 +48,7 @@ export class Host {
     this.#troubledAt = scheduler.now();
     this.clock = {
       now: () => scheduler.now() + this.#skewMs,
+      elapsed: () => scheduler.now(),
       sleep: async (ms, signal) => {
         await scheduler.sleep(ms, signal);
         await this.#gate();

@@ -82,6 +82,10 @@ export class Scheduler implements Clock {
     return this.#now;
   }
 
+  elapsed(): number {
+    return this.#now;
+  }
+
   random(): number {
     return this.dice.next();
   }

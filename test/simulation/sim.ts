@@ -1,13 +1,17 @@
 // The simulation from the command line:
-//   node dist/test/simulation/sim.js [--schedules N] [--seed S] [--planted [--only NAME]] [--json]
+//   node dist/test/simulation/sim.js [--schedules N] [--seed S] [--jobs N] [--planted [--only NAME]] [--json]
 // Runs the schedules of seeds S, S+1, ... and fails on any violation. --planted: looks for each planted defect instead
 // (or for the one that is named), and fails when one is not found, or when one that does no harm is.
 
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Campaign, findPlanted, runCampaign } from './campaign.js';
+import { runParallel } from './parallel.js';
 import { type Benign, type Planted, benignBugs, plantedBugs } from './planted.js';
 
 const DEFAULT_SCHEDULES = '1000';
+/** From so many on, the processors share them. */
+const MANY_SCHEDULES = 4_000;
 /** That something does no harm is not shown by more of the same. */
 const BENIGN_SCHEDULES = 150;
 
@@ -21,6 +25,7 @@ export interface PlantedResult {
 interface Options {
   readonly schedules: number;
   readonly firstSeed: number;
+  readonly jobs: number;
   readonly json: boolean;
 }
 
@@ -47,8 +52,10 @@ function show({ schedules, firstSeed, steps, virtualMs, wallMs, failed, faults, 
   );
 }
 
-async function runAll({ schedules, firstSeed, json }: Options): Promise<boolean> {
-  const campaign = await runCampaign(schedules, firstSeed);
+async function runAll({ schedules, firstSeed, jobs, json }: Options): Promise<boolean> {
+  const campaign = await (jobs > 1
+    ? runParallel(schedules, firstSeed, jobs)
+    : runCampaign(schedules, firstSeed));
   if (json) print(JSON.stringify(campaign));
   else show(campaign);
   return campaign.failed.length === 0;
@@ -72,6 +79,7 @@ async function main(): Promise<number> {
     options: {
       schedules: { type: 'string', default: DEFAULT_SCHEDULES },
       seed: { type: 'string', default: '1' },
+      jobs: { type: 'string' },
       planted: { type: 'boolean', default: false },
       only: { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -80,14 +88,21 @@ async function main(): Promise<number> {
   const options = {
     schedules: Number(values.schedules),
     firstSeed: Number(values.seed),
+    jobs: Number(values.jobs ?? (Number(values.schedules) < MANY_SCHEDULES ? 1 : availableParallelism())),
     json: values.json,
   };
   const names = ([...Object.keys(plantedBugs), ...Object.keys(benignBugs)] as (Planted | Benign)[]).filter(
     (name) => values.only === undefined || values.only === name,
   );
-  const isUsable = Number.isSafeInteger(options.firstSeed) && options.schedules >= 1 && names.length > 0;
+  const isUsable =
+    Number.isSafeInteger(options.firstSeed) &&
+    options.schedules >= 1 &&
+    options.jobs >= 1 &&
+    names.length > 0;
   if (!isUsable) {
-    print('--schedules takes a number from 1, --seed a whole number, --only the name of a planted defect');
+    print(
+      '--schedules and --jobs take a number from 1, --seed a whole number, --only the name of a planted defect',
+    );
     return 2;
   }
   let ok = true;

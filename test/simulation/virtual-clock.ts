@@ -29,6 +29,10 @@ export class VirtualClock implements Clock {
     return this.#now;
   }
 
+  elapsed(): number {
+    return this.#now;
+  }
+
   /** Timers that are armed. */
   get timers(): number {
     return this.#timers.size;

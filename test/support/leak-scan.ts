@@ -1,77 +1,10 @@
-// Looks for values where they must not be, also behind the encodings that values usually hide in.
+// What the servers of a test hold, to be searched for values that must not be there.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { constants, inflateRawSync, unzipSync } from 'node:zlib';
 import { Redis } from 'ioredis';
+import { inflatedParts } from '../../src/proof/leak-scan.js';
 import type { Json } from './cli.js';
-
-/** A value found where it was looked for. */
-export interface Found {
-  /** Name of the value. */
-  readonly canary: string;
-  readonly encoding: string;
-  readonly where: string;
-}
-
-/** Values to look for, by name; a few must be found, or the search is worth nothing. */
-export class LeakScan {
-  readonly #needles: readonly { canary: string; encoding: string; bytes: Buffer }[];
-
-  constructor(canaries: Readonly<{ [name: string]: string }>) {
-    this.#needles = Object.entries(canaries).flatMap(([canary, value]) =>
-      encodings(value).map(([encoding, bytes]) => ({ canary, encoding, bytes })),
-    );
-  }
-
-  /** Every value that these bytes hold, in any encoding. */
-  scan(where: string, content: string | Buffer): readonly Found[] {
-    const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
-    return this.#needles
-      .filter((needle) => bytes.includes(needle.bytes))
-      .map(({ canary, encoding }) => ({ canary, encoding, where }));
-  }
-
-  /** The same over many contents, by name. */
-  scanAll(contents: Iterable<readonly [string, string | Buffer]>): readonly Found[] {
-    return [...contents].flatMap(([where, content]) => this.scan(where, content));
-  }
-}
-
-/** A value as it is, and as programs that know nothing of it might have written it. */
-function encodings(value: string): readonly (readonly [string, Buffer])[] {
-  const bytes = Buffer.from(value, 'utf8');
-  const each = (escape: (code: number) => string): string => [...bytes].map(escape).join('');
-  const hex = bytes.toString('hex');
-  const texts: [string, string][] = [
-    ['hex', hex],
-    ['HEX', hex.toUpperCase()],
-    ['url', encodeURIComponent(value)],
-    ['every byte url', each((code) => `%${code.toString(16).padStart(2, '0').toUpperCase()}`)],
-    ['json', JSON.stringify(value).slice(1, -1)],
-    ['every character json', each((code) => `\\u${code.toString(16).padStart(4, '0')}`)],
-    ...[0, 1, 2].flatMap((offset): [string, string][] => {
-      const base64 = base64At(bytes, offset);
-      return [
-        [`base64+${offset}`, base64],
-        [`base64url+${offset}`, base64.replaceAll('+', '-').replaceAll('/', '_')],
-      ];
-    }),
-  ];
-  return [
-    ['clear', bytes],
-    ['utf-16', Buffer.from(value, 'utf16le')],
-    ...texts.map(([name, text]) => [name, Buffer.from(text, 'utf8')] as const),
-  ];
-}
-
-/** What base64 makes of the bytes when so many others stand before them: only the characters that depend on nothing else. */
-function base64At(bytes: Buffer, offset: number): string {
-  const encoded = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64');
-  const first = Math.ceil((offset * 8) / 6);
-  const end = Math.floor(((offset + bytes.length) * 8) / 6);
-  return encoded.slice(first, end);
-}
 
 /** All that a Redis holds: each key with its value, the log of slow commands, and the file that SAVE writes. */
 export async function redisContents(url: string, dir: string): Promise<[string, string | Buffer][]> {
@@ -92,34 +25,6 @@ export async function redisContents(url: string, dir: string): Promise<[string, 
     return contents;
   } finally {
     redis.disconnect();
-  }
-}
-
-/** Long enough to hold something, in either alphabet. */
-const BASE64 = /[A-Za-z0-9+/_-]{32,}/g;
-/** What stands before compressed bytes, such as a nonce, is hardly longer. */
-const MAX_PREFIX_BYTES = 32;
-
-/** What comes out of a text's base64 when it is inflated from any of its first bytes on: payloads are deflated before they are sealed. */
-export function* inflatedParts(text: string): Generator<Buffer> {
-  for (const [encoded] of text.matchAll(BASE64)) {
-    const bytes = Buffer.from(encoded, 'base64');
-    for (let from = 0; from <= MAX_PREFIX_BYTES; from += 1) {
-      for (const inflate of [inflateRawSync, unzipSync]) {
-        const inflated = attempt(() =>
-          inflate(bytes.subarray(from), { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 2 ** 24 }),
-        );
-        if (inflated !== null && inflated.length > 0) yield inflated;
-      }
-    }
-  }
-}
-
-function attempt(work: () => Buffer): Buffer | null {
-  try {
-    return work();
-  } catch {
-    return null;
   }
 }
 

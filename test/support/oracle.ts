@@ -127,6 +127,22 @@ export function openSealOracle(
   return Buffer.from(cipher.decrypt(sealed.subarray(12)));
 }
 
+/** A raw record of the quarantine, once opened: `R`, version 1, flags, length u32be of a head of JSON, the body. */
+export function rawRecordOracle(plain: Buffer): {
+  readonly flags: number;
+  readonly head: unknown;
+  readonly body: string;
+} {
+  if (plain.toString('latin1', 0, 2) !== 'R\u0001') throw new Error('no raw record of version 1');
+  const bodyStart = 7 + plain.readUInt32BE(3);
+  const flags = plain[2] ?? 0;
+  return {
+    flags,
+    head: JSON.parse(plain.toString('utf8', 7, bodyStart)),
+    body: plain.toString(flags & 1 ? 'utf16le' : 'utf8', bodyStart),
+  };
+}
+
 /** A fixed master key for tests: SHA-256 of a name. */
 export function masterFor(name: string): Buffer {
   return createHash('sha256').update(name).digest();

@@ -1,4 +1,4 @@
-// A worker process for tests: takes batches from a queue on Redis, says so on stdout, and never finishes one.
+// A worker process for tests: takes batches from a queue, says so on stdout, and never finishes one.
 
 import { systemClock } from '../../src/clock.js';
 import { createBullQueue } from '../../src/queue/bullmq.js';
@@ -6,10 +6,11 @@ import { batchCodec } from '../../src/queue/payload.js';
 import { testSealer } from './queue.js';
 
 const [url = '', prefix = '', name = ''] = process.argv.slice(2);
+const backend = url.startsWith('postgres') ? 'postgres' : 'redis';
 
 const queue = createBullQueue({
   url,
-  backend: 'redis',
+  backend,
   prefix,
   name,
   codec: batchCodec,

@@ -6,9 +6,10 @@ import { PipelineError } from '../../src/errors.js';
 import type { Sealer } from '../../src/queue/queue.js';
 
 /** AES-256-GCM with the id as associated data, as the real sealer; keys are derived from their kid, so processes agree. */
-export function testSealer(kid = 1): Sealer {
+export function testSealer(kid = 1, keyring = 'kr_test'): Sealer {
   const key = (id: number): Buffer => createHash('sha256').update(`test key ${id}`).digest();
   return {
+    keyring,
     seal(id, plain) {
       const nonce = randomBytes(12);
       const cipher = createCipheriv('aes-256-gcm', key(kid), nonce).setAAD(Buffer.from(`${id} ${kid}`));

@@ -1,12 +1,12 @@
 import { type SqsServer, startSqs } from '../../src/embedded/sqs.js';
 import type { QueueClient } from '../../src/source/queue-client.js';
 import { createSqsClient } from '../../src/source/sqs.js';
-import { SqsFaultProxy } from './sqs-fault-proxy.js';
+import { NotingSqsProxy } from './sqs-fault-proxy.js';
 
 /** The emulator behind a proxy that can misbehave, and clients that are closed with it. */
 export interface TestSqs {
   readonly server: SqsServer;
-  readonly proxy: SqsFaultProxy;
+  readonly proxy: NotingSqsProxy;
   /** Of the proxy. */
   readonly endpoint: string;
   /** A queue of a name that no other test has; returns the name. */
@@ -20,7 +20,7 @@ export async function startTestSqs(): Promise<TestSqs> {
   process.env['AWS_ACCESS_KEY_ID'] ??= 'test';
   process.env['AWS_SECRET_ACCESS_KEY'] ??= 'test';
   const server = await startSqs();
-  const proxy = new SqsFaultProxy(server.port);
+  const proxy = new NotingSqsProxy(server.port);
   const endpoint = await proxy.start();
   const clients: QueueClient[] = [];
   let queues = 0;

@@ -11,7 +11,8 @@ import { type OutgoingMessage, type SqsServer, startSqs } from '../../src/embedd
 import { createKekFile } from '../../src/masking/kek.js';
 import { createKeyring } from '../../src/masking/keyring-file.js';
 import { writeKeyring } from '../../src/masking/keyring.js';
-import { Cli, type Json } from './cli.js';
+import { Cli, type CliOptions, type CliProcess, type Json } from './cli.js';
+import { DATABASE_ROLES, type DatabaseUser, allowLogins, applyRoles, urlAs } from './database-roles.js';
 import { openKeyringOracle } from './oracle.js';
 import { type TestPostgres, startTestPostgres, withConnection } from './postgres.js';
 import { eventually } from './queue.js';
@@ -35,6 +36,13 @@ export interface DeploymentOptions {
   readonly keys?: boolean;
   /** Of the SQS queue, as CreateQueue takes them. */
   readonly queueAttributes?: Readonly<{ [name: string]: string }>;
+  /**
+   * The roles of deploy/postgres/roles.sql are made, and the owner migrates: the deployment is `create: true`, `ddl` is
+   * left out, and `start` runs each process under its own role.
+   */
+  readonly roles?: boolean;
+  /** Where the queues are; default redis. */
+  readonly queue?: 'redis' | 'postgres';
 }
 
 /** Messages of a queue, by what they are doing. */
@@ -83,12 +91,13 @@ export class Stack {
     this.#count += 1;
     const number = this.#count;
     const queue = `queue-${number}`;
-    const { ddl = LOGIN_TABLE } = options;
+    const { ddl = options.roles ? null : LOGIN_TABLE } = options;
     const database = ddl === null ? await this.postgres.database() : await this.postgres.migratedDatabase();
     if (ddl !== null) await withConnection(database, (client) => client.query(ddl));
     await this.sqs.createQueue(queue, options.queueAttributes);
     const deployment = new Deployment(this, { database, queue, prefix: `test${number}` }, options);
     this.#deployments.push(deployment);
+    if (options.roles) await deployment.migrateAsOwner();
     return deployment;
   }
 
@@ -120,6 +129,7 @@ export class Deployment {
   readonly keyringFile: string;
   readonly kekFile: string;
   readonly environment: Readonly<{ [name: string]: string }>;
+  readonly #options: DeploymentOptions;
   readonly #stack: Stack;
   readonly #pool: pg.Pool;
   #config: ConfigFile;
@@ -130,6 +140,7 @@ export class Deployment {
     options: DeploymentOptions,
   ) {
     this.#stack = stack;
+    this.#options = options;
     this.database = place.database;
     this.queue = place.queue;
     this.prefix = place.prefix;
@@ -142,7 +153,7 @@ export class Deployment {
     this.#pool.on('error', () => undefined);
     this.environment = {
       DATABASE_URL: place.database,
-      REDIS_URL: stack.redis.url,
+      REDIS_URL: options.queue === 'postgres' ? place.database : stack.redis.url,
       SQS_QUEUE_URL: place.queue,
       AWS_ENDPOINT_URL_SQS: stack.sqs.endpoint,
       AWS_REGION: stack.sqs.region,
@@ -155,6 +166,27 @@ export class Deployment {
       writeKeyring(this.keyringFile, createKeyring(createKekFile(this.kekFile), Date.now()));
     this.#config = this.#initial(options);
     this.configure((config) => config);
+  }
+
+  /** What makes a process work under its own database role, in the queue too where that is in Postgres. */
+  environmentOf(user: DatabaseUser): Readonly<{ [name: string]: string }> {
+    const DATABASE_URL = urlAs(this.database, DATABASE_ROLES[user]);
+    return this.#options.queue === 'postgres' ? { DATABASE_URL, REDIS_URL: DATABASE_URL } : { DATABASE_URL };
+  }
+
+  /** Starts the process of a role, under its own database role if the deployment has roles. */
+  start(role: Exclude<DatabaseUser, 'owner'>, { env = {}, ...options }: CliOptions = {}): CliProcess {
+    const own = this.#options.roles ? this.environmentOf(role) : {};
+    return this.cli.spawn(['run', role], { ...options, env: { ...own, ...env } });
+  }
+
+  /** As the comment in roles.sql says: the roles, then `migrate` by the owner, then what is new to the roles. */
+  async migrateAsOwner(): Promise<void> {
+    await applyRoles(this.database);
+    await allowLogins(this.database);
+    const { code, stderr } = await this.cli.run(['migrate'], { env: this.environmentOf('owner') });
+    assert.equal(code, 0, stderr);
+    await applyRoles(this.database);
   }
 
   /** Writes maskline.yaml anew. */
@@ -245,7 +277,7 @@ export class Deployment {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  #initial({ pipeline = {}, file = {} }: DeploymentOptions): ConfigFile {
+  #initial({ pipeline = {}, file = {}, roles = false }: DeploymentOptions): ConfigFile {
     mkdirSync(this.dir, { recursive: true });
     return {
       version: 1,
@@ -257,7 +289,7 @@ export class Deployment {
         [PIPELINE]: {
           columns: LOGIN_COLUMNS,
           batch: { linger: '200ms' },
-          target: { table: `public.${PIPELINE}` },
+          target: { table: `public.${PIPELINE}`, create: roles },
           ...pipeline,
         },
       },

@@ -28,12 +28,15 @@ function first(config: Config): Config['pipelines'][number] {
 
 test('a file with nothing but columns and a target gets every default', () => {
   const config = load(MINIMAL);
-  assert.equal(config.database.url.reveal(), ENV.DATABASE_URL);
+  assert.equal(config.database.url?.reveal(), ENV.DATABASE_URL);
   assert.equal(config.queue.url.reveal(), 'redis://127.0.0.1:6379');
   const { database: _database, pipelines: _pipelines, queue, ...rest } = config;
-  const { url: _url, ...queueRest } = queue;
+  const { url: _url, ownerUrl, ...queueRest } = queue;
+  assert.equal(ownerUrl.reveal(), 'redis://127.0.0.1:6379');
   assert.deepEqual(queueRest, {
     backend: 'redis',
+    tls: null,
+    sentinel: null,
     prefix: 'maskline',
     highWater: 0.6,
     keepFailed: { count: 1000, ageS: 7 * 24 * 3600 },
@@ -198,7 +201,7 @@ test('the environment stands in for keys that are absent, and an empty variable 
 test('what the file says goes before the environment', () => {
   const text = `${MINIMAL}database: { url: "postgresql:///other" }\nqueue: { url: "memory://" }\nkeyring: { file: ring.json }\n`;
   const config = load(text, { ...ENV, REDIS_URL: 'redis://cache', MASKLINE_KEYRING: '/etc/ring.json' });
-  assert.equal(config.database.url.reveal(), 'postgresql:///other');
+  assert.equal(config.database.url?.reveal(), 'postgresql:///other');
   assert.equal(config.queue.backend, 'memory');
   assert.equal(config.keyring.file, 'ring.json');
 });
@@ -394,5 +397,5 @@ test('secrets may come from files', () => {
     '/run/secrets/pw': 'hush\n',
   };
   const config = loadConfig({ file: 'maskline.yaml', env: ENV, read: (path) => files[path] ?? '' });
-  assert.equal(config.database.url.reveal(), 'postgres://app:hush@db/app');
+  assert.equal(config.database.url?.reveal(), 'postgres://app:hush@db/app');
 });

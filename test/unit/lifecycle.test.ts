@@ -20,6 +20,7 @@ class HandClock implements Clock {
   readonly #asleep = new EventEmitter();
 
   readonly now = (): number => 0;
+  readonly elapsed = (): number => 0;
   readonly random = (): number => 0;
   readonly id = (): string => '00000000-0000-7000-8000-000000000000';
 

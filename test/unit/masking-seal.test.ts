@@ -55,6 +55,7 @@ test('what an earlier primary key sealed still opens', () => {
 
 test('a queue seals and opens by the id alone', () => {
   const sealer: Sealer = new PayloadSealer(keyring);
+  assert.equal(sealer.keyring, keyring.id);
   const { kid, sealed } = sealer.seal('load.logins/7', Buffer.from('rows'));
   assert.equal(sealer.open('load.logins/7', kid, sealed).toString(), 'rows');
   assert.throws(() => sealer.open('load.logins/8', kid, sealed), hasCode('payload_corrupt'));

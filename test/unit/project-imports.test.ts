@@ -53,9 +53,14 @@ const FORBIDDEN: readonly Planted[] = [
     reason: /ops\/d may not import load\/sink/,
   },
   {
+    file: 'src/ops/admin/d.ts',
+    text: "import { boardJob } from '../../queue/board.js';\nexport const d = boardJob;\n",
+    reason: /ops\/admin\/d may not import queue\/board/,
+  },
+  {
     file: 'src/masking/e.ts',
     text: "import { asMasked } from './masked.js';\nexport const e = asMasked;\n",
-    reason: /asMasked is only for masking\/mask and queue\/payload/,
+    reason: /asMasked is only for masking\/mask and masking\/quarantined and queue\/payload/,
   },
   {
     file: 'src/load/f.ts',

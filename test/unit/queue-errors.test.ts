@@ -21,7 +21,34 @@ const SECRET = 'c4nary';
 const cases: readonly [Backend, Error, ErrorCode][] = [
   ['redis', error('connect ECONNREFUSED 10.0.0.1:6379', { code: 'ECONNREFUSED' }), 'redis_unavailable'],
   ['redis', error('getaddrinfo ENOTFOUND redis', { code: 'ENOTFOUND' }), 'redis_unavailable'],
-  ['redis', error('self-signed certificate', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }), 'redis_unavailable'],
+  ['redis', error('getaddrinfo EAI_AGAIN redis', { code: 'EAI_AGAIN' }), 'redis_unavailable'],
+  ['redis', error('self-signed certificate', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }), 'config_invalid'],
+  ['redis', error(`no ${SECRET}`, { code: 'ERR_TLS_CERT_ALTNAME_INVALID' }), 'config_invalid'],
+  ['redis', error('bad record mac', { code: 'ERR_SSL_BAD_RECORD_MAC' }), 'redis_unavailable'],
+  [
+    'redis',
+    error(`All sentinels are unreachable and retry is disabled. Last error: connect ECONNREFUSED ${SECRET}`),
+    'redis_unavailable',
+  ],
+  [
+    'redis',
+    error('All sentinels are unreachable and retry is disabled. Last error: WRONGPASS invalid'),
+    'permission_denied',
+  ],
+  [
+    'redis',
+    error(
+      `All sentinels are unreachable and retry is disabled. Last error: ERR No such master with that name`,
+    ),
+    'queue_unfit',
+  ],
+  [
+    'redis',
+    error(`ERR Error running script (call to f_1): @user_script:1: -READONLY You can't write. ${SECRET}`, {
+      name: 'ReplyError',
+    }),
+    'redis_unavailable',
+  ],
   ['redis', error('Connection is closed.'), 'redis_unavailable'],
   ['redis', error('Command timed out'), 'redis_unavailable'],
   ['redis', error("Stream isn't writeable and enableOfflineQueue options is false"), 'redis_unavailable'],
@@ -56,6 +83,7 @@ const cases: readonly [Backend, Error, ErrorCode][] = [
   ['redis', error('could not renew lock for job 0190-ab'), 'contention'],
   ['redis', new TypeError(`cannot read ${SECRET}`), 'unexpected'],
   ['postgres', error('connect ECONNREFUSED', { code: 'ECONNREFUSED' }), 'postgres_unavailable'],
+  ['postgres', error('getaddrinfo EAI_AGAIN postgres', { code: 'EAI_AGAIN' }), 'postgres_unavailable'],
   ['postgres', error('Connection terminated unexpectedly'), 'postgres_unavailable'],
   ['postgres', error('timeout exceeded when trying to connect'), 'postgres_unavailable'],
   ['postgres', error('Query read timeout'), 'postgres_unavailable'],
@@ -67,6 +95,9 @@ const cases: readonly [Backend, Error, ErrorCode][] = [
     error('cannot execute INSERT in a read-only transaction', { code: '25006' }),
     'postgres_unavailable',
   ],
+  ['postgres', error('The server does not support SSL connections'), 'config_invalid'],
+  ['postgres', error('unable to verify', { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }), 'config_invalid'],
+  ['postgres', error(`SASL: client password must be a string ${SECRET}`), 'permission_denied'],
   ['postgres', error('deadlock detected', { code: '40P01' }), 'contention'],
   [
     'postgres',

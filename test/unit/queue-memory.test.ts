@@ -25,6 +25,10 @@ class ManualClock implements Clock {
     });
   }
 
+  elapsed(): number {
+    return this.#now;
+  }
+
   random(): number {
     return 1;
   }

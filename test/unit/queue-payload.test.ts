@@ -271,6 +271,23 @@ describe('what was not written by us', () => {
     });
   });
 
+  test('what another keyring sealed is said to be that, under the same key id too', () => {
+    const other = testSealer(1, 'kr_other');
+    const theirs = pack(other, `${QUEUE}/${batch.batchId}`, batchCodec.encode(batch), 2);
+    assert.equal(theirs.kid, data.kid);
+    assert.throws(() => open(theirs), {
+      code: 'key_unavailable',
+      message: /sealed under another keyring \(kr_other; this process has kr_test\)/,
+    });
+    assert.throws(
+      () => open({ ...theirs, keyring: 'c4nary <b>' }),
+      (error: Error) => {
+        assert.ok(!error.message.includes('c4nary'));
+        return true;
+      },
+    );
+  });
+
   test('a batch that is too large to be read is not written', () => {
     assert.throws(() => pack(sealer, 'x', Buffer.alloc(64 * 1024 * 1024 + 1), 1), { code: 'config_invalid' });
   });
@@ -385,7 +402,8 @@ describe('a frame that is not as it should be', () => {
       ),
     ],
     ['half a UTF-16 unit', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 1, 1]]], 'a')],
-    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 4]]])],
+    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 8]]])],
+    ['two reasons not to read a body', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 6]]])],
   ];
   for (const [what, frame] of badBatches) {
     test(`a batch with ${what} is refused`, () => {

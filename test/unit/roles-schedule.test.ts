@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../src/clock.js';
+import { PipelineError } from '../../src/errors.js';
 import { EventBus } from '../../src/ops/events.js';
-import { type ScheduleBook, isDue, startSchedule } from '../../src/roles/schedule.js';
+import { type ScheduleBook, isDue, slotsAfter, startSchedule } from '../../src/roles/schedule.js';
 
 const daily = { cron: '0 3 * * *', timezone: 'Europe/Berlin' };
 const at = (time: string): number => Date.parse(time);
@@ -23,6 +24,17 @@ test('a schedule with seconds is due by the second', () => {
   const often = { cron: '*/30 * * * * *', timezone: 'UTC' };
   assert.equal(isDue(often, at('2026-01-10T12:00:01Z'), at('2026-01-10T12:00:29Z')), false);
   assert.equal(isDue(often, at('2026-01-10T12:00:01Z'), at('2026-01-10T12:00:31Z')), true);
+});
+
+test('the slots after a time are those of its zone, earliest first, and none of a date that never comes', () => {
+  // Clocks in Berlin go forward on 2026-03-29 from 02:00 to 03:00.
+  const slots = slotsAfter(daily, at('2026-03-28T00:00:00Z'), 3).map((slot) => new Date(slot).toISOString());
+  assert.deepEqual(slots, [
+    '2026-03-28T02:00:00.000Z',
+    '2026-03-29T01:00:00.000Z',
+    '2026-03-30T01:00:00.000Z',
+  ]);
+  assert.deepEqual(slotsAfter({ cron: '0 0 30 2 *', timezone: 'UTC' }, at('2026-01-01T00:00:00Z'), 2), []);
 });
 
 /** A book in memory; `noted` are the starts. */
@@ -104,4 +116,48 @@ test('without catch_up, or with a slot just taken, nothing starts before the nex
   });
   await Promise.all([late.stop(), fresh.stop()]);
   assert.equal(ticks, 0);
+});
+
+test('a book that is away at the start keeps nobody from starting, and what was missed is caught up when it is back', async () => {
+  let isAway = true;
+  const waits: unknown[] = [];
+  const ticked = new Promise<void>((resolve) => {
+    void startSchedule({
+      pipeline: 'logins',
+      schedule: { kind: 'cron', cron: '0 0 1 1 *', timezone: 'UTC', exclusive: false, catchUp: true },
+      book: {
+        ...bookOf(null),
+        lastStartedAt: async () => {
+          if (isAway) throw new PipelineError('postgres_unavailable', 'away');
+          return null;
+        },
+      },
+      tick: async () => resolve(),
+      clock: systemClock,
+      events: new EventBus(),
+      onWait: (error) => {
+        waits.push(error);
+        isAway = false;
+      },
+    }).then((service) => ticked.then(() => service.stop()));
+  });
+  await ticked;
+  assert.equal(waits.length, 1);
+});
+
+test('what is wrong with the book beyond an outage is told at the start', async () => {
+  const refused = startSchedule({
+    pipeline: 'logins',
+    schedule: { kind: 'cron', cron: '0 0 1 1 *', timezone: 'UTC', exclusive: false, catchUp: true },
+    book: {
+      ...bookOf(null),
+      lastStartedAt: async () => {
+        throw new PipelineError('permission_denied', 'no right');
+      },
+    },
+    tick: async () => undefined,
+    clock: systemClock,
+    events: new EventBus(),
+  });
+  await assert.rejects(refused, { code: 'permission_denied' });
 });

@@ -14,11 +14,18 @@ const never = new AbortController().signal;
 /** A source that has received `count` messages and holds them. */
 async function holding(count: number, visibilityTimeoutS: number) {
   const clock = new VirtualClock();
+  const wall = { setBackMs: 0 };
   const sqs = new FakeSqs({ clock });
   const events: SourceEvent[] = [];
   const source = createSource({
     client: sqs,
-    clock,
+    clock: {
+      now: () => clock.now() - wall.setBackMs,
+      elapsed: () => clock.elapsed(),
+      sleep: (ms, signal) => clock.sleep(ms, signal),
+      random: () => clock.random(),
+      id: () => clock.id(),
+    },
     envelope: 'none',
     receivers: 1,
     waitTimeS: 1,
@@ -37,7 +44,7 @@ async function holding(count: number, visibilityTimeoutS: number) {
     })(),
   );
   assert.equal(receipts.length, count);
-  return { clock, sqs, source, events, ids, receipts, start };
+  return { clock, wall, sqs, source, events, ids, receipts, start };
 }
 
 const lost = (events: readonly SourceEvent[]): number =>
@@ -58,6 +65,17 @@ test('visibility is extended at two fifths of its time, ten messages a call, for
   assert.equal(sqs.calls.change, calls);
   assert.equal(clock.timers, 0);
   assert.deepEqual(sqs.left, []);
+});
+
+test('a wall clock that is set back by an hour, or forward, does not keep the heartbeat from beating', async () => {
+  for (const setBackMs of [HOUR_MS, -HOUR_MS]) {
+    const { clock, wall, sqs, source } = await holding(3, 300);
+    wall.setBackMs = setBackMs;
+    await clock.advance(2 * HOUR_MS);
+    assert.deepEqual(sqs.visible, []);
+    assert.ok(sqs.calls.change < (2 * HOUR_MS) / 110_000, `${sqs.calls.change} calls`);
+    await clock.finish(source.stop());
+  }
 });
 
 test('no message is kept for longer than eleven hours, and one that is lost so is counted', async () => {

@@ -1,0 +1,20 @@
+import type { Command as Commander } from 'commander';
+import { type Action, wholeNumber } from './action.js';
+
+/** What proves that maskline keeps its promise. */
+export function addProofCommands(program: Commander, action: Action): void {
+  program
+    .command('torture')
+    .description(
+      'kill everything over and over under load, and count what is lost, double or leaked: on a stack of its own, ' +
+        'or with -c on the deployment that is named',
+    )
+    .option('--messages <n>', 'messages to send', wholeNumber, 5000)
+    .option('--kills <n>', 'kills of processes and servers', wholeNumber, 20)
+    .option('--seed <n>', 'decides what fails, and how', wholeNumber, 1)
+    .option('--profile <name>', 'storm: everything; committed: only kills between COMMIT and ack', 'storm')
+    .option('--backend <name>', 'where the queues of its own stack are: redis or postgres (default: redis)')
+    .option('--keep', 'keep logs and data though all is right')
+    .option('--yes-really', 'with -c: also where it looks like production')
+    .action(action(async () => (await import('./torture.js')).tortureCommand));
+}

@@ -1,0 +1,214 @@
+import type { ClientBase } from 'pg';
+import type { BatchReport, MaskedBatch } from '../batch.js';
+import { type Clock, systemClock } from '../clock.js';
+import { lineAt, lineEnds } from '../copy-text.js';
+import { PipelineError } from '../errors.js';
+import type { PostgresPool } from './connection.js';
+import { type TableName, copyRows, quoteTable } from './copy.js';
+import { beginUndecided, decideCommitted } from './fate.js';
+import { type Place, RowRefused, asOutage, on, withinLimits } from './postgres-error.js';
+
+/** Quarantine entries on their way to the table, all with the same columns. */
+export interface ReplayBatch extends Pick<
+  MaskedBatch,
+  'batchId' | 'runId' | 'pipeline' | 'receivedAt' | 'kids' | 'columns' | 'rows'
+> {
+  /** Null when what made the rows is not known any more. */
+  readonly policySha256: string | null;
+  /** The entry of each line of `rows`. */
+  readonly ids: readonly string[];
+  /** Entries that can't be made a row today, and why. */
+  readonly stays: readonly Stay[];
+  /** Entries that can't be opened: they stay as they are. The code is for the report. */
+  readonly unopened: readonly { readonly id: string; readonly code: string }[];
+}
+
+/** Why an entry stays in quarantine. */
+export interface Stay {
+  readonly id: string;
+  readonly code: string;
+  readonly path: string | null;
+}
+
+/** Where a replay's transaction is, for failpoints: just after each step. */
+export type ReplayStep = 'locked' | 'copied' | 'decided' | 'committed';
+
+/** What replaying takes. */
+export interface ReplayOptions {
+  readonly pool: PostgresPool;
+  readonly target: TableName;
+  /** The configured path (`from`) of each column, for the path of a refused row. */
+  readonly paths: ReadonlyMap<string, string>;
+  readonly clock?: Clock;
+  /** Waited for at each step, the transaction open: where tests freeze or kill a replay. */
+  readonly onStep?: (step: ReplayStep, batchId: string) => Promise<void> | void;
+}
+
+// Sorted, or two replays of the same entries deadlock. Who comes second waits here, and then finds them claimed.
+const LOCK = `
+  select id from maskline.quarantine where id = any($1::uuid[]) and replayed_at is null order by id for update`;
+const CLAIM = 'update maskline.quarantine set replayed_at = now() where id = any($1::uuid[])';
+const STAY = `
+  update maskline.quarantine as q set code = t.code, path = t.path
+    from unnest($1::uuid[], $2::text[], $3::text[]) as t (id, code, path)
+   where q.id = t.id and (q.code, q.path) is distinct from (t.code, t.path)`;
+
+const MASKLINE: Place = { kind: 'maskline' };
+
+/**
+ * One batch of a replay: entries are claimed in the transaction that loads their rows, and the ledger is not asked,
+ * since it has known them from the day they were quarantined.
+ */
+export class Replay {
+  readonly #options: ReplayOptions;
+  readonly #batch: ReplayBatch;
+  readonly #ends: readonly number[];
+  readonly #target: Place & { readonly kind: 'target' };
+  readonly #clock: Clock;
+  #copies = 0;
+  #bytes = 0;
+  /** What a COMMIT came to whose answer may have been lost. */
+  #decided: BatchReport | null = null;
+
+  constructor(options: ReplayOptions, batch: ReplayBatch) {
+    this.#options = options;
+    this.#batch = batch;
+    this.#ends = lineEnds(batch.rows);
+    this.#clock = options.clock ?? systemClock;
+    const { schema, table } = options.target;
+    this.#target = { kind: 'target', table: `${schema}.${table}`, columns: batch.columns };
+    if (this.#ends.length === batch.ids.length) return;
+    throw new RangeError('a replay needs the entry of each of its lines');
+  }
+
+  /**
+   * Loads the rows of the entries that are open still, claims those entries, notes on the others why they stay, and
+   * gives the batch its fate, in one transaction. May be called again after any error: a COMMIT whose answer was lost
+   * is answered by the fate. Throws `postgres_unavailable` (contention too), `statement_timeout`, `table_unfit`,
+   * `permission_denied`, `row_count_differs`.
+   */
+  async commit(): Promise<BatchReport> {
+    const what = `batch ${this.#batch.batchId} for table ${this.#target.table}`;
+    const attempt = () => this.#options.pool.withClient((client) => this.#attempt(client));
+    return withinLimits(what, () => asOutage(attempt));
+  }
+
+  async #attempt(client: ClientBase): Promise<BatchReport> {
+    const { batchId } = this.#batch;
+    const started = this.#clock.now();
+    this.#copies = 0;
+    this.#bytes = 0;
+    if (!(await on(MASKLINE, beginUndecided(client, batchId)))) return this.#known(client);
+    const open = await this.#lock(client);
+    await this.#options.onStep?.('locked', batchId);
+    const lines = this.#batch.ids.flatMap((id, line) => (open.has(id) ? [line] : []));
+    const refused: Stay[] = [];
+    await this.#load(client, lines, refused);
+    const copyMs = this.#clock.now() - started;
+    await this.#options.onStep?.('copied', batchId);
+    const stays = [...this.#batch.stays.filter(({ id }) => open.has(id)), ...refused];
+    await this.#note(client, lines, stays, refused);
+    const unopened = this.#batch.unopened.filter(({ id }) => open.has(id));
+    const report = this.#count(lines.length - refused.length, [...stays, ...unopened]);
+    const fate = { ...this.#batch, keys: [], rejections: [] };
+    if (!(await on(MASKLINE, decideCommitted(client, fate, { ...report, held: [] }))))
+      return this.#known(client);
+    const total = this.#clock.now() - started;
+    this.#decided = { ...report, ms: { ledger: 0, copy: copyMs, total } };
+    await this.#options.onStep?.('decided', batchId);
+    const { command } = await on(MASKLINE, client.query('commit'));
+    if (command !== 'COMMIT') throw new PipelineError('unexpected', `COMMIT was answered by ${command}`);
+    await this.#options.onStep?.('committed', batchId);
+    return this.#decided;
+  }
+
+  /** An attempt before this one was committed, though its answer was lost: nobody else knows the batch's id. */
+  async #known(client: ClientBase): Promise<BatchReport> {
+    await on(MASKLINE, client.query('rollback'));
+    if (this.#decided) return this.#decided;
+    throw new PipelineError('unexpected', `batch ${this.#batch.batchId} has a fate that nobody gave it`);
+  }
+
+  /** Locks the entries that nobody has replayed or deleted. */
+  async #lock(client: ClientBase): Promise<ReadonlySet<string>> {
+    const { ids, stays, unopened } = this.#batch;
+    const all = [...ids, ...stays.map(({ id }) => id), ...unopened.map(({ id }) => id)];
+    const { rows } = await on(MASKLINE, client.query<{ id: string }>(LOCK, [all]));
+    return new Set(rows.map(({ id }) => id));
+  }
+
+  /**
+   * Copies the lines, all at once; where the table refuses one, each half by itself, down to those that it refuses.
+   * A savepoint each time keeps what the table has taken before.
+   */
+  async #load(client: ClientBase, lines: readonly number[], refused: Stay[]): Promise<void> {
+    if (lines.length === 0) return;
+    await on(MASKLINE, client.query('savepoint part'));
+    try {
+      await this.#copy(client, lines);
+      await on(MASKLINE, client.query('release savepoint part'));
+    } catch (error) {
+      if (!(error instanceof RowRefused)) throw error;
+      await on(MASKLINE, client.query('rollback to savepoint part; release savepoint part'));
+      const middle = lines.length >> 1;
+      if (middle === 0) {
+        const { sqlstate, column } = error.fault;
+        const path = column === null ? null : (this.#options.paths.get(column) ?? null);
+        for (const line of lines)
+          refused.push({ id: this.#batch.ids[line] ?? '', code: `refused_${sqlstate}`, path });
+        return;
+      }
+      await this.#load(client, lines.slice(0, middle), refused);
+      await this.#load(client, lines.slice(middle), refused);
+    }
+  }
+
+  async #copy(client: ClientBase, lines: readonly number[]): Promise<void> {
+    const { rows: all, columns, batchId } = this.#batch;
+    const rows =
+      lines.length === this.#ends.length
+        ? all
+        : Buffer.concat(lines.map((line) => lineAt(all, this.#ends, line)));
+    this.#copies += 1;
+    const copied = await on(this.#target, copyRows(client, quoteTable(this.#options.target), columns, rows));
+    if (copied !== lines.length) {
+      throw new PipelineError(
+        'row_count_differs',
+        `table ${this.#target.table} was sent ${lines.length} rows of batch ${batchId} and kept ${copied}: ` +
+          'a trigger or rule drops rows',
+      );
+    }
+    this.#bytes += rows.length;
+  }
+
+  /** Claims the entries whose rows were loaded, and says of the others why they stay. */
+  async #note(
+    client: ClientBase,
+    lines: readonly number[],
+    stays: readonly Stay[],
+    refused: readonly Stay[],
+  ): Promise<void> {
+    const isRefused = new Set(refused.map(({ id }) => id));
+    const loaded = lines.flatMap((line) => this.#batch.ids[line] ?? []).filter((id) => !isRefused.has(id));
+    if (loaded.length > 0) await on(MASKLINE, client.query(CLAIM, [loaded]));
+    if (stays.length === 0) return;
+    const values = [stays.map(({ id }) => id), stays.map(({ code }) => code), stays.map(({ path }) => path)];
+    await on(MASKLINE, client.query(STAY, values));
+  }
+
+  #count(loaded: number, stay: readonly { readonly code: string }[]): Omit<BatchReport, 'ms'> {
+    const { batchId, runId, pipeline, ids, stays, unopened } = this.#batch;
+    const codes: { [code: string]: number } = {};
+    for (const { code } of stay) codes[code] = (codes[code] ?? 0) + 1;
+    const received = ids.length + stays.length + unopened.length;
+    const quarantined = stay.length;
+    return {
+      ...{ batchId, runId, pipeline, received, loaded, quarantined, released: 0 },
+      // Somebody else has replayed them, or deleted them.
+      duplicates: received - loaded - quarantined,
+      bytes: this.#bytes,
+      copies: this.#copies,
+      codes,
+    };
+  }
+}

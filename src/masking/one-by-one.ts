@@ -1,0 +1,66 @@
+import type { Batch } from '../batch.js';
+import type { Masker, Masking } from './mask.js';
+import { joinRows } from './quarantined.js';
+
+/** A batch of that record alone, in which all messages keep their places. */
+export function onlyRecord(batch: Batch, index: number): Batch {
+  return { ...batch, records: batch.records.slice(index, index + 1) };
+}
+
+/**
+ * Masks a batch record by record, as some record may end the process: `before` is awaited in front of each. Records
+ * in `crashed` are not looked at, but rejected as `crashed_worker`. The result is that of the whole batch. Throws
+ * what the masker and `before` throw.
+ */
+export async function maskOneByOne(
+  masker: Masker,
+  batch: Batch,
+  crashed: ReadonlySet<number>,
+  before: (index: number) => Promise<void>,
+): Promise<Masking> {
+  const none = masker.mask({ ...batch, records: [] });
+  const parts: Masking[] = [];
+  for (const index of batch.records.keys()) {
+    const alone = onlyRecord(batch, index);
+    if (crashed.has(index)) {
+      const records = alone.records.map((record) => ({ ...record, rejected: 'crashed_worker' as const }));
+      parts.push(masker.mask({ ...alone, records }));
+      continue;
+    }
+    await before(index);
+    parts.push(masker.mask(alone));
+  }
+  return joined(none, parts);
+}
+
+/** `none` is what is true of a batch whatever its records. */
+function joined(none: Masking, parts: readonly Masking[]): Masking {
+  return {
+    masked: {
+      ...none.masked,
+      kids: [...new Set(parts.flatMap((part) => part.masked.kids))],
+      keys: parts.flatMap((part) => part.masked.keys),
+      rows: joinRows(parts.map((part) => part.masked.rows)),
+      rejections: parts.flatMap((part) => part.masked.rejections),
+    },
+    counts: {
+      rows: sumOf(parts, ({ counts }) => counts.rows),
+      rejected: sumOf(parts, ({ counts }) => counts.rejected),
+      masked: Object.fromEntries(
+        Object.keys(none.counts.masked).map((method) => [
+          method,
+          sumOf(parts, ({ counts }) => counts.masked[method] ?? 0),
+        ]),
+      ),
+      normalized: {
+        trimmed: sumOf(parts, ({ counts }) => counts.normalized.trimmed),
+        empty_to_null: sumOf(parts, ({ counts }) => counts.normalized.empty_to_null),
+      },
+      fieldsDropped: sumOf(parts, ({ counts }) => counts.fieldsDropped),
+    },
+  };
+}
+
+function sumOf(parts: readonly Masking[], count: (part: Masking) => number): number {
+  return parts.reduce((sum, part) => sum + count(part), 0);
+}

@@ -1,0 +1,60 @@
+import type { PipelineConfig } from '../config/config.js';
+import { PipelineError } from '../errors.js';
+import { type Releases, type Started, untilStopped } from '../lifecycle.js';
+import { isLoopback } from '../ops/access.js';
+import { serveAdmin } from './admin-server.js';
+import { openPool } from './database.js';
+import type { Deployment } from './deployment.js';
+import { type Endpoint, endpointOf } from './endpoint.js';
+import { startMaintenance } from './maintenance.js';
+import { startPresence } from './presence.js';
+import { openStatusParts } from './status-parts.js';
+
+/**
+ * Brings the admin role up: the pages, and the daily maintenance. It needs no keyring, and waits for nothing: a page that
+ * tells what is away is worth most while something is. Throws `config_invalid` when it can't or may not listen.
+ */
+export async function startAdmin(
+  deployment: Deployment,
+  pipelines: readonly PipelineConfig[],
+  { releases }: { readonly releases: Releases },
+): Promise<Started> {
+  const endpoint = endpointOf(deployment, 'admin');
+  if (endpoint === null) throw new TypeError('the admin role has an endpoint');
+  requireCredentials(deployment, endpoint);
+  const pool = await releases.acquire(openPool(deployment, 'admin', 'maskline-admin'), (open) =>
+    open.close(),
+  );
+  const status = await openStatusParts(deployment, pipelines, { pool, releases });
+  const checks = status.pipelines.map(
+    ({ pipeline, queues }) =>
+      [`queue ${pipeline.name}`, async () => queues?.transformQueue.backlog()] as const,
+  );
+  const server = await serveAdmin(deployment, endpoint, {
+    pool,
+    status,
+    queues: status.pipelines.flatMap(({ queues }) => queues ?? []),
+    checks: Object.fromEntries(checks),
+    counted: [],
+  });
+  const names = pipelines.map(({ name }) => name);
+  const presence = startPresence(deployment, pool, { role: 'admin', pipelines: () => names });
+  const maintenance = startMaintenance(deployment, pool);
+  deployment.log.info({ event: 'started', role: 'admin', pipeline: names });
+  const { service, stopped } = untilStopped({
+    stop: async (mode) => {
+      await Promise.all([server.stop(mode), maintenance.stop(mode), presence.stop(mode)]);
+    },
+  });
+  return { service, done: stopped };
+}
+
+/** Its pages are not for everybody who can reach the address. */
+function requireCredentials({ environment }: Deployment, { host }: Endpoint): void {
+  if (isLoopback(host) || environment.credentials !== null) return;
+  throw new PipelineError(
+    'config_invalid',
+    `the admin pages are not served on ${host} without credentials: ` +
+      'set MASKLINE_ADMIN_USER and MASKLINE_ADMIN_PASSWORD, or HOST=127.0.0.1',
+  );
+}

@@ -1,0 +1,215 @@
+// What makes a deployment unhealthy. One cause is one problem: what only follows from another is left out.
+
+import type { Config, PipelineConfig } from '../config/config.js';
+import { formatDuration } from '../config/units.js';
+import type { ProcessRecord } from '../load/processes.js';
+import type { Steering } from '../load/schedules.js';
+import type { Dependency, Problem } from '../ops/status.js';
+import { policies } from '../policy.js';
+import { PRESENCE_MS } from './presence.js';
+import { slotsAfter } from './schedule.js';
+import type { Observed } from './status.js';
+
+/** What the rules look at. */
+export interface Evidence {
+  readonly config: Pick<Config, 'healthMaxLagMs' | 'queue'>;
+  readonly now: number;
+  readonly dependencies: readonly Dependency[];
+  /** Null while the database is away. */
+  readonly processes: readonly ProcessRecord[] | null;
+  readonly observed: readonly Observed[];
+}
+
+/** A process that has not been seen for so long counts as gone. */
+const GONE_MS = 3 * PRESENCE_MS;
+/** `continuous` ends a run about every minute. */
+const CONTINUOUS_LIMIT_MS = 3 * 60_000;
+/** A schedule by the second is not overdue because a look at an empty queue takes that long. */
+const SLOT_GRACE_MS = 10_000;
+
+/** All that is wrong, what others follow from first. */
+export function findProblems(evidence: Evidence): readonly Problem[] {
+  const { config, now, dependencies, processes, observed } = evidence;
+  const live = processes?.filter(({ silentMs }) => silentMs <= GONE_MS) ?? null;
+  return [
+    ...dependencies.flatMap(dependencyProblems),
+    ...(live === null ? [] : roleProblems(config, observed, live)),
+    ...observed.flatMap((one) => [
+      ...breakerProblems(one),
+      ...overdueProblems(one, live, now),
+      ...failedProblems(one),
+      ...lagProblems(one, config.healthMaxLagMs, now),
+    ]),
+  ];
+}
+
+function dependencyProblems({ name, ok, code }: Dependency): readonly Problem[] {
+  if (ok || code === null) return [];
+  const what = code === 'timeout' ? 'does not answer' : `cannot be asked: ${code}`;
+  const remedy = code === 'timeout' ? 'see that it is up, and reachable from here' : policies[code].remedy;
+  return [{ subject: name, what, remedy }];
+}
+
+const STAGES = ['ingest', 'transform', 'load'] as const;
+
+type StageRole = (typeof STAGES)[number];
+
+function roleProblems(
+  config: Evidence['config'],
+  observed: readonly Observed[],
+  live: readonly ProcessRecord[],
+): readonly Problem[] {
+  const missing = STAGES.map((role) => ({
+    role,
+    pipelines: observed.filter((one) => needs(one, role) && !serves(live, role, one.pipeline)),
+  })).filter(({ pipelines }) => pipelines.length > 0);
+  const names = (of: readonly Observed[]): string => of.map(({ pipeline }) => pipeline.name).join(', ');
+  const gone = `has been seen for ${GONE_MS / 1_000} s`;
+  const all = observed.filter((one) => missing.some(({ pipelines }) => pipelines.includes(one)));
+  if (all.length > 0 && (config.queue.backend === 'memory' || missing.length === STAGES.length)) {
+    const roles =
+      config.queue.backend === 'memory' ? '' : ', or `run ingest`, `run transform` and `run load`';
+    return [
+      {
+        subject: 'role all',
+        what: `no process for ${names(all)} ${gone}`,
+        remedy: `start \`maskline run\`${roles}`,
+      },
+    ];
+  }
+  return missing.map(({ role, pipelines }) => ({
+    subject: `role ${role}`,
+    what: `no process for ${names(pipelines)} ${gone}`,
+    remedy: `start \`maskline run ${role}\``,
+  }));
+}
+
+/** A pipeline without a schedule is drained by commands, which bring their own workers; what they leave needs others. */
+function needs({ pipeline, backlog }: Observed, role: StageRole): boolean {
+  if (pipeline.schedule !== null) return true;
+  return role !== 'ingest' && (backlog?.[role].waiting ?? 0) > 0;
+}
+
+function serves(live: readonly ProcessRecord[], role: StageRole, { name }: PipelineConfig): boolean {
+  return live.some((one) => (one.role === role || one.role === 'all') && one.pipelines.includes(name));
+}
+
+function breakerProblems({ pipeline: { name }, steering }: Observed): readonly Problem[] {
+  if (steering?.breaker.state !== 'open') return [];
+  const { since, reason } = steering.breaker;
+  return [
+    {
+      subject: `pipeline ${name}`,
+      what: `its breaker has been open since ${iso(since)}: ${reason ?? 'no reason given'}`,
+      remedy:
+        `see \`maskline quarantine list -p ${name}\`, mend the cause, ` +
+        `then close it by \`maskline schedule resume ${name}\``,
+    },
+  ];
+}
+
+function overdueProblems(
+  { pipeline, steering, state }: Observed,
+  live: readonly ProcessRecord[] | null,
+  now: number,
+): readonly Problem[] {
+  const { name, schedule } = pipeline;
+  if (schedule === null || steering === null || live === null || !mayRun(steering)) return [];
+  const ingesters = live.filter((one) => serves([one], 'ingest', pipeline));
+  // Without one that is the problem, and this follows from it.
+  if (ingesters.length === 0) return [];
+  const startedAt = Math.min(...ingesters.map((one) => one.startedAt));
+  const { lastSucceededAt, resumedAt } = steering.schedule;
+  const catchesUp = schedule.kind === 'continuous' || schedule.catchUp;
+  const since = Math.max(
+    lastSucceededAt ?? startedAt,
+    resumedAt ?? 0,
+    // Who doesn't catch up may rightly wait for the next slot.
+    catchesUp ? 0 : startedAt,
+  );
+  const limit =
+    schedule.kind === 'continuous'
+      ? since + CONTINUOUS_LIMIT_MS
+      : (slotsAfter(schedule, since, 3)[2] ?? Infinity);
+  // A long run is late with nothing but its end, and `lag` tells of that.
+  const isAtWork = schedule.kind === 'cron' && state?.isRunning === true;
+  if (now <= limit + SLOT_GRACE_MS || isAtWork) return [];
+  return [
+    {
+      subject: `pipeline ${name}`,
+      what: `no run of its schedule has ended well since ${iso(since)}`,
+      remedy: `see \`maskline runs list -p ${name}\`, and run_error in the log of the ingest role`,
+    },
+  ];
+}
+
+/** Neither paused nor broken. */
+export function mayRun({ schedule, breaker }: Steering): boolean {
+  return schedule.pausedAt === null && breaker.state === 'closed';
+}
+
+function failedProblems({ pipeline: { name }, failed }: Observed): readonly Problem[] {
+  if (failed === null) return [];
+  return (['transform', 'load'] as const).flatMap((stage) => {
+    if (failed[stage].length === 0) return [];
+    const codes = [...new Set(failed[stage].map((job) => job.code))];
+    return [
+      {
+        subject: `pipeline ${name}`,
+        what: `${failed[stage].length} ${stage} ${failed[stage].length === 1 ? 'job' : 'jobs'} failed within the hour: ${codes.join(', ')}`,
+        remedy: `see \`maskline failed list -p ${name}\`, mend the cause, then \`maskline failed retry\``,
+      },
+    ];
+  });
+}
+
+/** For how long the oldest message that is not settled may have waited; null when nobody can tell. */
+export function lagMs({ pipeline, steering, state, depth, backlog }: Observed, now: number): number | null {
+  if (depth === null || backlog === null || steering === null) return null;
+  const batches = [backlog.transform, backlog.load].reduce(
+    (sum, { waiting, active }) => sum + waiting + active,
+    0,
+  );
+  if (depth.visible + depth.inFlight + batches === 0) return 0;
+  const { lastSucceededAt } = steering.schedule;
+  if (lastSucceededAt === null) return null;
+  // A run until the queue is empty has left nothing that was there when it began. One that is cut may have.
+  const isCut = pipeline.schedule?.kind === 'continuous' && depth.visible > 0;
+  const reached = isCut ? Math.min(lastSucceededAt, state?.latestSentAt ?? Infinity) : lastSucceededAt;
+  return Math.max(0, now - reached);
+}
+
+function lagProblems(observed: Observed, maxLagMs: number, now: number): readonly Problem[] {
+  const { pipeline, steering, backlog } = observed;
+  const lag = lagMs(observed, now);
+  if (lag === null || steering === null || backlog === null || !mayRun(steering)) return [];
+  const limit = maxLagMs + waitForSlotMs(observed);
+  if (lag <= limit) return [];
+  const { transform, load } = backlog;
+  const stage = load.waiting >= transform.waiting ? 'load' : 'transform';
+  const isWaiting = load.waiting + transform.waiting > 0;
+  return [
+    {
+      subject: `pipeline ${pipeline.name}`,
+      what: `messages may have waited for ${seconds(lag)} (limit ${seconds(limit)})`,
+      remedy: isWaiting
+        ? `${stage} is behind: start another \`maskline run ${stage}\`, or see what slows it down`
+        : 'messages are received too slowly or too seldom: see the log of the ingest role, run it more often, or start another',
+    },
+  ];
+}
+
+/** So long may a message rightly wait for the next run to begin. */
+function waitForSlotMs({ pipeline: { schedule }, steering }: Observed): number {
+  const last = steering?.schedule.lastSucceededAt ?? null;
+  if (schedule?.kind !== 'cron' || last === null) return 0;
+  return (slotsAfter(schedule, last, 1)[0] ?? last) - last;
+}
+
+function seconds(ms: number): string {
+  return formatDuration(Math.ceil(ms / 1_000) * 1_000);
+}
+
+function iso(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}

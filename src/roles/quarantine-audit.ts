@@ -1,0 +1,47 @@
+import { hostname, userInfo } from 'node:os';
+import type { Logger } from '../ops/logger.js';
+
+/** Who is about to see what was sealed, and why. */
+export interface Unsealing {
+  /** Why, in the words of who asks. */
+  readonly reason: string;
+  /** How many records; `ids` are theirs where they were named. */
+  readonly records: number;
+  readonly ids: readonly string[];
+  readonly pipelines: readonly string[];
+}
+
+/**
+ * Puts it on record that quarantined bodies are unsealed. To be awaited before anything of them is shown: what
+ * cannot be recorded is not shown.
+ */
+export async function recordUnsealing(log: Logger, unsealing: Unsealing): Promise<void> {
+  const { reason, records, ids, pipelines } = unsealing;
+  log.warn({
+    event: 'quarantine_unsealed',
+    user: userName(),
+    host: hostname(),
+    reason,
+    records,
+    ids,
+    pipelines,
+  });
+}
+
+/** Of the process, as the system knows it: variables of the environment are for anyone to set. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // In containers, a user need not have a name.
+    return String(process.getuid?.() ?? 'unknown');
+  }
+}
+
+/** Puts it on record that entries were deleted for good. */
+export function recordPurge(
+  log: Logger,
+  { records, ids }: { readonly records: number; readonly ids: readonly string[] },
+): void {
+  log.warn({ event: 'quarantine_purged', user: userName(), host: hostname(), records, ids });
+}

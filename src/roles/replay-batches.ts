@@ -1,0 +1,178 @@
+// Quarantine entries as batches that can be loaded: raw bodies through the policy of today, masked rows as they are.
+
+import type { Batch, InputRecord, MessageHead } from '../batch.js';
+import type { Clock } from '../clock.js';
+import type { PipelineConfig } from '../config/config.js';
+import { PipelineError } from '../errors.js';
+import type { QuarantineEntry } from '../load/quarantine-entries.js';
+import type { ReplayBatch, Stay } from '../load/replay.js';
+import type { CatalogColumn } from '../load/target-catalog.js';
+import type { Keyring } from '../masking/keyring.js';
+import type { Masker } from '../masking/mask.js';
+import { type MaskedRow, joinRows, openMasked, openRaw } from '../masking/quarantined.js';
+import type { RawRecord } from '../masking/raw-record.js';
+import { recordsOf } from '../source/unwrap.js';
+
+/** What it takes to make batches of one pipeline's entries. */
+export interface ReplayMaker {
+  readonly pipeline: PipelineConfig;
+  readonly masker: Masker;
+  readonly keyring: Keyring;
+  readonly clock: Clock;
+  /** The columns of the target as the table has them now. */
+  readonly columns: readonly Pick<CatalogColumn, 'name' | 'generated'>[];
+}
+
+/** SQLSTATEs (PostgreSQL documentation, appendix A): undefined_column and generated_always. */
+const UNDEFINED_COLUMN = '42703';
+const GENERATED_ALWAYS = '428C9';
+
+/** An error about one entry's own bytes or key, which leaves the others unharmed. */
+const ENTRY_ERRORS = new Set<string>(['key_unavailable', 'payload_newer', 'payload_corrupt']);
+
+interface Opened {
+  readonly raw: { readonly entry: QuarantineEntry; readonly record: RawRecord }[];
+  readonly masked: { readonly entry: QuarantineEntry; readonly row: MaskedRow }[];
+  readonly stays: Stay[];
+  readonly unopened: ReplayBatch['unopened'][number][];
+}
+
+/**
+ * The entries as batches: one of what was raw or can't go on, and one for each column list and policy under which
+ * rows were masked. Throws `key_unavailable` when the key is missing that masking needs.
+ */
+export function replayBatches(
+  maker: ReplayMaker,
+  runId: string,
+  entries: readonly QuarantineEntry[],
+): readonly ReplayBatch[] {
+  const opened = openEntries(maker, entries);
+  const batches: ReplayBatch[] = [];
+  if (opened.raw.length + opened.stays.length + opened.unopened.length > 0)
+    batches.push(rawBatch(maker, runId, opened));
+  for (const group of sameColumns(opened.masked)) batches.push(maskedBatch(maker, runId, group));
+  return batches;
+}
+
+function openEntries(
+  { pipeline, keyring, columns }: ReplayMaker,
+  entries: readonly QuarantineEntry[],
+): Opened {
+  const opened: Opened = { raw: [], masked: [], stays: [], unopened: [] };
+  for (const entry of entries) {
+    try {
+      if (entry.kind === 'raw') {
+        opened.raw.push({ entry, record: openRaw(keyring, entry) });
+        continue;
+      }
+      const row = openMasked(keyring, entry);
+      const stay = unfit(pipeline, columns, entry, row);
+      if (stay) opened.stays.push(stay);
+      else opened.masked.push({ entry, row });
+    } catch (error) {
+      if (!(error instanceof PipelineError) || !ENTRY_ERRORS.has(error.code)) throw error;
+      opened.unopened.push({ id: entry.id, code: error.code });
+    }
+  }
+  return opened;
+}
+
+/** Why the table can't take a masked row any more; null when it may. */
+function unfit(
+  { policy }: PipelineConfig,
+  columns: ReplayMaker['columns'],
+  { id }: QuarantineEntry,
+  row: MaskedRow,
+): Stay | null {
+  for (const name of row.columns) {
+    const found = columns.find((column) => column.name === name);
+    if (found && !found.generated) continue;
+    const path = policy.columns.find((column) => column.name === name)?.path ?? null;
+    return { id, code: `refused_${found ? GENERATED_ALWAYS : UNDEFINED_COLUMN}`, path };
+  }
+  return null;
+}
+
+/** The rows by their columns and policy. */
+function sameColumns(masked: Opened['masked']): Iterable<Opened['masked']> {
+  const groups = new Map<string, Opened['masked']>();
+  for (const one of masked) {
+    const key = JSON.stringify([one.row.columns, one.entry.policy_sha256]);
+    const group = groups.get(key);
+    if (group) group.push(one);
+    else groups.set(key, [one]);
+  }
+  return groups.values();
+}
+
+function rawBatch(maker: ReplayMaker, runId: string, { raw, stays, unopened }: Opened): ReplayBatch {
+  const { pipeline, masker, clock } = maker;
+  const batch: Batch = {
+    batchId: clock.id(),
+    runId,
+    pipeline: pipeline.name,
+    messages: raw.map(({ entry, record }) => headOf(entry, record)),
+    records: raw.map(({ entry, record }, message) => recordOf(pipeline, entry, record, message)),
+  };
+  const { masked } = masker.mask(batch);
+  return {
+    batchId: batch.batchId,
+    runId,
+    pipeline: pipeline.name,
+    receivedAt: clock.now(),
+    policySha256: masked.policySha256,
+    kids: masked.kids,
+    columns: masked.columns,
+    rows: masked.rows,
+    ids: masked.keys.map(({ id }) => id),
+    stays: [...stays, ...masked.rejections.map(({ id, code, path }) => ({ id, code, path }))],
+    unopened,
+  };
+}
+
+function headOf(entry: QuarantineEntry, record: RawRecord): MessageHead {
+  const { receivedAt, attributes, groupId, sequenceNumber } = record;
+  return {
+    messageId: entry.message_id,
+    sentAt: Date.parse(entry.sent_at),
+    receivedAt,
+    attributes,
+    ...(groupId === undefined ? {} : { groupId }),
+    ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
+  };
+}
+
+/**
+ * The record under its entry's id, by which it is found again. The envelope setting may be what was mended: what it
+ * opens today is opened. What is no such envelope was opened before it was rejected, unless that is what it was
+ * rejected for.
+ */
+function recordOf(
+  { source }: PipelineConfig,
+  { id }: QuarantineEntry,
+  { body, badEnvelope }: RawRecord,
+  message: number,
+): InputRecord {
+  const [opened] = recordsOf(id, body, source.envelope);
+  if (!opened || (opened.rejected && !badEnvelope)) return { id, message, body };
+  return { ...opened, id, message };
+}
+
+function maskedBatch({ pipeline, clock }: ReplayMaker, runId: string, group: Opened['masked']): ReplayBatch {
+  const [first] = group;
+  // Without the fate of its batch, of a row's keys only that is known under which it was sealed, at about that time.
+  const kids = group.flatMap(({ entry }) => entry.kids ?? [entry.kid]);
+  return {
+    batchId: clock.id(),
+    runId,
+    pipeline: pipeline.name,
+    receivedAt: clock.now(),
+    policySha256: first?.entry.policy_sha256 ?? null,
+    kids: [...new Set(kids)].sort((a, b) => a - b),
+    columns: first?.row.columns ?? [],
+    rows: joinRows(group.map(({ row }) => row.row)),
+    ids: group.map(({ entry }) => entry.id),
+    stays: [],
+    unopened: [],
+  };
+}

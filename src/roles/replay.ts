@@ -1,0 +1,219 @@
+// Quarantined records once more: a run of its own, whose source is the quarantine. It needs no queue: masking and COPY
+// are done here, and whoever else replays the same entries at the same time finds them claimed.
+
+import {
+  type BatchReport,
+  type Counts,
+  type RunReport,
+  type RunState,
+  addCounts,
+  noCounts,
+} from '../batch.js';
+import type { PipelineConfig } from '../config/config.js';
+import { PipelineError, asPipelineError } from '../errors.js';
+import type { PostgresPool } from '../load/connection.js';
+import { releaseUndecided } from '../load/fate.js';
+import { asOutage } from '../load/postgres-error.js';
+import { type QuarantineFilter, pageContents } from '../load/quarantine-entries.js';
+import { Replay, type ReplayBatch } from '../load/replay.js';
+import { createRunLog } from '../load/runs.js';
+import { readCatalog } from '../load/target-catalog.js';
+import type { Keyring } from '../masking/keyring.js';
+import { compileMasker } from '../masking/mask.js';
+import { outlast } from '../policy.js';
+import type { RunOptions } from '../run.js';
+import type { Deployment } from './deployment.js';
+import { type ReplayMaker, replayBatches } from './replay-batches.js';
+import { type ReportedRun, RunRecord } from './run-record.js';
+
+/** What replays of a process share. */
+export interface ReplayParts {
+  readonly deployment: Deployment;
+  readonly pool: PostgresPool;
+  readonly keyring: Keyring;
+}
+
+/** Which entries of which pipeline. */
+export interface ReplayRequest {
+  readonly pipeline: PipelineConfig;
+  readonly filter: QuarantineFilter;
+  /** At most so many; null: all. */
+  readonly limit: number | null;
+}
+
+/** Records that stay in quarantine, by code. */
+export interface StayCounts {
+  readonly [code: string]: number;
+}
+
+/** What became of the entries of one pipeline. */
+export interface ReplayResult {
+  readonly report: RunReport;
+  readonly codes: StayCounts;
+}
+
+/** What a replay would do, as far as masking can tell; the table may refuse more. */
+export interface Rehearsal {
+  readonly pipeline: string;
+  readonly received: number;
+  readonly wouldPass: number;
+  readonly codes: StayCounts;
+}
+
+/**
+ * Replays entries of one pipeline, batch by batch, as a run with a report. A stop ends it after the batch in hand.
+ * Throws what stopped it otherwise, after its report is written: `table_unfit`, `permission_denied`,
+ * `row_count_differs`, `statement_timeout`, `key_unavailable`.
+ */
+export async function replay(
+  parts: ReplayParts,
+  request: ReplayRequest,
+  stop: AbortSignal,
+): Promise<ReplayResult> {
+  const { deployment, pool } = parts;
+  const { clock, events } = deployment;
+  const run = new ReplayRun({
+    runId: clock.id(),
+    pipeline: request.pipeline.name,
+    trigger: 'replay',
+    startedAt: clock.now(),
+  });
+  const record = new RunRecord({ ...deployment, runs: createRunLog(pool) }, run, stop);
+  await record.open();
+  const ended = new AbortController();
+  const alive = record.keepAlive(ended.signal);
+  let failure: { readonly error: unknown } | null = null;
+  try {
+    await replayAll(parts, request, run, stop);
+    if (stop.aborted) run.end('canceled');
+  } catch (error) {
+    // An outage that a stop cut short is no failure.
+    const isCanceled = stop.aborted && asPipelineError(error).code === 'postgres_unavailable';
+    run.end(isCanceled ? 'canceled' : 'failed');
+    if (!isCanceled) failure = { error };
+  }
+  ended.abort();
+  await alive;
+  const report = run.report(clock.now());
+  // Of a database that is away nobody can be told; the next ingester closes the run as abandoned.
+  await record.close(report).catch((error: unknown) => {
+    failure ??= { error };
+  });
+  events.emit('run_finished', report);
+  if (failure) throw failure.error;
+  return { report, codes: run.codes };
+}
+
+async function replayAll(
+  parts: ReplayParts,
+  request: ReplayRequest,
+  run: ReplayRun,
+  stop: AbortSignal,
+): Promise<void> {
+  const { deployment, pool } = parts;
+  const { pipeline } = request;
+  const { clock, events, onWait } = deployment;
+  const { schema, table } = pipeline.target;
+  const paths = new Map(pipeline.policy.columns.map(({ name, path }) => [name, path]));
+  const patient = outlasting(parts, stop);
+  const maker = await makerOf(parts, pipeline, patient);
+  for await (const entries of pageContents(patient, request.filter, request.limit)) {
+    for (const batch of replayBatches(maker, run.options.runId, entries)) {
+      if (stop.aborted) return;
+      const one = new Replay({ pool, target: pipeline.target, paths, clock }, batch);
+      try {
+        const done = await outlast(clock, () => one.commit(), stop, onWait);
+        run.count(done);
+        events.emit('batch_loaded', { ...done, table: `${schema}.${table}`, lagMs: null });
+      } catch (error) {
+        run.count(await letGo(pool, batch));
+        throw error;
+      }
+    }
+    if (stop.aborted) return;
+  }
+}
+
+/** The entries of a batch that failed stay as they are; its fate says so, unless COMMIT was heard after all. */
+async function letGo(pool: PostgresPool, batch: ReplayBatch): Promise<Counts> {
+  const records = batch.ids.length + batch.stays.length + batch.unopened.length;
+  const [fate] = await releaseUndecided(pool, [{ ...batch, records }]).catch(() => []);
+  return fate ?? { ...noCounts, received: records, released: records };
+}
+
+/** Masks the entries as a replay would and says what would become of them; writes nothing. */
+export async function rehearse(
+  parts: ReplayParts,
+  request: ReplayRequest,
+  stop: AbortSignal,
+): Promise<Rehearsal> {
+  const { pipeline } = request;
+  const patient = outlasting(parts, stop);
+  const maker = await makerOf(parts, pipeline, patient);
+  const codes: { [code: string]: number } = {};
+  let wouldPass = 0;
+  let received = 0;
+  for await (const entries of pageContents(patient, request.filter, request.limit)) {
+    if (stop.aborted) throw new PipelineError('canceled', 'stopped before all entries were looked at');
+    // Replayed before: a replay would know them.
+    const open = entries.filter((entry) => entry.replayed_at === null);
+    received += entries.length;
+    wouldPass += entries.length - open.length;
+    for (const { ids, stays, unopened } of replayBatches(maker, parts.deployment.clock.id(), open)) {
+      wouldPass += ids.length;
+      for (const { code } of [...stays, ...unopened]) codes[code] = (codes[code] ?? 0) + 1;
+    }
+  }
+  return { pipeline: pipeline.name, received, wouldPass, codes };
+}
+
+async function makerOf(
+  { deployment, keyring }: ReplayParts,
+  pipeline: PipelineConfig,
+  pool: Pick<PostgresPool, 'query'>,
+): Promise<ReplayMaker> {
+  const { clock } = deployment;
+  const { table } = await readCatalog(pool, pipeline.target);
+  const masker = compileMasker(pipeline.policy, keyring, clock);
+  return { pipeline, masker, keyring, clock, columns: table?.columns ?? [] };
+}
+
+/** The same connections, for reading: outages are waited out. */
+function outlasting({ deployment, pool }: ReplayParts, stop: AbortSignal): Pick<PostgresPool, 'query'> {
+  const { clock, onWait } = deployment;
+  return {
+    query: (text, values) => outlast(clock, () => asOutage(() => pool.query(text, values)), stop, onWait),
+  };
+}
+
+/** What a replay has done so far; its report adds up after each batch. */
+class ReplayRun implements ReportedRun {
+  readonly options: RunOptions;
+  readonly #codes: { [code: string]: number } = {};
+  #counts: Counts = noCounts;
+  #state: RunState = 'succeeded';
+
+  constructor(options: RunOptions) {
+    this.options = options;
+  }
+
+  get codes(): StayCounts {
+    return this.#codes;
+  }
+
+  count(batch: Counts & { readonly codes?: BatchReport['codes'] }): void {
+    this.#counts = addCounts(this.#counts, batch);
+    for (const [code, n] of Object.entries(batch.codes ?? {}))
+      this.#codes[code] = (this.#codes[code] ?? 0) + n;
+  }
+
+  end(state: RunState): void {
+    this.#state = state;
+  }
+
+  report(finishedAt: number | null): RunReport {
+    const { runId, pipeline, trigger, startedAt } = this.options;
+    const state = finishedAt === null ? 'running' : this.#state;
+    return { runId, pipeline, trigger, state, startedAt, finishedAt, ...this.#counts };
+  }
+}

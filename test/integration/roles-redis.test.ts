@@ -1,0 +1,3 @@
+import { describeSeparateRoles } from '../support/separate-roles.js';
+
+describeSeparateRoles('redis');

@@ -1,0 +1,5 @@
+// The admin role: the pages that show how it goes, and the daily maintenance. For pm2 and containers; configured by the environment alone, since process
+// managers put arguments of their own on the command line.
+import { runCommandLine } from '../src/cli/entry.js';
+
+await runCommandLine(['node', 'maskline', 'run', 'admin']);
