@@ -327,7 +327,10 @@ test('connection URLs must have a scheme that maskline speaks', () => {
       ['queue: { url: "127.0.0.1:6379" }', /^error queue.url: must be a URL/],
       ['queue: { high_water: 0 }', /^error queue.high_water: must be above 0/],
       ['queue: { high_water: 0.95 }', /^warning queue.high_water: leaves Redis little room/],
-      ['queue: { keep_failed: { age: 16d } }', /^error queue.keep_failed.age: must not be longer than retention/],
+      [
+        'queue: { keep_failed: { age: 16d } }',
+        /^error queue.keep_failed.age: must not be longer than retention/,
+      ],
       ['queue: { prefix: "a:b" }', /^error queue.prefix: must be 1 to 64 letters/],
       ['keyring: { kek: { type: file } }', /^error keyring.kek.path: required/],
       ['keyring: { kek: { path: /k } }', /^error keyring.kek.path: is an option of `type: file`/],
