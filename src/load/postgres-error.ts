@@ -33,8 +33,8 @@ const CONNECTION_LOST =
   /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed)/;
 const QUERY_CANCELED = '57014';
 const POOL_ENDED = /^(Cannot use a pool after calling end|Client was closed and is not queryable)/;
-/** Node's codes of sockets and name resolution; `ERR_…` are its codes for misuse. */
-const SOCKET_CODE = /^(E(?!RR_)[A-Z0-9_]+|UND_ERR_[A-Z_]+)$/;
+/** Node's codes of sockets, name resolution and TLS; most others that begin with `ERR_` are misuse. */
+const SOCKET_CODE = /^(E(?!RR_)[A-Z0-9_]+|ERR_(?:SSL|TLS|SOCKET|STREAM)_[A-Z0-9_]+|UND_ERR_[A-Z_]+)$/;
 const TLS_REFUSED = /does not support SSL|SSL connection/i;
 const TLS_PLACES = {
   ca: 'sslrootcert in the database URL, or database.tls.ca_file',

@@ -113,6 +113,7 @@ test('an error without a SQLSTATE is known by its kind, and its text withheld', 
     [Object.assign(new Error(CANARY), { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' }), 'postgres_unavailable'],
     [new Error(`SASL: ${CANARY}`), 'permission_denied'],
     [new TypeError(`can't read ${CANARY}`), 'unexpected'],
+    [Object.assign(new TypeError(CANARY), { code: 'ERR_INVALID_ARG_TYPE' }), 'unexpected'],
   ];
   for (const [error, code] of cases) {
     const mapped = asPostgresError(error, target);
