@@ -37,8 +37,8 @@ const KEPT_ATTRIBUTES = [
 export class Redelivery {
   readonly #limit: number;
   readonly #queues = new Map<string, Map<string, Remembered>>();
-  /** Ids of copies, with the id that they go by. */
-  readonly #originals = new Map<string, string>();
+  /** What copies go by, by their ids: it must outlast that the original is forgotten. */
+  readonly #originals = new Map<string, { readonly id: string; readonly message: Remembered }>();
   #sending = Promise.resolve();
 
   constructor(limit: number) {
@@ -71,8 +71,9 @@ export class Redelivery {
   }
 
   /** Says that a message is a copy of another. Within `sending`. */
-  alias(copyId: string, originalId: string): void {
-    this.#originals.set(copyId, originalId);
+  alias(queueUrl: string, copyId: string, originalId: string): void {
+    const message = this.#queues.get(queueUrl)?.get(originalId);
+    if (message !== undefined) this.#originals.set(copyId, { id: originalId, message });
   }
 
   /** The answer to a ReceiveMessage, with copies under the names of their originals; notes what it hands out. */
@@ -82,10 +83,9 @@ export class Redelivery {
     const queue = this.#queues.get(queueUrl) ?? new Map<string, Remembered>();
     this.#queues.set(queueUrl, queue);
     for (const message of parsed.Messages) {
-      const originalId = this.#originals.get(message.MessageId);
-      const original = originalId === undefined ? undefined : queue.get(originalId);
-      if (originalId !== undefined && original !== undefined) disguise(message, originalId, original);
-      else this.#remember(queue, message);
+      const original = this.#originals.get(message.MessageId);
+      if (original === undefined) this.#remember(queue, message);
+      else disguise(message, original.id, original.message);
     }
     return JSON.stringify(parsed);
   }

@@ -173,7 +173,7 @@ class FauxqsServer implements SqsServer {
         ? {}
         : { MessageGroupId: copy.groupId, MessageDeduplicationId: randomUUID() }),
     });
-    this.#redelivery.alias(textIn(sent, 'MessageId'), messageId);
+    this.#redelivery.alias(QueueUrl, textIn(sent, 'MessageId'), messageId);
   }
 
   /** One API call, inside the process. */

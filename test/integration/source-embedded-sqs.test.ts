@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { RawMessage } from '../../src/source/queue-client.js';
 import { startSqs } from '../../src/embedded/sqs.js';
+import { createSqsClient } from '../../src/source/sqs.js';
 import { type TestSqs, startTestSqs } from '../support/sqs.js';
 
 let sqs: TestSqs;
@@ -141,4 +142,30 @@ test('messages are sent in order, also when they fill many calls', async () => {
     ids.map((id) => received.get(id)),
     bodies,
   );
+});
+
+test('what comes again keeps its id though it is forgotten before it is handed out', async () => {
+  const server = await startSqs({ remember: 3 });
+  const client = createSqsClient({
+    queue: 'q',
+    region: server.region,
+    endpoint: server.endpoint,
+    receivers: 1,
+  });
+  const receive = async (): Promise<readonly RawMessage[]> =>
+    client.receive({ maxMessages: 10, waitS: 0, visibilityS: 30 }, never);
+  try {
+    await server.createQueue('q');
+    const old = await server.send('q', [{ body: 'a' }, { body: 'b' }, { body: 'c' }]);
+    const first = await receive();
+    await client.deleteBatch(first.map(({ handle }) => handle));
+    // Handed out before the copy: each takes the place of one that is remembered.
+    const fresh = await server.send('q', [{ body: 'd' }, { body: 'e' }, { body: 'f' }]);
+    await server.redeliver('q', old.slice(0, 1));
+    const second = [...(await receive()), ...(await receive())];
+    assert.deepEqual(second.map(({ id }) => id).toSorted(), [...fresh, ...old.slice(0, 1)].toSorted());
+  } finally {
+    client.close();
+    await server.stop();
+  }
 });
