@@ -38,20 +38,21 @@ export async function preflight(
   parts: PreflightParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const wait = waiting(deployment, signal);
-  await Promise.all([
-    wait('Postgres', () =>
-      checkDatabase(
-        parts.pool,
-        parts.pipelines.map(({ pipeline }) => pipeline),
-        parts.loads ? 'loads' : 'looks',
-      ),
-    ),
-    wait('the queue server', () => checkQueues(deployment, parts.pipelines)),
-    ...parts.pipelines.map(async ({ pipeline, client }) => {
-      if (client) await wait(`SQS queue ${client.queue}`, () => checkSource(deployment, pipeline, client));
-    }),
-  ]);
+  const pipelines = parts.pipelines.map(({ pipeline }) => pipeline);
+  const ended = new AbortController();
+  const wait = waiting(deployment, AbortSignal.any([signal, ended.signal]));
+  try {
+    await Promise.all([
+      wait('Postgres', () => checkDatabase(parts.pool, pipelines, parts.loads ? 'loads' : 'looks')),
+      wait('the queue server', () => checkQueues(deployment, parts.pipelines)),
+      ...parts.pipelines.map(async ({ pipeline, client }) => {
+        if (client) await wait(`SQS queue ${client.queue}`, () => checkSource(deployment, pipeline, client));
+      }),
+    ]);
+  } finally {
+    // One that found something unfit ends the waits of the others: what they wait with is closed next.
+    ended.abort();
+  }
 }
 
 /** Tries until it works, and says once what it waits for. */

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reportText, verdictLine } from '../../src/proof/report.js';
 import { torture } from '../../src/proof/torture.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const MESSAGES = 5_000;
 const KILLS = 10;

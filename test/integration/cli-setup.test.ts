@@ -281,6 +281,7 @@ describe('a start', () => {
         const { code, stderr, stdout } = await deployment.cli.run(args);
         assert.equal(code, 2, args.join(' '));
         assert.match(stderr + stdout, /maxmemory-policy allkeys-lru.*noeviction/);
+        assert.doesNotMatch(stderr, /outage_waiting/, 'it waits for something though it has failed');
       }
     } finally {
       await redis.config('SET', 'maxmemory-policy', 'noeviction');

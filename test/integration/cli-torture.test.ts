@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PIPELINE, type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 let stack: Stack;
 before(async () => {

@@ -7,6 +7,9 @@ import { Compose, readImages, readServices } from '../support/compose.js';
 import { rowsOf } from '../support/postgres.js';
 import { hasPsql } from '../support/psql.js';
 import { eventually } from '../support/queue.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const ROLES = { ingest: 'ingest', transform: 'transform', load: 'loader', admin: 'operator' } as const;
 const ROLE_NAMES = ['ingest', 'transform', 'load', 'admin'] as const;

@@ -1,6 +1,9 @@
 import { after, before, test } from 'node:test';
 import { scaleReloadAndStop } from '../support/pm2-roles.js';
 import { type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 let stack: Stack;
 before(async () => {

@@ -5,6 +5,9 @@ import { pm2For, scaleReloadAndStop } from '../support/pm2-roles.js';
 import { eventually } from '../support/queue.js';
 import { prepareSmallEvents } from '../support/same-end.js';
 import { type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 describe('under pm2', () => {
   let stack: Stack;

@@ -6,6 +6,9 @@ import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { withConnection } from '../support/postgres.js';
 import { eventually } from '../support/queue.js';
 import { type Deployment, PIPELINE, type Stack, assertAddsUp, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const COUNT = 20_000;
 const EVENTS = smallEvents(COUNT, 200);

@@ -13,6 +13,9 @@ import { postgresContents, redisContents } from '../support/leak-scan.js';
 import { withConnection } from '../support/postgres.js';
 import { eventually } from '../support/queue.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 /** Values that are personal: to be found nowhere in clear. */
 const SECRETS = {

@@ -173,9 +173,9 @@ export class Cli {
   }
 }
 
-/** What any process needs, and what tells a coverage tool where to collect. */
+/** What any process needs. */
 function surroundings(): { [name: string]: string } {
-  const names = ['PATH', 'TMPDIR', 'NODE_V8_COVERAGE'];
+  const names = ['PATH', 'TMPDIR'];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 

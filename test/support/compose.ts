@@ -5,7 +5,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -114,6 +123,9 @@ function changed(image: Image, instruction: string, rest: string): Partial<Image
   }
 }
 
+/** What is mounted: its place in the container, and where that is on this machine. */
+type Mount = readonly [target: string, source: string];
+
 /** A running service. */
 export class Container {
   readonly ended: Promise<Ended>;
@@ -156,6 +168,7 @@ export class Compose {
   readonly #ports = new Map<string, string>();
   readonly #running = new Map<string, Container>();
   readonly #up = new Map<string, Promise<void>>();
+  readonly #placed = new Map<string, Promise<readonly Mount[]>>();
   #postgres: EmbeddedPostgres | null = null;
 
   /** Starts a service after all that it depends on, and waits until others may depend on it. */
@@ -281,8 +294,6 @@ export class Compose {
   async #spawn(name: string, command: readonly string[]): Promise<Container> {
     const { environment = {} } = this.#service(name);
     const env: { [name: string]: string } = { PATH: this.#path(), HOME: this.#folder('home') };
-    const coverage = process.env['NODE_V8_COVERAGE'];
-    if (coverage) env['NODE_V8_COVERAGE'] = coverage;
     for (const [key, value] of Object.entries({ ...this.#image(name).env, ...environment })) {
       if (key.endsWith('_UID')) env[key] = String(process.getuid?.() ?? 0);
       else env[key] = key === 'PGHOST' ? '127.0.0.1' : await this.#place(name, value);
@@ -309,9 +320,16 @@ export class Compose {
     return placed.replace(new RegExp(`\\b${HTTP_PORT}\\b`, 'g'), await this.port(name));
   }
 
-  /** Its mounts, by their place in the container. Files are given to each service as it would read them. */
-  async #mounts(name: string): Promise<readonly (readonly [target: string, source: string])[]> {
-    const mounts: (readonly [string, string])[] = [];
+  /** Its mounts, made once: a file that is written again would be empty for a moment, for who reads it then. */
+  #mounts(name: string): Promise<readonly Mount[]> {
+    const placed = this.#placed.get(name) ?? this.#placeMounts(name);
+    this.#placed.set(name, placed);
+    return placed;
+  }
+
+  /** Files are given to each service as it would read them. */
+  async #placeMounts(name: string): Promise<readonly Mount[]> {
+    const mounts: Mount[] = [];
     for (const mount of this.#service(name).volumes ?? []) {
       const [source = '', target = ''] = mount.split(':');
       if (source.startsWith('./')) continue;
@@ -349,9 +367,11 @@ export class Compose {
     return app;
   }
 
-  /** Commands of the images that go by another name here, or are not there at all. */
+  /** Commands of the images that go by another name here, or are not there at all; written once, as mounts are. */
   #path(): string {
     const folder = join(this.dir, 'bin');
+    const path = [folder, dirname(process.execPath), process.env['PATH']].join(delimiter);
+    if (existsSync(folder)) return path;
     const redis = findRedisServer() === 'redis-server' ? 'redis' : 'valkey';
     const scripts = {
       'valkey-server': `cd "${this.volume('valkey')}" && exec ${redis}-server "$@" --port ${this.#ports.get('valkey')} --bind 127.0.0.1`,
@@ -367,7 +387,7 @@ export class Compose {
     for (const [name, script] of Object.entries(scripts)) {
       writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     }
-    return [folder, dirname(process.execPath), process.env['PATH']].join(delimiter);
+    return path;
   }
 
   #folder(name: string): string {
