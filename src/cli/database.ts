@@ -1,4 +1,4 @@
-import type { PostgresPool } from '../load/connection.js';
+import type { PostgresPool, PostgresPoolOptions } from '../load/connection.js';
 import { outlast } from '../policy.js';
 import { type PoolUser, openPool } from '../roles/database.js';
 import type { Deployment } from '../roles/deployment.js';
@@ -13,9 +13,10 @@ export async function withPool<T>(
   deployment: Deployment,
   role: CommandRole,
   work: (pool: PostgresPool) => Promise<T>,
+  limits: Pick<PostgresPoolOptions, 'statementTimeoutMs'> = {},
 ): Promise<T> {
   const { config, clock, onWait } = deployment;
-  const pool = openPool(deployment, USERS[role], `maskline-${role}`);
+  const pool = openPool(deployment, USERS[role], `maskline-${role}`, limits);
   const never = new AbortController().signal;
   try {
     await outlast(clock, () => pool.query('select 1'), never, onWait, config.startupTimeoutMs);

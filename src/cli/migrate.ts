@@ -1,4 +1,6 @@
 import type { PipelineConfig } from '../config/config.js';
+import { recordBaseline } from '../load/baseline.js';
+import type { PostgresPool } from '../load/connection.js';
 import { migrate, migrationStatus } from '../load/migrate.js';
 import { createTarget, planTarget } from '../load/target-plan.js';
 import { targetSpec } from '../load/target.js';
@@ -18,13 +20,24 @@ export const migrateUp: Command<{ readonly dryRun?: boolean }> = async (context,
   const { config } = deployment;
   const done = await migrateDeployment(deployment, selectPipelines(config, context.pipelines));
   context.out.result(
-    { migrations: done.migrations, partitions: done.partitions, statements: done.statements },
+    {
+      migrations: done.migrations,
+      partitions: done.partitions,
+      statements: done.statements,
+      baselines: done.baselines,
+    },
     [
       `Schema maskline in ${config.file}'s database is up to date: ${done.migrations.length} migrations applied, ` +
         `${done.partitions} partitions made.`,
       ...done.statements.map((sql) => `  ran: ${sql}`),
+      ...done.baselines.map((table) => `  counted the rows of ${table}, for \`maskline prove\``),
     ].join('\n'),
   );
+  for (const table of done.unreadable) {
+    context.out.note(
+      `The rows of ${table} could not be counted, which \`maskline prove\` needs: grant select on it to the role that migrates.`,
+    );
+  }
   return exitCode.ok;
 };
 
@@ -34,7 +47,14 @@ export interface Migrated {
   readonly partitions: number;
   /** Statements run on target tables. */
   readonly statements: readonly string[];
+  /** Target tables whose rows were counted, for `prove` to go by. */
+  readonly baselines: readonly string[];
+  /** Those whose rows the owner's role may not read. */
+  readonly unreadable: readonly string[];
 }
+
+/** Once, all rows of a target table are counted, however many there are. */
+const BASELINE_TIMEOUT_MS = 60 * 60_000;
 
 /** Brings all of a deployment's schemas up to date; waits for a Postgres that is not there yet. */
 export async function migrateDeployment(
@@ -56,14 +76,19 @@ export async function migrateDeployment(
   if (backend === 'postgres') {
     await outlast(clock, () => migrateQueue(queue), never, onWait, config.startupTimeoutMs);
   }
-  const statements = await withPool(deployment, 'migrate', async (pool) => {
-    const run: string[] = [];
-    for (const { policy, target } of pipelines) {
-      if (target.create) run.push(...(await createTarget(pool, targetSpec(policy, target))));
+  const statements: string[] = [];
+  const baselines: string[] = [];
+  const unreadable: string[] = [];
+  const prepare = async (pool: PostgresPool): Promise<void> => {
+    for (const { name, policy, target } of pipelines) {
+      if (target.create) statements.push(...(await createTarget(pool, targetSpec(policy, target))));
+      const state = await recordBaseline(pool, { name, policy, target });
+      if (state === 'taken') baselines.push(`${target.schema}.${target.table}`);
+      if (state === 'unreadable') unreadable.push(`${target.schema}.${target.table}`);
     }
-    return run;
-  });
-  return { migrations, partitions, statements };
+  };
+  await withPool(deployment, 'migrate', prepare, { statementTimeoutMs: BASELINE_TIMEOUT_MS });
+  return { migrations, partitions, statements, baselines, unreadable };
 }
 
 async function printDryRun({ out, pipelines }: CliContext, deployment: Deployment): Promise<number> {

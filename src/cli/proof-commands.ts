@@ -4,6 +4,18 @@ import { type Action, wholeNumber } from './action.js';
 /** What proves that maskline keeps its promise. */
 export function addProofCommands(program: Commander, action: Action): void {
   program
+    .command('prove')
+    .description(
+      'compare runs, batches, ledger, quarantine and target tables with each other: every difference by id, exit 1 when there is one',
+    )
+    .argument('[pipeline...]', 'pipelines to prove (default: all)')
+    .option(
+      '--since <duration or time>',
+      'only what began since, e.g. 2h (default: as far back as the ledger goes)',
+    )
+    .option('--accept', 'take the rows that the target tables have now for right, after showing what differs')
+    .action(action(async () => (await import('./prove.js')).proveCommand));
+  program
     .command('torture')
     .description(
       'kill everything over and over under load, and count what is lost, double or leaked: on a stack of its own, ' +

@@ -1,6 +1,7 @@
-import type { ColumnSource, ColumnSpec, ColumnType, MaskSpec } from '../masking/methods.js';
+import { type ColumnSource, type ColumnSpec, type ColumnType, type MaskSpec } from '../masking/methods.js';
 import { checkColumn } from './column-checks.js';
 import type { ColumnInput } from './column-schema.js';
+import { parsePath } from './path.js';
 import type { Findings, Path } from './problem.js';
 import { didYouMean } from './suggestion.js';
 
@@ -16,6 +17,7 @@ const META_NAMES = [
   'sequence_number',
   'batch_id',
   'run_id',
+  'mask_kid',
 ] as const;
 
 const ATTRIBUTE_PREFIX = '$attributes.';
@@ -39,10 +41,9 @@ export function buildColumn(
   if (nameWrong !== null) findings.error(at, nameWrong);
   const source = sourceOf(input, at, findings);
   if (source === null) return null;
-  const mask = maskOf(input, name);
-  const sound = checkColumn({ input, source, mask, at, findings });
-  if (!sound || nameWrong !== null) return null;
-  const createdLength = created && isToken(mask) && !input.type ? CREATED_TOKEN_LENGTH : null;
+  const mask = checkColumn({ input, name, source, at, findings });
+  if (mask === null || nameWrong !== null) return null;
+  const createdLength = created && isSized(mask) && !input.type ? CREATED_TOKEN_LENGTH : null;
   return {
     name,
     path: input.from ?? name,
@@ -51,6 +52,7 @@ export function buildColumn(
     maxLength: input.max_length ?? createdLength,
     required: input.required,
     mask,
+    ...(input.sentinels === undefined ? {} : { sentinels: input.sentinels }),
   };
 }
 
@@ -85,33 +87,28 @@ function sourceOf(input: ColumnInput, at: Path, findings: Findings): ColumnSourc
       `no such source${didYouMean(from, SOURCE_NAMES)}; it must be a field or one of ${SOURCE_NAMES.join(', ')}`,
     );
   }
-  if (/[.[\]*]/.test(from)) {
-    return wrong(
-      'paths into nested values are not supported by this version of maskline: name a field of the body, without ".", "[", "]" or "*"',
-    );
-  }
-  return { kind: 'field', name: from };
+  const path = parsePath(from);
+  if (typeof path === 'string') return wrong(path);
+  return path.steps.length === 0 ? { kind: 'field', name: path.name } : { kind: 'path', ...path };
 }
 
-function isToken(mask: MaskSpec): boolean {
-  return mask.method === 'siv' || mask.method === 'hmac';
+/** Whether what the mask makes has a length that a column of 256 characters was chosen for. */
+function isSized({ method }: MaskSpec): boolean {
+  return method === 'siv' || method === 'hmac' || method === 'partial';
 }
 
 function defaultType(source: ColumnSource, mask: MaskSpec): ColumnType {
-  const isKeptTime = mask.method === 'keep' && source.kind === 'meta' && source.name.endsWith('_at');
-  return isKeptTime ? 'timestamptz' : 'text';
-}
-
-function maskOf(input: ColumnInput, column: string): MaskSpec {
-  const mask = input.mask;
-  if (mask === undefined) return { method: 'keep' };
-  if (mask.method === 'constant') return { method: 'constant', value: mask.value ?? '' };
-  if (mask.method !== 'siv' && mask.method !== 'hmac') return { method: mask.method };
-  return {
-    method: mask.method,
-    domain: mask.domain ?? input.from ?? column,
-    as: mask.as ?? 'text',
-    pad: mask.pad ?? null,
-    lower: mask.lower ?? false,
-  };
+  switch (mask.method) {
+    case 'keep':
+      if (source.kind === 'meta' && source.name.endsWith('_at')) return 'timestamptz';
+      return source.kind === 'meta' && source.name === 'mask_kid' ? 'integer' : 'text';
+    case 'ip-truncate':
+    case 'ipcrypt-det':
+    case 'ipcrypt-pfx':
+      return 'inet';
+    case 'generalize':
+      return 'to' in mask && mask.to === 'ip_version' ? 'integer' : 'text';
+    default:
+      return 'text';
+  }
 }

@@ -47,6 +47,8 @@ export interface PipelineConfig {
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
   readonly limits: PipelineLimits;
   readonly policy: ColumnPolicy;
+  /** Whether masked batches are searched for raw values before they leave `transform`. */
+  readonly leakGate: boolean;
   readonly target: { readonly schema: string; readonly table: string; readonly create: boolean };
 }
 

@@ -39,6 +39,8 @@ function fitsType(value: string, type: ColumnType): boolean {
       return isAddress(value);
     case 'jsonb':
       return isJson(value);
+    case 'text[]':
+      return false;
   }
 }
 

@@ -137,7 +137,7 @@ export const pipelineSchema = z
       ['drop', 'quarantine'],
     ).prefault('drop'),
     leak_gate: flag(
-      'Whether outgoing rows are searched for raw values. Not supported by this version.',
+      'Whether masked batches are searched for the raw values that were masked, and stopped as `leak_found` where one is found.',
     ).prefault(false),
     columns: z.record(z.string(), columnSchema).meta({
       description:

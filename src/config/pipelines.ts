@@ -1,4 +1,4 @@
-import { type ColumnSpec, policySha256 } from '../masking/methods.js';
+import { type ColumnSpec, formatKeepingMethods, policySha256 } from '../masking/methods.js';
 import { columnSchema } from './column-schema.js';
 import { buildColumn, identifierProblem } from './columns.js';
 import type { PipelineConfig } from './config.js';
@@ -34,7 +34,6 @@ export function buildPipeline(
   if (input === null) return null;
   const target = buildTarget(input.target, [...at, 'target'], findings);
   checkLimits(input, at, findings);
-  if (input.leak_gate) findings.error([...at, 'leak_gate'], 'is not supported by this version of maskline');
   const schedule = buildSchedule(input.schedule, [...at, 'schedule'], findings);
   const sqs = buildSqs(input.source.sqs, schedule, [...at, 'source', 'sqs'], env, findings);
   if (!named || columns === null || target === null || sqs === null) return null;
@@ -57,6 +56,7 @@ export function buildPipeline(
     },
     limits: limitsOf(input.limits),
     policy: { ...policy, sha256: policySha256(policy) },
+    leakGate: input.leak_gate,
     target,
   };
 }
@@ -93,7 +93,21 @@ function buildColumns(
     if (typeof data === 'object') findings.error(at, 'at least one column must be loaded');
     return null;
   }
-  return sound;
+  return hasKeyIds(sound, at, findings) ? sound : null;
+}
+
+/** Without its key id, what keeps the format can't be undone, nor brought to another key. */
+function hasKeyIds(columns: readonly ColumnSpec[], at: Path, findings: Findings): boolean {
+  const keeping = columns.find(({ mask }) => formatKeepingMethods.includes(mask.method));
+  const hasKid = columns.some(
+    ({ source, mask }) => source.kind === 'meta' && source.name === 'mask_kid' && mask.method === 'keep',
+  );
+  if (keeping === undefined || hasKid) return true;
+  findings.error(
+    [...at, keeping.name, 'mask', 'method'],
+    `the results of ${keeping.mask.method} carry no key id: add a column for it, such as \`mask_kid: { from: $mask_kid, type: integer }\``,
+  );
+  return false;
 }
 
 function buildTarget(

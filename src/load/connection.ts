@@ -1,5 +1,6 @@
 import { Pool, type PoolClient, type QueryResult, type QueryResultRow } from 'pg';
 import { postgresClientOptions } from '../address/postgres-url.js';
+import { Sockets } from '../address/sockets.js';
 import type { TlsFiles } from '../address/tls.js';
 import { PipelineError } from '../errors.js';
 import { type Place, RowRefused, asPostgresError } from './postgres-error.js';
@@ -67,6 +68,7 @@ export function createPool(options: PostgresPoolOptions): PostgresPool {
     "set datestyle = 'ISO'",
     "set client_min_messages = 'error'",
   ].join('; ');
+  const sockets = new Sockets();
   const pool = new Pool({
     ...postgresClientOptions(options.url, options.tls ?? null),
     application_name: options.applicationName,
@@ -75,22 +77,25 @@ export function createPool(options: PostgresPoolOptions): PostgresPool {
     query_timeout: statementTimeoutMs + ANSWER_GRACE_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_S * 1_000,
+    stream: sockets.open,
   });
   // A connection that is lost while idle is replaced at the next use; without a listener it ends the process.
   pool.on('error', () => undefined);
   // pg's own listener is off while a client is lent out, when losing the server would end the process too.
   pool.on('connect', (client) => client.on('error', () => undefined));
-  return new Connections(pool, settings);
+  return new Connections(pool, settings, sockets);
 }
 
 class Connections implements PostgresPool {
   readonly #pool: Pool;
   readonly #settings: string;
+  readonly #sockets: Sockets;
   readonly #prepared = new WeakSet<PoolClient>();
   #closed: Promise<void> | null = null;
 
-  constructor(pool: Pool, settings: string) {
+  constructor(pool: Pool, settings: string, sockets: Sockets) {
     this.#pool = pool;
+    this.#sockets = sockets;
     this.#settings = settings;
   }
 
@@ -141,8 +146,14 @@ class Connections implements PostgresPool {
   }
 
   async close(): Promise<void> {
-    this.#closed ??= this.#pool.end();
+    this.#closed ??= this.#close();
     await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await this.#pool.end();
+    // The pool waits for no answer to its goodbye; the process would, for ever if the server has fallen silent.
+    this.#sockets.hangUp();
   }
 }
 

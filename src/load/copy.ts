@@ -22,7 +22,8 @@ export async function copyRows(
   const into = `${table} (${columns.map(escapeIdentifier).join(', ')})`;
   const stream = client.query(copyFrom(`copy ${into} from stdin with (format text, encoding 'UTF8')`));
   await new Promise<void>((resolve, reject) => {
-    stream.once('error', reject);
+    // Not once: a connection that is given up, and then closed, tells of both, and an error unheard ends the process.
+    stream.on('error', reject);
     // It ends when the server is ready for the next statement.
     stream.once('finish', resolve);
     // In one piece: each write is a message of its own.

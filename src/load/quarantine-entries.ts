@@ -225,15 +225,24 @@ async function resolveId(pool: Queries, text: string): Promise<string> {
 
 const DELETE = `
   with doomed as (
-    select id from maskline.quarantine q where q.id = any($1::uuid[]) and STATE order by id for update)
-  delete from maskline.quarantine where id in (select id from doomed)`;
+    select id from maskline.quarantine q where q.id = any($1::uuid[]) and STATE order by id for update),
+  gone as (
+    delete from maskline.quarantine where id in (select id from doomed)
+    returning pipeline, batch_id, replayed_in, kind),
+  noted as (
+    insert into maskline.purged (pipeline, batch_id, replayed_in, kind, entries)
+    select pipeline, batch_id, replayed_in, kind, count(*) from gone group by 1, 2, 3, 4)
+  select count(*)::int as deleted from gone`;
 
-/** Deletes entries for good, those that are in that state, and returns how many there were. */
+/**
+ * Deletes entries for good, those that are in that state, and returns how many there were. How many went is noted in
+ * `maskline.purged`, so that `prove` can tell them from those that went otherwise.
+ */
 export async function deleteEntries(
   pool: Queries,
   ids: readonly string[],
   state: QuarantineFilter['state'],
 ): Promise<number> {
-  const { rowCount } = await pool.query(DELETE.replace('STATE', STATES[state]), [ids]);
-  return rowCount ?? 0;
+  const { rows } = await pool.query<{ deleted: number }>(DELETE.replace('STATE', STATES[state]), [ids]);
+  return rows[0]?.deleted ?? 0;
 }

@@ -47,7 +47,8 @@ export interface ReplayOptions {
 // Sorted, or two replays of the same entries deadlock. Who comes second waits here, and then finds them claimed.
 const LOCK = `
   select id from maskline.quarantine where id = any($1::uuid[]) and replayed_at is null order by id for update`;
-const CLAIM = 'update maskline.quarantine set replayed_at = now() where id = any($1::uuid[])';
+const CLAIM =
+  'update maskline.quarantine set replayed_at = now(), replayed_in = $2 where id = any($1::uuid[])';
 const STAY = `
   update maskline.quarantine as q set code = t.code, path = t.path
     from unnest($1::uuid[], $2::text[], $3::text[]) as t (id, code, path)
@@ -190,7 +191,7 @@ export class Replay {
   ): Promise<void> {
     const isRefused = new Set(refused.map(({ id }) => id));
     const loaded = lines.flatMap((line) => this.#batch.ids[line] ?? []).filter((id) => !isRefused.has(id));
-    if (loaded.length > 0) await on(MASKLINE, client.query(CLAIM, [loaded]));
+    if (loaded.length > 0) await on(MASKLINE, client.query(CLAIM, [loaded, this.#batch.batchId]));
     if (stays.length === 0) return;
     const values = [stays.map(({ id }) => id), stays.map(({ code }) => code), stays.map(({ path }) => path)];
     await on(MASKLINE, client.query(STAY, values));

@@ -1,4 +1,4 @@
-import { type ColumnSpec, type ColumnType, tokenLength, type TokenMask } from '../masking/methods.js';
+import { type ColumnSpec, type ColumnType, isList, tokenLength, type TokenMask } from '../masking/methods.js';
 
 /** How well a column of the table takes what the pipeline sends. `lossy` loads, but not everything or not as it was. */
 export type Fit = 'fits' | 'lossy' | 'unfit' | 'unknown';
@@ -20,13 +20,15 @@ const TAKERS: Readonly<{
   inet: { fits: ['inet', ...TEXTS], lossy: ['cidr'] },
   jsonb: { fits: ['jsonb', 'json', ...TEXTS], lossy: [] },
   version_int: { fits: ['int4', 'int8', 'numeric', 'float8', ...TEXTS], lossy: ['float4'] },
+  'text[]': { fits: ['_text', '_varchar', ...TEXTS], lossy: ['_bpchar'] },
 };
 
 /** Types that none of ours is sent to, but which a value may yet fit: the table's own business. */
 const isForeign = (baseType: string, builtIn: boolean): boolean => !builtIn && !TEXTS.includes(baseType);
 
-/** Whether the mask makes a token, whatever the column's type says. */
+/** Whether the column holds tokens, whatever its type says; a list of tokens is what its type says. */
 export function tokenMask(column: ColumnSpec): TokenMask | null {
+  if (isList(column)) return null;
   return column.mask.method === 'siv' || column.mask.method === 'hmac' ? column.mask : null;
 }
 
@@ -38,6 +40,9 @@ export function sentType(column: ColumnSpec): ColumnType {
 /** How a column of that base type (its `pg_type.typname`, and whether it is Postgres's own) takes the column's values. */
 export function fitOf(column: ColumnSpec, baseType: string, builtIn: boolean): Fit {
   if (column.mask.method === 'null') return 'fits';
+  // Key ids end at 9999.
+  if (column.source.kind === 'meta' && column.source.name === 'mask_kid' && baseType === 'int2')
+    return 'fits';
   const { fits, lossy } = TAKERS[sentType(column)];
   if (fits.includes(baseType)) return 'fits';
   if (lossy.includes(baseType)) return 'lossy';

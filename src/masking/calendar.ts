@@ -1,5 +1,5 @@
-import type { Cell } from './refusal.js';
-import { refuse } from './refusal.js';
+import type { Period } from './methods.js';
+import { type Cell, refuse } from './refusal.js';
 
 const datePattern = /^(\d{4})-(\d{2})-(\d{2})$/;
 /** RFC 3339 5.6, groups: date, hour, minute, second, fraction, offset sign, hour, minute. */
@@ -34,6 +34,52 @@ export function timestamptz(value: unknown): Cell {
   // Postgres takes a leap second, but none of its fractions.
   if (s === 60 && (!endsMonth(minuteEnd) || Number(fraction) > 0)) return refuse('out_of_range');
   return text.toUpperCase();
+}
+
+/** A valid date so many days later, or null beyond the years 1 to 9999. */
+export function shiftedDay(day: string, days: number): string | null {
+  const ms = dayOf(day);
+  return ms === null ? null : dayAt(ms + days * DAY_MS);
+}
+
+/** The first day, in ISO 8601's calendar, of the period that a valid date lies in. */
+export function startOfPeriod(day: string, period: Exclude<Period, 'hour'>): string {
+  switch (period) {
+    case 'year':
+      return `${day.slice(0, 4)}-01-01`;
+    case 'quarter': {
+      const month = Number(day.slice(5, 7));
+      return `${day.slice(0, 5)}${String(month - ((month - 1) % 3)).padStart(2, '0')}-01`;
+    }
+    case 'month':
+      return `${day.slice(0, 7)}-01`;
+    case 'week': {
+      // From Monday on; 0001-01-01 is one, so that no week begins before it.
+      const sinceMonday = (new Date(dayOf(day) ?? 0).getUTCDay() + 6) % 7;
+      return shiftedDay(day, -sinceMonday) ?? day;
+    }
+    case 'day':
+      return day;
+  }
+}
+
+/**
+ * The UTC date and hour, as `2024-02-29` and `07`, of a time that `timestamptz` took; null beyond the years 1 to 9999.
+ * A leap second is in the hour that it ends.
+ */
+export function utcHour(time: string): { readonly day: string; readonly hour: string } | null {
+  const [, day = '', hour = '', minute = '', , , sign, offsetHour = '0', offsetMinute = '0'] =
+    timePattern.exec(time) ?? [];
+  const offset = (Number(offsetHour) * 60 + Number(offsetMinute)) * (sign === '-' ? -1 : 1);
+  const ms = (dayOf(day) ?? 0) + (Number(hour) * 60 + Number(minute) - offset) * MINUTE_MS;
+  const utc = dayAt(ms);
+  return utc === null ? null : { day: utc, hour: new Date(ms).toISOString().slice(11, 13) };
+}
+
+/** The UTC date at that time; null beyond the years 1 to 9999. */
+function dayAt(ms: number): string | null {
+  const day = new Date(ms).toISOString().slice(0, 10);
+  return datePattern.test(day) && !day.startsWith('0000') ? day : null;
 }
 
 /** The day's first millisecond in UTC, or null when the calendar has no such day. */

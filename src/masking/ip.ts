@@ -33,13 +33,18 @@ export function writeIp(text: string, target: Uint8Array, at: number): boolean {
 /** The address as text: dotted for IPv4 and IPv4-mapped addresses, RFC 5952 for all others. */
 export function formatIp(bytes: Uint8Array): string {
   if (bytes.length !== IP_BYTES) throw new RangeError('an address is 16 bytes long');
-  const isMapped = bytes.every((byte, i) => i >= 12 || byte === (i < 10 ? 0 : MAPPED));
-  if (isMapped) return bytes.subarray(12).join('.');
+  if (isMapped(bytes)) return bytes.subarray(12).join('.');
   const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
   const { start, length } = longestZeros(groups);
   const hex = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(COLON);
   if (length < 2) return hex(groups);
   return `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
+}
+
+/** Whether 16 bytes are an IPv4 address, `::ffff:a.b.c.d`. */
+export function isMapped(bytes: Uint8Array): boolean {
+  for (let i = 0; i < 12; i += 1) if (bytes[i] !== (i < 10 ? 0 : MAPPED)) return false;
+  return true;
 }
 
 /** The dotted form has passed `isIPv4`: four decimal parts without leading zeros. */

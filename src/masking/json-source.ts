@@ -10,8 +10,13 @@ const stringOrNumber = /"|-?[0-9][0-9.eE+-]*/g;
  * fields of one name counts.
  */
 export function memberSource(body: string, name: string, value: unknown): string {
+  return valueSource(body, value, (text) => memberText(text, name));
+}
+
+/** The same for a value that lies deeper: `find` gives the text of it in the body, or null. */
+export function valueSource(body: string, value: unknown, find: (body: string) => string | null): string {
   if (!riskyNumber.test(body)) return JSON.stringify(value);
-  const found = findMember(body, name);
+  const found = find(body);
   return found === null ? JSON.stringify(value) : withoutReplaced(found);
 }
 
@@ -86,8 +91,8 @@ function withNulls(json: string, spans: readonly Span[]): string {
   return text + json.slice(end);
 }
 
-/** The text of the last top-level member of that name. The body is valid JSON, so only structure need be looked at. */
-function findMember(body: string, name: string): string | null {
+/** The text of an object's last member of that name, or null. It is valid JSON, so only structure need be looked at. */
+export function memberText(body: string, name: string): string | null {
   let found: string | null = null;
   let key: unknown = null;
   let depth = 0;
@@ -118,6 +123,30 @@ function findMember(body: string, name: string): string | null {
     }
   }
   return found;
+}
+
+/** The texts of an array's elements. It is valid JSON. */
+export function elementTexts(json: string): string[] {
+  const texts: string[] = [];
+  let depth = 0;
+  let start = 0;
+  structural.lastIndex = 0;
+  for (let mark = structural.exec(json); mark; mark = structural.exec(json)) {
+    const at = mark.index;
+    if (mark[0] === '"') structural.lastIndex = endOfString(json, at);
+    else if (mark[0] === '{' || mark[0] === '[') {
+      depth += 1;
+      if (depth === 1) start = at + 1;
+    } else {
+      if (depth === 1) {
+        texts.push(json.slice(start, at).trim());
+        start = at + 1;
+      }
+      if (mark[0] !== ',') depth -= 1;
+    }
+  }
+  // Between the brackets of an empty array is one empty text.
+  return texts.length === 1 && texts[0] === '' ? [] : texts;
 }
 
 /** The index behind the closing quote of the string that begins at `start`. */

@@ -8,7 +8,15 @@ import { type KeyringFile, parseKeyring, unwrapKey } from './keyring-file.js';
 
 const SALT = 'maskline/hkdf/v1';
 /** What a derived key is for, and its length in bytes. */
-const keyBytes = { hmac: 32, siv: 64, seal: 32 } as const;
+const keyBytes = {
+  hmac: 32,
+  siv: 64,
+  seal: 32,
+  ff1: 32,
+  'ipcrypt-det': 16,
+  'ipcrypt-pfx': 32,
+  'date-shift': 32,
+} as const;
 
 /** A method that keys are derived for. */
 export type KeyMethod = keyof typeof keyBytes;

@@ -5,12 +5,13 @@ import { PipelineError } from '../errors.js';
 import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
 import { maskOf } from './masks.js';
-import type { ColumnPolicy } from './methods.js';
+import { type ColumnPolicy, type ColumnSpec, formatKeepingMethods } from './methods.js';
 import { sealRaw } from './quarantined.js';
 import type { RawRecord } from './raw-record.js';
-import { readerOf } from './reading.js';
-import type { Normalized } from './refusal.js';
+import { companionReaderOf, readerOf } from './reading.js';
+import { type Normalized, noneNormalized } from './refusal.js';
 import { type CompiledColumn, type Work, liveOf, maskColumn, readBodies } from './rows.js';
+import { sentinelTest } from './sentinels.js';
 import { selfTest } from './siv.js';
 
 /** What masking a batch did, for the metrics. */
@@ -41,13 +42,17 @@ export interface Masker {
 }
 
 const ANY_OTHER_KEY = '*';
+/** Methods whose results need a key of that id to be made, and to be undone. */
+const keyedMethods: readonly string[] = ['siv', 'hmac', ...formatKeepingMethods];
 
 /** Prepares a policy: derives its keys and tests the cipher. Throws `key_unavailable` or `config_invalid`. */
 export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clock): Masker {
   selfTest();
   const columns = policy.columns.map((spec) => ({
     spec,
-    read: readerOf(spec, clock),
+    read: readerOf(spec, clock, keyring.primaryKid),
+    companion: companionReaderOf(spec),
+    isSentinel: sentinelTest(spec),
     mask: maskOf(spec, keyring),
   }));
   const copied = columns.map((column) => column.spec.mask.method !== 'drop');
@@ -57,17 +62,15 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
       `pipeline ${policy.pipeline} copies no column: keep or mask at least one`,
     );
   }
-  const fieldNames = new Set(
-    policy.columns.flatMap(({ source }) => (source.kind === 'field' ? [source.name] : [])),
-  );
+  const fieldNames = new Set(policy.columns.flatMap(fieldNamesOf));
   return {
     mask: (batch) => {
       const work = readBodies(batch, policy);
-      const normalized: Normalized = { trimmed: 0, empty_to_null: 0 };
+      const normalized = noneNormalized();
       const cells = columns.map((column) => maskColumn(work, column, normalized));
       const fieldsDropped = checkUnknownFields(work, policy, fieldNames);
       const masked = countMasked(work, columns, cells);
-      const hasTokens = (masked['siv'] ?? 0) + (masked['hmac'] ?? 0) > 0;
+      const isKeyed = keyedMethods.some((method) => (masked[method] ?? 0) > 0);
       const rejections = sealRejections(work, policy, keyring, clock);
       return {
         masked: {
@@ -80,7 +83,7 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
             Number.MAX_SAFE_INTEGER,
           ),
           policySha256: policy.sha256,
-          kids: hasTokens ? [keyring.primaryKid] : [],
+          kids: isKeyed ? [keyring.primaryKid] : [],
           columns: policy.columns.filter((_, c) => copied[c] === true).map((spec) => spec.name),
           keys: work.live.map((i) => keyOf(batch, i)),
           rows: asMasked(
@@ -95,6 +98,12 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
       };
     },
   };
+}
+
+/** The fields of a body that a column takes something of. */
+function fieldNamesOf({ source, mask }: ColumnSpec): readonly string[] {
+  const own = source.kind === 'field' || source.kind === 'path' ? [source.name] : [];
+  return mask.method === 'date-shift' ? [...own, mask.entity.name] : own;
 }
 
 /** Counts the fields that no column takes, or rejects their records, as the policy has it. */

@@ -1,15 +1,34 @@
 import { NULL_FIELD, encodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
+import { bucketMask } from './bucket.js';
 import { trimAscii } from './canonical.js';
+import { dateShiftMask } from './date-shift.js';
+import { ff1Mask } from './ff1.js';
+import { generalizeMask } from './generalize.js';
+import { ipTruncateMask } from './ip-truncate.js';
+import { ipcryptMask } from './ipcrypt.js';
 import type { Keyring } from './keyring.js';
-import type { ColumnSpec } from './methods.js';
+import { listMask } from './list.js';
+import { type ColumnSpec, isList } from './methods.js';
+import { partialMask } from './partial.js';
 import { isKeptTime } from './reading.js';
 import type { ColumnMask } from './refusal.js';
 import { tokenMask } from './tokenize.js';
 import { keepMask } from './values.js';
 
-/** The registry: one line a method; what is left are the methods that make tokens. Throws `key_unavailable`, or `config_invalid` for options that cannot be. */
+/**
+ * How a column is masked. Throws `key_unavailable`, or `config_invalid` for options that cannot be.
+ */
 export function maskOf(column: ColumnSpec, keyring: Keyring): ColumnMask {
+  const { mask, type } = column;
+  const isStored = mask.method !== 'null' && mask.method !== 'drop' && mask.method !== 'constant';
+  if (!isList(column) || !isStored) return valueMask(column, keyring);
+  const element = { ...column, type: mask.method === 'keep' && type === 'jsonb' ? type : 'text' } as const;
+  return listMask(column, valueMask(element, keyring));
+}
+
+/** The registry: one line a method. */
+function valueMask(column: ColumnSpec, keyring: Keyring): ColumnMask {
   const { mask } = column;
   switch (mask.method) {
     case 'keep':
@@ -19,8 +38,24 @@ export function maskOf(column: ColumnSpec, keyring: Keyring): ColumnMask {
       return (values) => values.map(() => NULL_FIELD);
     case 'constant':
       return constantMask(column, mask.value);
-    default:
+    case 'siv':
+    case 'hmac':
       return tokenMask(column, mask, keyring);
+    case 'ip-truncate':
+      return ipTruncateMask(mask);
+    case 'partial':
+      return partialMask(column, mask);
+    case 'ff1':
+      return ff1Mask(column, mask, keyring);
+    case 'ipcrypt-det':
+    case 'ipcrypt-pfx':
+      return ipcryptMask(mask, keyring);
+    case 'date-shift':
+      return dateShiftMask(column, mask, keyring);
+    case 'bucket':
+      return bucketMask(column, mask);
+    case 'generalize':
+      return generalizeMask(column, mask);
   }
 }
 

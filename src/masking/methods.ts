@@ -4,7 +4,14 @@ import { createHash } from 'node:crypto';
 export type MaskSpec =
   | { readonly method: 'keep' | 'null' | 'drop' }
   | { readonly method: 'constant'; readonly value: string }
-  | TokenMask;
+  | TokenMask
+  | IpTruncateMask
+  | PartialMask
+  | Ff1Mask
+  | IpcryptMask
+  | DateShiftMask
+  | BucketMask
+  | GeneralizeMask;
 
 /** The methods that make a token: equal values in one domain give equal tokens under one key. */
 export interface TokenMask {
@@ -17,6 +24,83 @@ export interface TokenMask {
   readonly pad: 16 | 32 | 64 | null;
   readonly lower: boolean;
 }
+
+/** Keeps the network of an address: so many leading bits. */
+export interface IpTruncateMask {
+  readonly method: 'ip-truncate';
+  readonly v4: number;
+  readonly v6: number;
+}
+
+/** Shows a part of a value, for display. */
+export type PartialMask =
+  | { readonly method: 'partial'; readonly kind: 'email' | 'card' }
+  | { readonly method: 'partial'; readonly kind: 'phone'; readonly show: number }
+  | {
+      readonly method: 'partial';
+      readonly kind: 'pattern';
+      /** Matched against whole values. */
+      readonly pattern: string;
+      /** `$1` to `$9` stand for groups of the pattern, `$$` for a dollar. */
+      readonly replace: string;
+    };
+
+/** A part of a template: text that stays, or a run of `least` to `most` numerals that are encrypted. */
+export type TemplatePart = { readonly literal: string } | { readonly least: number; readonly most: number };
+
+/** FF1 of NIST SP 800-38G r1 over all runs of numerals joined. */
+export interface Ff1Mask {
+  readonly method: 'ff1';
+  readonly domain: string;
+  readonly template: readonly TemplatePart[];
+  /** The numerals in their order, no character twice; their number is the radix. */
+  readonly alphabet: string;
+}
+
+/** An address as another address (draft-denis-ipcrypt); `ipcrypt-pfx` keeps common prefixes common. */
+export interface IpcryptMask {
+  readonly method: 'ipcrypt-det' | 'ipcrypt-pfx';
+  readonly domain: string;
+}
+
+/** Moves a date by a number of days, from -`days` to `days`, that its entity and the key decide. */
+export interface DateShiftMask {
+  readonly method: 'date-shift';
+  readonly domain: string;
+  readonly entity: FieldPath;
+  readonly days: number;
+}
+
+/** Puts numbers into half-open ranges. `edges` ascend, in plain decimals; without them, ranges are `width` wide. */
+export type BucketMask = { readonly method: 'bucket' } & (
+  { readonly edges: readonly string[] } | { readonly width: string }
+);
+
+/** Periods that a date or a time can be generalized to, the widest first. */
+export const periods = ['year', 'quarter', 'month', 'week', 'day', 'hour'] as const;
+
+/** One of `periods`. */
+export type Period = (typeof periods)[number];
+
+/** Gives many values one. */
+export type GeneralizeMask = { readonly method: 'generalize' } & (
+  | { readonly to: Period | 'ip_version' }
+  | {
+      /** Canonical values and their groups, sorted by value. */
+      readonly map: readonly (readonly [value: string, group: string])[];
+      /** The group of all other values, null for SQL NULL; without it, they are rejections. */
+      readonly other?: string | null;
+      readonly lower: boolean;
+    }
+);
+
+/** Methods whose results have no room for a key id: their rows need a column from `$mask_kid`. */
+export const formatKeepingMethods: readonly MaskSpec['method'][] = [
+  'ff1',
+  'ipcrypt-det',
+  'ipcrypt-pfx',
+  'date-shift',
+];
 
 /** What a kept column may hold; see docs/reference.md for the accepted spellings. */
 export const columnTypes = [
@@ -31,14 +115,25 @@ export const columnTypes = [
   'inet',
   'jsonb',
   'version_int',
+  'text[]',
 ] as const;
 
 /** One of `columnTypes`. */
 export type ColumnType = (typeof columnTypes)[number];
 
-/** Where a column's value comes from: a field of the body, or something known of its message. */
+/** One step from a JSON value into it: a member of an object, an element of an array, or each of its elements. */
+export type PathStep = { readonly member: string } | { readonly index: number } | { readonly each: true };
+
+/** A place in a body: a field of it, and the steps from there. At most one of them is `each`. */
+export interface FieldPath {
+  readonly name: string;
+  readonly steps: readonly PathStep[];
+}
+
+/** Where a column's value comes from: a field of the body or a place in it, or something known of its message. */
 export type ColumnSource =
   | { readonly kind: 'field'; readonly name: string }
+  | ({ readonly kind: 'path' } & FieldPath)
   | {
       readonly kind: 'meta';
       readonly name:
@@ -49,7 +144,9 @@ export type ColumnSource =
         | 'group_id'
         | 'sequence_number'
         | 'batch_id'
-        | 'run_id';
+        | 'run_id'
+        /** The key id that the row is masked under. */
+        | 'mask_kid';
     }
   | { readonly kind: 'attribute'; readonly name: string };
 
@@ -65,6 +162,13 @@ export interface ColumnSpec {
   readonly maxLength: number | null;
   readonly required: boolean;
   readonly mask: MaskSpec;
+  /** Values that stand for none: they become NULL. Absent when there are none. */
+  readonly sentinels?: readonly string[];
+}
+
+/** Whether a column takes each element of an array: its type is then `jsonb` or `text[]`, whatever its mask makes. */
+export function isList({ source }: Pick<ColumnSpec, 'source'>): boolean {
+  return source.kind === 'path' && source.steps.some((step) => 'each' in step);
 }
 
 /** All that `transform` must know of a pipeline, apart from its keys. */

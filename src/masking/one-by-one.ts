@@ -55,6 +55,7 @@ function joined(none: Masking, parts: readonly Masking[]): Masking {
       normalized: {
         trimmed: sumOf(parts, ({ counts }) => counts.normalized.trimmed),
         empty_to_null: sumOf(parts, ({ counts }) => counts.normalized.empty_to_null),
+        sentinel_to_null: sumOf(parts, ({ counts }) => counts.normalized.sentinel_to_null),
       },
       fieldsDropped: sumOf(parts, ({ counts }) => counts.fieldsDropped),
     },

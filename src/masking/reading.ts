@@ -3,8 +3,8 @@ import type { Clock } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import type { Fields } from './body.js';
 import { trimAscii } from './canonical.js';
-import { memberSource } from './json-source.js';
-import type { ColumnSpec } from './methods.js';
+import { listSources, sourceAt, valueAtPath, wrongShape } from './field-path.js';
+import { type ColumnSpec, type FieldPath, isList } from './methods.js';
 import { isWhole } from './values.js';
 
 /** A record whose body was read. */
@@ -14,7 +14,10 @@ export interface Row {
   readonly fields: Fields;
 }
 
-/** A column's value in a row; null or undefined when there is none. */
+/**
+ * A column's value in a row; null or undefined when there is none, `wrongShape` when something else is in its way. A
+ * list is an array of values.
+ */
 export type Reader = (row: Row, batch: Batch) => unknown;
 
 const timeNames = ['sent_at', 'received_at', 'loaded_at'] as const;
@@ -25,12 +28,18 @@ const TRANSACTION_TIME = 'now';
 const DATE_CHARACTERS = 10;
 const DAY_MS = 86_400_000;
 
-/** How a column's values are come by. Throws `config_invalid` when its source cannot have its type. */
-export function readerOf(column: ColumnSpec, clock: Clock): Reader {
+/**
+ * How a column's values are come by. `maskKid` is the key id that its rows are masked under. Throws `config_invalid`
+ * when its source cannot have its type.
+ */
+export function readerOf(column: ColumnSpec, clock: Clock, maskKid = 0): Reader {
   const { source } = column;
-  if (source.kind === 'field') return fieldReader(column, source.name);
+  if (source.kind === 'field') return fieldReader(column, { name: source.name, steps: [] });
+  if (source.kind === 'path') return fieldReader(column, source);
   const read =
-    source.kind === 'attribute' ? attributeReader(source.name) : metaReader(column, source.name, clock);
+    source.kind === 'attribute'
+      ? attributeReader(source.name)
+      : metaReader(column, source.name, clock, maskKid);
   if (column.type !== 'jsonb' || column.mask.method !== 'keep') return read;
   return (row, batch) => {
     const value = read(row, batch);
@@ -38,25 +47,43 @@ export function readerOf(column: ColumnSpec, clock: Clock): Reader {
   };
 }
 
-/** Kept numbers and `jsonb` need the text that was sent, since parsed numbers have lost digits. */
-function fieldReader(column: ColumnSpec, name: string): Reader {
-  const { type } = column;
-  const read = ({ fields }: Row): unknown => (Object.hasOwn(fields, name) ? fields[name] : undefined);
-  const isInteger = type === 'integer' || type === 'bigint';
-  if (column.mask.method !== 'keep' || !(isInteger || type === 'numeric' || type === 'jsonb')) return read;
+/** The other field that a column's mask needs; null when it needs none. */
+export function companionReaderOf({ mask }: ColumnSpec): Reader | null {
+  if (mask.method !== 'date-shift') return null;
+  const { entity } = mask;
+  return ({ fields }) => valueAtPath(fields, entity);
+}
+
+/** Kept numbers and `jsonb`, and buckets, need the text that was sent, since parsed numbers have lost digits. */
+function fieldReader(column: ColumnSpec, path: FieldPath): Reader {
+  const { type, mask } = column;
+  const read = ({ fields }: Row): unknown => valueAtPath(fields, path);
+  const isNumber = type === 'integer' || type === 'bigint' || type === 'numeric';
+  const needsSource = mask.method === 'bucket' || (mask.method === 'keep' && (isNumber || type === 'jsonb'));
+  if (!needsSource) return read;
+  const inList = isList(column);
   return (row) => {
     const value = read(row);
-    if (value === undefined || value === null) return value;
-    if (type !== 'jsonb') {
-      if (typeof value !== 'number') return value;
-      const source = memberSource(row.record.body, name, value);
-      if (type === 'numeric') return source;
-      // 0.99999999999999999999 is no integer, though JSON.parse makes 1 of it.
-      return isWhole(source) ? value : Number.NaN;
-    }
-    const isBlank = typeof value === 'string' && trimAscii(value) === '';
-    return isBlank && column.required ? undefined : memberSource(row.record.body, name, value);
+    if (value === undefined || value === null || value === wrongShape) return value;
+    if (!inList) return asSent(column, value, () => sourceAt(row.record.body, path, value));
+    if (!Array.isArray(value)) return wrongShape;
+    const items: readonly unknown[] = value;
+    const sources = listSources(row.record.body, path, items);
+    return items.map((item, i) => asSent(column, item, () => sources[i] ?? ''));
   };
+}
+
+/** The value in the form that its mask takes; `source` gives its JSON text. */
+function asSent({ type, mask, required }: ColumnSpec, value: unknown, source: () => string): unknown {
+  if (value === undefined || value === null) return value;
+  if (mask.method === 'keep' && type === 'jsonb') {
+    const isBlank = typeof value === 'string' && trimAscii(value) === '';
+    return isBlank && required ? undefined : source();
+  }
+  if (typeof value !== 'number') return value;
+  if (mask.method === 'bucket' || type === 'numeric') return source();
+  // 0.99999999999999999999 is no integer, though JSON.parse makes 1 of it.
+  return isWhole(source()) ? value : Number.NaN;
 }
 
 function attributeReader(name: string): Reader {
@@ -67,6 +94,7 @@ function metaReader(
   column: ColumnSpec,
   name: Extract<ColumnSpec['source'], { kind: 'meta' }>['name'],
   clock: Clock,
+  maskKid: number,
 ): Reader {
   switch (name) {
     case 'message_id':
@@ -79,6 +107,8 @@ function metaReader(
       return (_, batch) => batch.batchId;
     case 'run_id':
       return (_, batch) => batch.runId;
+    case 'mask_kid':
+      return () => maskKid;
     default:
       return timeReader(column, name, clock);
   }

@@ -12,13 +12,24 @@ export type Cell = string | Refusal;
 export interface Normalized {
   trimmed: number;
   empty_to_null: number;
+  sentinel_to_null: number;
+}
+
+/** No changes yet. */
+export function noneNormalized(): Normalized {
+  return { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 };
 }
 
 /**
  * One column's mask. Takes the values of a whole column, none of them null or missing, and gives a cell for each, in
- * order; a cell that is text is encoded for COPY. Must not keep values from one call to the next.
+ * order; a cell that is text is encoded for COPY. `companions` are the values of the other field that the mask needs,
+ * in the same order, if it needs any. Must not keep values from one call to the next.
  */
-export type ColumnMask = (values: readonly unknown[], normalized: Normalized) => readonly Cell[];
+export type ColumnMask = (
+  values: readonly unknown[],
+  normalized: Normalized,
+  companions?: readonly unknown[],
+) => readonly Cell[];
 
 /** A refusal with that code. */
 export function refuse(code: RejectionCode): Refusal {

@@ -3,15 +3,20 @@ import { NULL_FIELD } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { parseBody } from './body.js';
 import { trimAscii } from './canonical.js';
-import type { ColumnPolicy, ColumnSpec } from './methods.js';
+import { type ColumnPolicy, type ColumnSpec, isList } from './methods.js';
 import type { Reader, Row } from './reading.js';
-import { type Cell, type ColumnMask, type Normalized, refuse } from './refusal.js';
+import { wrongShape } from './field-path.js';
+import { type Cell, type ColumnMask, type Normalized, noneNormalized, refuse } from './refusal.js';
+import { type IsSentinel, withoutSentinels } from './sentinels.js';
 
 /** A column of a policy, ready to be read and masked. */
 export interface CompiledColumn {
   readonly spec: ColumnSpec;
   readonly read: Reader;
   readonly mask: ColumnMask;
+  /** Reads the other field that the mask needs, if any. */
+  readonly companion?: Reader | null;
+  readonly isSentinel?: IsSentinel | null;
 }
 
 /** Why a record is no row, as its rejection will say. */
@@ -54,8 +59,10 @@ export function readBodies(batch: Batch, policy: ColumnPolicy): Work {
  */
 export function maskColumn(work: Work, column: CompiledColumn, normalized: Normalized): readonly string[] {
   const { required, path } = column.spec;
+  const inList = isList(column.spec);
   const fields = new Array<string>(work.rows.length).fill(NULL_FIELD);
   const values: unknown[] = [];
+  const companions: unknown[] = [];
   const at: number[] = [];
   let refusals = 0;
   const settle = (i: number, cell: Cell): void => {
@@ -66,16 +73,21 @@ export function maskColumn(work: Work, column: CompiledColumn, normalized: Norma
     }
   };
   for (const i of work.live) {
-    const value = readValue(work, column.read, i);
-    if (value === failed) settle(i, refuse('mask_failed'));
-    else if (value === null || value === undefined || (required && isBlank(value))) {
+    const sent = readValue(work, column.read, i);
+    const value = column.isSentinel ? withoutSentinels(sent, column.isSentinel, normalized) : sent;
+    const companion = column.companion ? readValue(work, column.companion, i) : undefined;
+    if (value === failed || companion === failed) settle(i, refuse('mask_failed'));
+    else if (value === wrongShape || companion === wrongShape) settle(i, refuse('wrong_type'));
+    else if (value === null || value === undefined || (required && isMissing(value, inList))) {
       if (required) settle(i, refuse('missing_field'));
     } else {
       values.push(value);
+      companions.push(companion);
       at.push(i);
     }
   }
-  for (const [k, cell] of maskValues(column.mask, values, normalized).entries()) settle(at[k] ?? 0, cell);
+  for (const [k, cell] of maskValues(column.mask, values, companions, normalized).entries())
+    settle(at[k] ?? 0, cell);
   if (refusals > 0) work.live = liveOf(work.reasons);
   return fields;
 }
@@ -97,22 +109,33 @@ function readValue(work: Work, read: Reader, i: number): unknown {
  * Masks fail closed: when a column throws, its values are masked one by one, and those that throw again are rejected.
  * Only errors of our own, which are about keys, stop the batch.
  */
-function maskValues(mask: ColumnMask, values: readonly unknown[], normalized: Normalized): readonly Cell[] {
+function maskValues(
+  mask: ColumnMask,
+  values: readonly unknown[],
+  companions: readonly unknown[],
+  normalized: Normalized,
+): readonly Cell[] {
   try {
-    return maskWhole(mask, values, normalized);
+    return maskWhole(mask, values, companions, normalized);
   } catch (error) {
     if (error instanceof PipelineError) throw error;
     if (values.length === 1) return [refuse('mask_failed')];
-    return values.flatMap((value) => maskValues(mask, [value], normalized));
+    return values.flatMap((value, i) => maskValues(mask, [value], [companions[i]], normalized));
   }
 }
 
-function maskWhole(mask: ColumnMask, values: readonly unknown[], normalized: Normalized): readonly Cell[] {
-  const changed: Normalized = { trimmed: 0, empty_to_null: 0 };
-  const cells = mask(values, changed);
+function maskWhole(
+  mask: ColumnMask,
+  values: readonly unknown[],
+  companions: readonly unknown[],
+  normalized: Normalized,
+): readonly Cell[] {
+  const changed = noneNormalized();
+  const cells = mask(values, changed, companions);
   if (cells.length !== values.length) throw new RangeError('a mask returned fewer or more cells than values');
   normalized.trimmed += changed.trimmed;
   normalized.empty_to_null += changed.empty_to_null;
+  normalized.sentinel_to_null += changed.sentinel_to_null;
   return cells;
 }
 
@@ -123,6 +146,9 @@ export function liveOf(reasons: readonly (Reason | null)[]): readonly number[] {
   return live;
 }
 
-function isBlank(value: unknown): boolean {
+/** Whether there is nothing in a value that must be there: in an array only where the column is of a list. */
+function isMissing(value: unknown, inList: boolean): boolean {
+  if (inList && Array.isArray(value))
+    return value.every((item: unknown) => item === null || item === undefined || isMissing(item, false));
   return typeof value === 'string' && trimAscii(value) === '';
 }

@@ -1,9 +1,7 @@
 import { createHmac } from 'node:crypto';
 
-import { canonicalText, trimAscii } from './canonical.js';
-import { type Column, IP_BYTES, base64UrlColumn, fixedWidth, packText, padColumn } from './column.js';
-import { NULL_FIELD } from '../copy-text.js';
-import { writeIp } from './ip.js';
+import { acceptIps, acceptTexts, nullCells } from './accepted.js';
+import { type Column, base64UrlColumn, fixedWidth, packText, padColumn } from './column.js';
 import type { Keyring } from './keyring.js';
 import type { ColumnSpec, TokenMask } from './methods.js';
 import { type Cell, type ColumnMask, type Normalized, refuse } from './refusal.js';
@@ -15,22 +13,23 @@ const HMAC_BYTES = 16;
 /** Turns encoded values into what a token carries, in the same order. */
 type Cipher = (column: Column) => Column;
 
-/** Values that a column accepted, encoded, and which cells they are of. */
-interface Encoded {
-  readonly column: Column;
-  readonly at: readonly number[];
-}
+/** Encodes the values that a column accepts, and says which cells they are of; every other cell is decided. */
+type Encode = (
+  values: readonly unknown[],
+  cells: Cell[],
+  normalized: Normalized,
+) => { readonly column: Column; readonly at: readonly number[] };
 
 /** Masks with tokens under the primary key: `siv` or `hmac`. Throws `key_unavailable`. */
 export function tokenMask(spec: ColumnSpec, mask: TokenMask, keyring: Keyring): ColumnMask {
   const kid = keyring.primaryKid;
   const prefix = tokenPrefix(mask.method, kid);
   const cipher = cipherOf(mask, keyring, kid);
-  const encode = mask.as === 'ip' ? encodeIps : encodeTexts;
+  const encode: Encode = mask.as === 'ip' ? acceptIps : encodeTexts(mask.lower);
   const { maxLength } = spec;
   return (values, normalized) => {
-    const cells: Cell[] = new Array<Cell>(values.length).fill(NULL_FIELD);
-    const { column, at } = encode(values, mask, cells, normalized);
+    const cells = nullCells(values);
+    const { column, at } = encode(values, cells, normalized);
     const tokens = base64UrlColumn(cipher(mask.pad === null ? column : padColumn(column, mask.pad)), prefix);
     for (const [k, i] of at.entries()) {
       const token = tokens[k] ?? '';
@@ -66,50 +65,9 @@ function cipherOf(mask: TokenMask, keyring: Keyring, kid: number): Cipher {
   };
 }
 
-function encodeTexts(
-  values: readonly unknown[],
-  mask: TokenMask,
-  cells: Cell[],
-  normalized: Normalized,
-): Encoded {
-  const texts: string[] = [];
-  const at: number[] = [];
-  for (const [i, value] of values.entries()) {
-    const trimmed = trimmedOf(value, i, cells, normalized);
-    if (trimmed === null) continue;
-    const canonical = canonicalText(trimmed, mask.lower);
-    if (canonical === null) cells[i] = refuse('bad_text');
-    else {
-      texts.push(canonical);
-      at.push(i);
-    }
-  }
-  return { column: packText(texts), at };
-}
-
-function encodeIps(values: readonly unknown[], _: TokenMask, cells: Cell[], normalized: Normalized): Encoded {
-  const bytes = Buffer.allocUnsafe(values.length * IP_BYTES);
-  const at: number[] = [];
-  for (const [i, value] of values.entries()) {
-    const trimmed = trimmedOf(value, i, cells, normalized);
-    if (trimmed === null) continue;
-    if (writeIp(trimmed, bytes, at.length * IP_BYTES)) at.push(i);
-    else cells[i] = refuse('bad_ip');
-  }
-  return { column: fixedWidth(bytes.subarray(0, at.length * IP_BYTES), IP_BYTES), at };
-}
-
-/** The value without white space at its ends; null when its cell is decided: not a string, or nothing left of it. */
-function trimmedOf(value: unknown, i: number, cells: Cell[], normalized: Normalized): string | null {
-  if (typeof value !== 'string') {
-    cells[i] = refuse('wrong_type');
-    return null;
-  }
-  const trimmed = trimAscii(value);
-  if (trimmed === '') {
-    normalized.empty_to_null += 1;
-    return null;
-  }
-  if (trimmed.length !== value.length) normalized.trimmed += 1;
-  return trimmed;
+function encodeTexts(lower: boolean): Encode {
+  return (values, cells, normalized) => {
+    const { texts, at } = acceptTexts(values, lower, cells, normalized);
+    return { column: packText(texts), at };
+  };
 }

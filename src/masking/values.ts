@@ -2,14 +2,13 @@ import { isIPv4, isIPv6 } from 'node:net';
 
 import { encodeField } from '../copy-text.js';
 import { date, timestamptz } from './calendar.js';
+import { decimalPattern as decimal } from './decimal.js';
 import { numbersIn } from './json-source.js';
 import type { ColumnSpec, ColumnType } from './methods.js';
 import { type Cell, type ColumnMask, type Refusal, refuse } from './refusal.js';
 
 const unstorable = /[\0\p{Cs}]/u;
 const decimalInteger = /^(?:0|-?[1-9][0-9]*)$/;
-/** A JSON number (RFC 8259 6), groups: integer part, fraction, exponent. */
-const decimal = /^-?(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const versionPattern = /^([0-9]+)\.([0-9]+)(?:\.([0-9]+))?$/;
 const prefixPattern = /^(?:0|[1-9][0-9]{0,2})$/;
@@ -44,6 +43,8 @@ const readers: Readonly<{ [type in ColumnType]: Reader }> = {
   inet,
   jsonb,
   version_int: version,
+  // Its elements are read as text.
+  'text[]': () => refuse('wrong_type'),
 };
 
 /** Keeps values as they are, by the column's type and length. */
@@ -59,7 +60,7 @@ export function keepMask(column: ColumnSpec): ColumnMask {
 }
 
 /** Whether the text has more code points, which is what Postgres counts, than `max`. */
-function isLonger(value: string, max: number): boolean {
+export function isLonger(value: string, max: number): boolean {
   if (value.length <= max) return false;
   if (value.length > 2 * max) return true;
   let count = 0;

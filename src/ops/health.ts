@@ -4,7 +4,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import { type Credentials, guard } from './access.js';
 import { type HttpServer, listen } from './http.js';
 import type { Metrics } from './metrics.js';
-import { type Check, Heartbeats, probeRoutes } from './probes.js';
+import { type Check, probeRoutes } from './probes.js';
 
 /** What a role serves, and to whom. */
 export interface HealthServerOptions {
@@ -12,7 +12,8 @@ export interface HealthServerOptions {
   /** 0 takes any free one. */
   readonly port: number;
   readonly checks: { readonly [name: string]: Check };
-  readonly heartbeats?: Heartbeats;
+  /** Names of what hangs in this process. Default: nothing ever does. */
+  readonly hung?: () => readonly string[];
   readonly metrics: Pick<Metrics, 'contentType' | 'render'>;
   readonly auth: Credentials | null;
   /** Frees `/metrics` on any address. */
@@ -36,11 +37,11 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
 /** Adds the probes, the metrics and the answer to errors; `access` stands before what is not for everybody. */
 export function addHealthRoutes(
   app: Hono,
-  options: Pick<HealthServerOptions, 'checks' | 'heartbeats' | 'metrics' | 'metricsPublic'>,
+  options: Pick<HealthServerOptions, 'checks' | 'hung' | 'metrics' | 'metricsPublic'>,
   access: MiddlewareHandler,
 ): void {
-  const { checks, metrics } = options;
-  app.route('/', probeRoutes({ checks, heartbeats: options.heartbeats ?? new Heartbeats(), guard: access }));
+  const { checks, hung = () => [], metrics } = options;
+  app.route('/', probeRoutes({ checks, hung, guard: access }));
   const scrape = new Hono();
   if (!options.metricsPublic) scrape.use(access);
   scrape.get('/', async (context) =>

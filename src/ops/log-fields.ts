@@ -56,6 +56,7 @@ export const logFields = [
   'user',
   'reason',
   'ids',
+  'loops',
 ] as const;
 
 /** The fields of one line, and the error it is about. */

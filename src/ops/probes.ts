@@ -7,56 +7,27 @@ export type Check = () => Promise<unknown>;
 /** A probe of Kubernetes waits 1 s by default; a dependency that needs longer is not ready. */
 const CHECK_TIMEOUT_MS = 900;
 
-/** Loops that must show signs of life; one that has been silent for longer than its limit is dead. */
-export class Heartbeats {
-  readonly #now: () => number;
-  readonly #beats = new Map<string, { readonly limitMs: number; at: number }>();
-
-  /** `now` is in ms of any clock that does not go back. */
-  constructor(now: () => number = () => performance.now()) {
-    this.#now = now;
-  }
-
-  /** Watches `name` from now on; the returned function is its beat. */
-  watch(name: string, limitMs: number): () => void {
-    const heart = { limitMs, at: this.#now() };
-    this.#beats.set(name, heart);
-    return () => {
-      heart.at = this.#now();
-    };
-  }
-
-  /** No longer watches `name`, as when its loop has ended as it should. */
-  forget(name: string): void {
-    this.#beats.delete(name);
-  }
-
-  /** Each name, and whether it is alive. */
-  states(): readonly { readonly name: string; readonly isAlive: boolean }[] {
-    const now = this.#now();
-    return [...this.#beats].map(([name, heart]) => ({ name, isAlive: now - heart.at <= heart.limitMs }));
-  }
-}
-
 /** What the probes look at. */
 export interface ProbeOptions {
   /** By the name that `/readyz?verbose` shows. */
   readonly checks: { readonly [name: string]: Check };
-  readonly heartbeats: Heartbeats;
+  /** Names of what hangs in this process; none while all of it goes on, or waits for an outage to end. */
+  readonly hung: () => readonly string[];
   /** Stands before everything that tells more than yes or no. */
   readonly guard: MiddlewareHandler;
 }
 
 /**
- * `/livez`: 200 while the event loop turns and every loop shows signs of life, else 503. `/readyz`: 200 when every
- * check passes, else 503; with `?verbose` each check by name, with the code of its failure and nothing more.
+ * `/livez`: 200 while nothing hangs, else 503 with the names of what does; that it answers shows that the event loop
+ * turns. `/readyz`: 200 when every check passes, else 503; with `?verbose` each check by name, with the code of its
+ * failure and nothing more.
  */
 export function probeRoutes(options: ProbeOptions): Hono {
   const check = sharedChecks(options.checks);
   const app = new Hono();
   app.get('/livez', (context) => {
-    const isAlive = options.heartbeats.states().every((heart) => heart.isAlive);
-    return context.text(isAlive ? 'ok\n' : 'not alive\n', isAlive ? 200 : 503);
+    const hung = options.hung();
+    return hung.length === 0 ? context.text('ok\n') : context.text(`hung: ${hung.join(', ')}\n`, 503);
   });
   app.get('/readyz', async (context, next) => {
     if (context.req.query('verbose') !== undefined) return next();
@@ -70,11 +41,7 @@ export function probeRoutes(options: ProbeOptions): Hono {
       ...answers.map(([name, answer]) =>
         answer.ok ? `[+] ${name} ok` : `[-] ${name} failed: ${answer.code}`,
       ),
-      ...options.heartbeats
-        .states()
-        .map(
-          ({ name, isAlive }) => `${isAlive ? '[+]' : '[-]'} loop ${name} ${isAlive ? 'alive' : 'silent'}`,
-        ),
+      ...options.hung().map((name) => `[-] ${name} hung`),
       isReady ? 'ready' : 'not ready',
     ];
     return context.text(`${lines.join('\n')}\n`, isReady ? 200 : 503);

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../clock.js';
+import { loadConfig } from '../config/load.js';
 import { PipelineError } from '../errors.js';
 import type { Releases } from '../lifecycle.js';
+import { prove } from '../load/prove.js';
 import { createBullQueue } from '../queue/bullmq.js';
 import { batchCodec, maskedCodec } from '../queue/payload.js';
 import type { Sealer } from '../queue/queue.js';
@@ -106,13 +108,35 @@ async function judge(stack: ProofStack, sent: Sent, lives: LivesFacts): Promise<
       `the ledger has ${ledger.loaded + ledger.quarantined} records of ${sent.ids.length} messages`,
     );
   }
+  const proof = await proven(stack);
+  problems.push(...proof.problems);
   const search = await findLeaks(stack, sent);
   const facts = {
     ...runs.facts,
+    ...proof.facts,
     tokens_recomputed: outcomes.recomputed,
     searched_mib: Math.round(search.searchedBytes / 2 ** 20),
   };
   return { ...totals, leaks: search.found, problems: [...problems, ...search.problems], facts };
+}
+
+/** What `maskline prove` makes of the same tables: after whatever happened, it must find no difference. */
+async function proven({ pool, configFile, env }: ProofStack): Promise<Pick<Findings, 'problems' | 'facts'>> {
+  const { pipelines, retention } = loadConfig({ file: configFile, env });
+  const named = pipelines.map(({ name, policy, target }) => ({ name, policySha256: policy.sha256, target }));
+  const proofs = await prove(pool, { pipelines: named, since: null, retention });
+  const found = proofs.flatMap(({ differences }) => differences);
+  const isByRow = proofs.every(({ checked }) => checked.target_check === 'rows');
+  return {
+    problems: [
+      ...found.map(({ kind, what }) => `prove: ${kind}: ${what}`),
+      ...(isByRow ? [] : ['prove did not look at the target row by row']),
+    ],
+    facts: {
+      proven_batches: proofs.reduce((sum, { checked }) => sum + checked.batches, 0),
+      proven_rows: proofs.reduce((sum, { checked }) => sum + (checked.target_rows ?? 0), 0),
+    },
+  };
 }
 
 /** Where the values that must be nowhere may not be: every file that was written, and every table. */

@@ -62,6 +62,15 @@ export class FaultProxy {
     await this.#settled;
   }
 
+  /**
+   * From now on nothing comes through the connections that are there, either way, and nobody hears of it; new ones
+   * are as the fault says. Returns how many there were.
+   */
+  silence(): number {
+    for (const pair of this.#pairs) pair.silence();
+    return this.#pairs.size;
+  }
+
   /** Cuts every connection by a reset; returns how many there were. */
   cut(): number {
     const count = this.#pairs.size;
@@ -126,6 +135,7 @@ class Pair {
   readonly #upstream: Socket;
   #fault: ProxyFault = { kind: 'pass' };
   #left = Infinity;
+  #isSilenced = false;
   readonly #ending = new Set<Socket>();
 
   constructor(client: Socket, upstream: Socket, onClosed: () => void) {
@@ -136,7 +146,13 @@ class Pair {
     client.once('close', onClosed);
   }
 
+  silence(): void {
+    this.apply({ kind: 'black_hole' });
+    this.#isSilenced = true;
+  }
+
   apply(fault: ProxyFault): void {
+    if (this.#isSilenced) return;
     this.#fault = fault;
     this.#left = fault.kind === 'cut_answers' ? fault.bytes : Infinity;
     for (const socket of [this.#client, this.#upstream]) {

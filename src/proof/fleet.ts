@@ -36,8 +36,13 @@ export interface FleetOptions {
   readonly env: Readonly<{ [name: string]: string }>;
   /** Where logs and journals go. */
   readonly dir: string;
-  /** Failpoints of the next life in that slot, in the syntax of MASKLINE_FAILPOINTS; empty: none. */
-  readonly arm: (role: FleetRole, slot: number) => string;
+  /**
+   * Failpoints of the next life in that slot, in the syntax of MASKLINE_FAILPOINTS; empty: none. Null: no failpoints,
+   * and so no journal, in any of them.
+   */
+  readonly arm: ((role: FleetRole, slot: number) => string) | null;
+  /** More of the environment, for one slot. */
+  readonly envOf?: (role: FleetRole, slot: number) => Readonly<{ [name: string]: string }>;
   /** Hears of each end. */
   readonly onEnd: (life: Life) => void;
 }
@@ -156,15 +161,19 @@ export class Fleet {
   }
 
   #launch(slot: Slot): ChildProcess {
-    const { dir, configFile, args = [], env, arm } = this.#options;
+    const { dir, configFile, args = [], env, envOf, arm } = this.#options;
     const { role, number } = slot;
     slot.lives += 1;
     const name = `${role}-${number}`;
     const journal = join(dir, `${name}-${slot.lives}.journal`);
-    const armed = this.#isArmed ? arm(role, number) : '';
+    const armed = this.#isArmed ? (arm?.(role, number) ?? '') : '';
+    const failpoints = {
+      MASKLINE_ALLOW_FAILPOINTS: '1',
+      MASKLINE_FAILPOINTS: `${armed};journal=${journal}`,
+    };
     const log = openSync(join(dir, `${name}.log`), 'a', 0o600);
     const child = spawn(process.execPath, [CLI, '-c', configFile, ...args, 'run', role], {
-      env: { ...env, MASKLINE_ALLOW_FAILPOINTS: '1', MASKLINE_FAILPOINTS: `${armed};journal=${journal}` },
+      env: { ...env, ...envOf?.(role, number), ...(arm && failpoints) },
       stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);

@@ -3,6 +3,7 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { constants, inflateRawSync, unzipSync } from 'node:zlib';
+import { FormSearch, MIN_FORM_BYTES } from '../masking/form-search.js';
 
 /** A value found where it was looked for. */
 export interface Found {
@@ -19,11 +20,15 @@ interface Needle {
 }
 
 const CHUNK_BYTES = 4 * 2 ** 20;
+/** From here on one pass for all values together is faster than one for each, several times so in large files. */
+const LARGE_BYTES = 2 ** 16;
 
 /** Values to look for, by name; a few must be found, or the search is worth nothing. */
 export class LeakScan {
   readonly #needles: readonly Needle[];
   readonly #overlap: number;
+  /** Null: some value is too short for it. */
+  readonly #search: FormSearch | null;
   #searched = 0;
 
   constructor(canaries: Readonly<{ [name: string]: string | Buffer }>) {
@@ -31,6 +36,9 @@ export class LeakScan {
       encodings(value).map(([encoding, bytes]) => ({ canary, encoding, bytes })),
     );
     this.#overlap = Math.max(0, ...this.#needles.map(({ bytes }) => bytes.length - 1));
+    const isShort = this.#needles.some(({ bytes }) => bytes.length < MIN_FORM_BYTES);
+    this.#search = isShort ? null : new FormSearch();
+    for (const { bytes } of this.#needles) this.#search?.add(bytes, 0, bytes.length);
   }
 
   /** Bytes that were looked through so far. */
@@ -42,9 +50,21 @@ export class LeakScan {
   scan(where: string, content: string | Buffer): readonly Found[] {
     const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
     this.#searched += bytes.length;
-    return this.#needles
-      .filter((needle) => bytes.includes(needle.bytes))
-      .map(({ canary, encoding }) => ({ canary, encoding, where }));
+    const found =
+      this.#search === null || bytes.length < LARGE_BYTES
+        ? this.#needles.filter((needle) => bytes.includes(needle.bytes))
+        : this.#inOnePass(this.#search, bytes);
+    return found.map(({ canary, encoding }) => ({ canary, encoding, where }));
+  }
+
+  #inOnePass(search: FormSearch, bytes: Buffer): readonly Needle[] {
+    const found = new Set<number>();
+    search.find(bytes, { starts: [0], ends: [bytes.length] }, (number, _, from) => {
+      const needle = this.#needles[number]?.bytes;
+      // The search takes less for equal: it knows no case, and only the beginning of what is long.
+      if (needle && bytes.subarray(from, from + needle.length).equals(needle)) found.add(number);
+    });
+    return this.#needles.filter((_, number) => found.has(number));
   }
 
   /** The same over many contents, by name. */
@@ -57,9 +77,11 @@ export class LeakScan {
     const found = new Map<string, Found>();
     const file = await open(path, 'r');
     try {
-      const buffer = Buffer.alloc(CHUNK_BYTES + this.#overlap);
+      // Trees are full of small files. A file that grows meanwhile takes more than one round.
+      const chunk = Math.min(CHUNK_BYTES, Math.max(LARGE_BYTES, (await file.stat()).size));
+      const buffer = Buffer.allocUnsafe(chunk + this.#overlap);
       for (let kept = 0; ;) {
-        const { bytesRead } = await file.read(buffer, kept, CHUNK_BYTES, null);
+        const { bytesRead } = await file.read(buffer, kept, chunk, null);
         if (bytesRead === 0) break;
         const bytes = buffer.subarray(0, kept + bytesRead);
         for (const one of this.scan(path, bytes)) found.set(`${one.canary} ${one.encoding}`, one);
@@ -77,10 +99,17 @@ export class LeakScan {
     const found: Found[] = [];
     for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
       const path = join(entry.parentPath, entry.name);
-      if (entry.isFile() && !skips(path)) found.push(...(await this.scanFile(path)));
+      if (entry.isFile() && !skips(path))
+        found.push(...(await this.scanFile(path).catch(nothingInWhatIsGone)));
     }
     return found;
   }
+}
+
+/** A server at work removes files of its own between the listing of a directory and the look into it. */
+function nothingInWhatIsGone(error: unknown): readonly Found[] {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+  throw error;
 }
 
 /** A value as it is, and as programs that know nothing of it might have written it; each once. */

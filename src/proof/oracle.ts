@@ -177,6 +177,8 @@ export async function ledgerCounts(
 /** Calls back for each row of a query, however many there are. */
 export async function eachRow(pool: PostgresPool, sql: string, onRow: (row: Columns) => void): Promise<void> {
   await pool.transaction(async (client) => {
+    // Between two portions tokens are recomputed, for longer than a session of the product may be idle.
+    await client.query('set local idle_in_transaction_session_timeout = 0');
     await client.query(`declare rows no scroll cursor for ${sql}`);
     for (;;) {
       const { rows } = await client.query<Columns>(`fetch ${FETCHED} from rows`);

@@ -26,13 +26,8 @@ export const TARGET = `public.${PIPELINE}`;
 export const QUEUE = 'torture';
 export const DEAD_LETTERS = 'torture-dead';
 
-/** Short, so that what a killed ingester held comes back soon; the default is minutes. */
-const VISIBILITY_S = 10;
-/** A message that comes back so often is in a loop. */
-const MAX_RECEIVES = 200;
 /** Messages are invalid on purpose, and of a small run's first ones any share may be. */
 const NO_BREAKER = { max_rejected_ratio: 1 };
-const LINGER = '200ms';
 /** Everything that was ever written stays in the append-only file, so that the search for leaks sees it. */
 const REDIS_SETTINGS = { 'auto-aof-rewrite-percentage': '0' };
 /** A crash is to be recovered from soon; that it is, is Postgres's own to prove. */
@@ -57,14 +52,22 @@ export interface ProofStack {
   readonly kekFile: string;
 }
 
+/** What a run sets of its pipeline, as in maskline.yaml; all else is as the defaults have it. */
+export interface PipelineSettings {
+  /** A cron pattern, or `continuous`. */
+  readonly schedule: string;
+  readonly sqs?: { readonly visibility_timeout?: string };
+  readonly batch?: { readonly max_messages?: number; readonly linger?: string };
+}
+
 /** How to start one. */
 export interface ProofStackOptions {
   readonly dir: string;
   readonly releases: Releases;
   readonly backend: 'redis' | 'postgres';
-  readonly batchMessages: number;
-  /** A cron pattern, or `continuous`. */
-  readonly schedule: string;
+  readonly pipeline: PipelineSettings;
+  /** Receives after which the queue makes a dead letter of a message. */
+  readonly maxReceives: number;
   /** Of the programs that are to be found. */
   readonly searchPath: string;
   /** Hears of what SQS answers. */
@@ -91,7 +94,7 @@ export async function startProofStack(options: ProofStackOptions): Promise<Proof
     sqs: await stopping(FaultProxy.start(sqsCalls.port)),
   };
   const dead = await sqs.createQueue(DEAD_LETTERS);
-  const redrive = { deadLetterTargetArn: dead, maxReceiveCount: String(MAX_RECEIVES) };
+  const redrive = { deadLetterTargetArn: dead, maxReceiveCount: String(options.maxReceives) };
   await sqs.createQueue(QUEUE, { RedrivePolicy: JSON.stringify(redrive) });
   const pool = await releases.acquire(createPool({ url: postgres.url, applicationName: 'torture' }), (open) =>
     open.close(),
@@ -131,8 +134,7 @@ export function processesDir(dir: string): string {
 
 function writeFiles({
   dir,
-  batchMessages,
-  schedule,
+  pipeline,
 }: ProofStackOptions): Pick<ProofStack, 'configFile' | 'keyringFile' | 'kekFile'> {
   const configFile = configFileOf(dir);
   const keyringFile = join(dir, 'maskline.keyring.json');
@@ -144,9 +146,9 @@ function writeFiles({
     keyring: { file: keyringFile, kek: { type: 'file', path: kekFile } },
     pipelines: {
       [PIPELINE]: {
-        schedule,
-        source: { sqs: { visibility_timeout: `${VISIBILITY_S}s` } },
-        batch: { max_messages: batchMessages, linger: LINGER },
+        schedule: pipeline.schedule,
+        source: { sqs: pipeline.sqs ?? {} },
+        batch: pipeline.batch ?? {},
         limits: { breaker: NO_BREAKER },
         columns: EVENT_COLUMNS,
         target: { table: TARGET },

@@ -27,6 +27,11 @@ export interface TortureOptions extends Pick<
 const BATCHES_PER_KILL = 5;
 const LARGEST_BATCH = 1_000;
 const SMALLEST_BATCH = 10;
+/** Short, so that what a killed ingester held comes back soon; the default is minutes. */
+const VISIBILITY = '10s';
+const LINGER = '200ms';
+/** A message that comes back so often is in a loop. */
+const MAX_RECEIVES = 200;
 const SCHEDULES = ['* * * * * *', 'continuous'] as const;
 
 /**
@@ -45,11 +50,12 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
       dir,
       releases,
       backend,
-      batchMessages: Math.min(
-        LARGEST_BATCH,
-        Math.max(SMALLEST_BATCH, Math.round(messages / kills / BATCHES_PER_KILL)),
-      ),
-      schedule: new Dice(seed).of('schedule').pick(SCHEDULES),
+      pipeline: {
+        schedule: new Dice(seed).of('schedule').pick(SCHEDULES),
+        sqs: { visibility_timeout: VISIBILITY },
+        batch: { max_messages: batchMessages(messages, kills), linger: LINGER },
+      },
+      maxReceives: MAX_RECEIVES,
       searchPath: options.searchPath,
       onAnswer: again.note,
     });
@@ -74,6 +80,10 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
     else if (kept !== null) tell(`logs and data: ${kept}`);
   }
   return report;
+}
+
+function batchMessages(messages: number, kills: number): number {
+  return Math.min(LARGEST_BATCH, Math.max(SMALLEST_BATCH, Math.round(messages / kills / BATCHES_PER_KILL)));
 }
 
 /** Counts what SQS hands out more than once. */

@@ -50,6 +50,8 @@ export interface ConsumerOptions {
   readonly locks: LockSettings;
   readonly clock: Clock;
   readonly report: OnQueueEvent;
+  /** Begins to wait for the server's answer; see `QueueWatch`. */
+  readonly fetch: () => () => void;
   /** Reads the job's data and works on it. */
   readonly handle: (
     batchId: string,
@@ -67,17 +69,21 @@ export class BullConsumer implements Service {
   readonly #running = new Set<Promise<void>>();
   #worker: JobWorker | null = null;
   #pause: NodeJS.Timeout | null = null;
+  /** Ends the wait for the server's answer. */
+  #fetched: () => void = () => undefined;
   #soft: Promise<void> | null = null;
   #hard: Promise<void> | null = null;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
+    this.#fetch();
     void this.#start();
   }
 
   /** Soft: takes nothing more and waits for the handlers. Hard: aborts their signal and leaves the jobs to takeover. */
   async stop(mode: StopMode = 'soft'): Promise<void> {
     this.#stopping.abort();
+    this.#fetched();
     clearTimeout(this.#pause ?? undefined);
     if (mode === 'hard') this.#hard ??= this.#abandon();
     else this.#soft ??= this.#finish();
@@ -110,6 +116,7 @@ export class BullConsumer implements Service {
   #open(): JobWorker {
     const { link, report } = this.#options;
     const worker = link.openWorker((job, token) => this.#track(this.#run(job, token)), this.#settings());
+    worker.onAnswer = () => this.#fetch();
     worker.on('error', (error) => this.#trouble(error));
     worker.on('stalled', (batchId) => report({ kind: 'taken_over', batchId }));
     worker.on('failed', (job, error) => {
@@ -147,11 +154,19 @@ export class BullConsumer implements Service {
 
   async #track(work: Promise<void>): Promise<void> {
     this.#running.add(work);
+    this.#fetched();
     try {
       await work;
     } finally {
       this.#running.delete(work);
+      this.#fetch();
     }
+  }
+
+  /** While a handler is at work BullMQ may ask for no other job, whatever the concurrency; without any it must. */
+  #fetch(): void {
+    this.#fetched();
+    if (this.#running.size === 0 && !this.#stopping.signal.aborted) this.#fetched = this.#options.fetch();
   }
 
   /** What this throws is kept by BullMQ, in the job and in the event stream: code and message only. */

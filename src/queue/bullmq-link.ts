@@ -73,6 +73,8 @@ export interface JobWorker {
   pause(doNotWaitActive?: boolean): Promise<void>;
   resume(): Promise<void>;
   close(force?: boolean): Promise<void>;
+  /** Called whenever the server has answered what it was asked for the next job, be it that there is none. */
+  onAnswer: () => void;
   /** Renews no locks any more; `close` does that too, unless it hangs. */
   stopRenewing(): Promise<void>;
   getBackend(): { close(force?: boolean): Promise<void>; disconnect(): Promise<void> };
@@ -124,8 +126,18 @@ export class LockedWorker<B extends IQueueBackend, C> extends Worker<
   JobProgress,
   C
 > {
+  onAnswer: () => void = () => undefined;
+
   stopRenewing(): Promise<void> {
     return this.lockManager.close();
+  }
+
+  /** Every answer comes by here: to a fetch, and to the end of a job, which fetches the next. */
+  protected override nextJobFromJobData(
+    ...answer: Parameters<Worker<SealedPayload, void, string, B, JobProgress, C>['nextJobFromJobData']>
+  ): ReturnType<Worker<SealedPayload, void, string, B, JobProgress, C>['nextJobFromJobData']> {
+    this.onAnswer();
+    return super.nextJobFromJobData(...answer);
   }
 }
 

@@ -1,5 +1,6 @@
 import { type PostgresQueueBackend, Queue, createPostgresBackend } from 'bullmq';
 import { postgresClientOptions } from '../address/postgres-url.js';
+import { Sockets } from '../address/sockets.js';
 import { PipelineError } from '../errors.js';
 import { failedOnPostgres } from './bullmq-failed-postgres.js';
 import {
@@ -26,7 +27,8 @@ const MIGRATION_LIMIT_MS = 60_000;
 /** A queue on Postgres, in the schema `<prefix>_queue`. Opens no connection yet. Throws `config_invalid`. */
 export function postgresLink(options: LinkOptions): Link {
   const { name } = options;
-  const common = connectionOptions(options);
+  const sockets = new Sockets();
+  const common = { ...connectionOptions(options), stream: sockets.open };
   const limitMs = options.migrate ? MIGRATION_LIMIT_MS : COMMAND_LIMIT_MS;
   const connection = { ...common, max: PRODUCER_CONNECTIONS, query_timeout: limitMs };
   const open = () => new Queue(name, { connection, streams: STREAMS }, createPostgresBackend);
@@ -76,7 +78,7 @@ export function postgresLink(options: LinkOptions): Link {
     },
     memory: () => Promise.resolve(null),
     failed: failedOnPostgres(query, name),
-    close: () => undefined,
+    close: () => sockets.hangUp(),
   };
 }
 

@@ -20,6 +20,9 @@ const UNLIMITED_BYTES = 1024 ** 3;
 /** A worker's longest blocking command lasts 10 s (BullMQ's cap); a socket silent for longer while we wait is dead. */
 const SILENCE_LIMIT_MS = 15_000;
 
+/** A producer waits for no answer longer than `COMMAND_LIMIT_MS`: a connection on which none comes is replaced. */
+const PRODUCER_SILENCE_LIMIT_MS = 5_000;
+
 /** Reconnecting is cheap, and work should go on within a second of the server's return; a crowd is spread by jitter. */
 const RECONNECT_MAX_MS = 500;
 
@@ -41,6 +44,7 @@ const producerRedisOptions = {
   enableOfflineQueue: false,
   maxRetriesPerRequest: 1,
   commandTimeout: COMMAND_LIMIT_MS,
+  socketTimeout: PRODUCER_SILENCE_LIMIT_MS,
 } satisfies RedisOptions;
 
 const workerRedisOptions = {

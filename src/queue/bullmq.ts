@@ -20,7 +20,16 @@ import {
   matches,
 } from './failed-jobs.js';
 import type { Codec } from './payload.js';
-import type { Backlog, BatchHandler, BatchQueue, JobState, QueueMemory, Sealer } from './queue.js';
+import type {
+  Backlog,
+  BatchHandler,
+  BatchQueue,
+  JobState,
+  ProcessOptions,
+  QueueMemory,
+  QueueWatch,
+  Sealer,
+} from './queue.js';
 import { openBatch, sealBatch } from './sealed.js';
 
 /** A call is answered, or fails, within the sum of these. */
@@ -51,6 +60,7 @@ export interface BullQueueOptions<T> extends QueueServer {
   readonly clock: Clock;
   readonly keepFailed: KeepFailed;
   readonly onEvent?: OnQueueEvent;
+  readonly watch?: QueueWatch;
   /** Postgres only: makes or upgrades BullMQ's schema on first use. Default false. */
   readonly migrate?: boolean;
   readonly attempts?: AttemptSettings;
@@ -133,8 +143,16 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>, 
     });
   }
 
-  process(handler: BatchHandler<T>, options: { readonly concurrency: number }): Service {
-    const { codec, sealer, name, clock, attempts, locks } = this.#options;
+  process(handler: BatchHandler<T>, options: ProcessOptions): Service {
+    const { codec, sealer, name, clock, attempts, locks, watch } = this.#options;
+    const opened = (batchId: string, data: unknown): T => {
+      try {
+        return openBatch(codec, sealer, name, batchId, data);
+      } catch (error) {
+        options.onUnreadable?.(error);
+        throw error;
+      }
+    };
     const consumer = new BullConsumer({
       link: this.#link,
       concurrency: options.concurrency,
@@ -142,8 +160,8 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>, 
       locks: locks ?? defaultLocks,
       clock,
       report: this.#report,
-      handle: (batchId, data, signal, takeover) =>
-        handler(openBatch(codec, sealer, name, batchId, data), signal, takeover),
+      fetch: watch?.fetch ?? unwatched,
+      handle: (batchId, data, signal, takeover) => handler(opened(batchId, data), signal, takeover),
     });
     this.#consumers.add(consumer);
     return consumer;
@@ -224,7 +242,12 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>, 
     this.#link.close();
   }
 
-  async #call<R>(doing: string, work: (queue: JobQueue) => Promise<R>): Promise<R> {
+  #call<R>(doing: string, work: (queue: JobQueue) => Promise<R>): Promise<R> {
+    const { watch } = this.#options;
+    return watch ? watch.call(() => this.#answer(doing, work)) : this.#answer(doing, work);
+  }
+
+  async #answer<R>(doing: string, work: (queue: JobQueue) => Promise<R>): Promise<R> {
     try {
       const queue = await this.#ready();
       return await within(ANSWER_LIMIT_MS, work(queue));
@@ -256,6 +279,8 @@ export class BullQueue<T extends Batch | MaskedBatch> implements BatchQueue<T>, 
     return queueError(this.#link.backend, this.#link.place, doing, error);
   }
 }
+
+const unwatched = () => (): void => undefined;
 
 function throttled(onEvent: OnQueueEvent, clock: Clock): OnQueueEvent {
   const lastAt = new Map<string, number>();

@@ -21,6 +21,14 @@ export interface QueueMemory {
 /** Works on one batch. `takeover` is there when another worker has died or hung while it had the batch. */
 export type BatchHandler<T> = (batch: T, signal: AbortSignal, takeover?: Takeover) => Promise<void>;
 
+/** How batches are worked on. */
+export interface ProcessOptions {
+  /** At once, at most. */
+  readonly concurrency: number;
+  /** Hears why a batch could not be read, and so never comes to the handler. */
+  readonly onUnreadable?: (error: unknown) => void;
+}
+
 /** Carries batches from one stage to the next. The job id is the batch id. */
 export interface BatchQueue<T extends Batch | MaskedBatch> {
   /**
@@ -32,13 +40,21 @@ export interface BatchQueue<T extends Batch | MaskedBatch> {
    * Calls `handler` for each batch, several at once, until stopped. A handler that throws is retried with
    * back-off up to the attempts of the queue, at once given up on errors whose policy is not to retry.
    */
-  process(handler: BatchHandler<T>, options: { readonly concurrency: number }): Service;
+  process(handler: BatchHandler<T>, options: ProcessOptions): Service;
   /** The state of each id, in order. Throws as `add`. */
   states(batchIds: readonly string[]): Promise<readonly JobState[]>;
   /** Throws as `add`. */
   backlog(): Promise<Backlog>;
   /** Closes its connections. Safe twice. */
   close(): Promise<void>;
+}
+
+/** Sees whether calls and consumers of a queue get on. */
+export interface QueueWatch {
+  /** Does the work of a call, and looks whether it is answered. */
+  readonly call: <T>(work: () => Promise<T>) => Promise<T>;
+  /** A consumer has nothing to do but to wait for its server's answer; the result is called when it came. */
+  readonly fetch: () => () => void;
 }
 
 /** Seals what enters a queue; a port, so that queues know no keys. `id` binds the bytes to their place. */

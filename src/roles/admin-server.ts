@@ -34,7 +34,7 @@ export async function serveAdmin(
   { host, port }: Endpoint,
   parts: AdminParts,
 ): Promise<HttpServer> {
-  const { config, environment, events, log, clock } = deployment;
+  const { config, environment, events, log, clock, loops } = deployment;
   const { pool, queues, checks } = parts;
   const pipelines = parts.status.pipelines.map(({ pipeline }) => pipeline.name);
   const watch = new StatusWatch(
@@ -51,6 +51,7 @@ export async function serveAdmin(
     host,
     port,
     checks: { postgres: () => checkSchema(pool), ...checks },
+    hung: () => loops.hung,
     metrics,
     auth: environment.credentials,
     metricsPublic: config.admin.metricsPublic,

@@ -8,6 +8,8 @@ import type { Deployment } from './deployment.js';
 import { type Endpoint, endpointOf } from './endpoint.js';
 import { startMaintenance } from './maintenance.js';
 import { startPresence } from './presence.js';
+import { watchedPool } from './watch-ports.js';
+import { watchProcess } from './watch-process.js';
 import { openStatusParts } from './status-parts.js';
 
 /**
@@ -22,8 +24,9 @@ export async function startAdmin(
   const endpoint = endpointOf(deployment, 'admin');
   if (endpoint === null) throw new TypeError('the admin role has an endpoint');
   requireCredentials(deployment, endpoint);
-  const pool = await releases.acquire(openPool(deployment, 'admin', 'maskline-admin'), (open) =>
-    open.close(),
+  const pool = await releases.acquire(
+    watchedPool(deployment.loops, openPool(deployment, 'admin', 'maskline-admin')),
+    (open) => open.close(),
   );
   const status = await openStatusParts(deployment, pipelines, { pool, releases });
   const checks = status.pipelines.map(
@@ -40,13 +43,15 @@ export async function startAdmin(
   const names = pipelines.map(({ name }) => name);
   const presence = startPresence(deployment, pool, { role: 'admin', pipelines: () => names });
   const maintenance = startMaintenance(deployment, pool);
+  const watch = watchProcess(deployment, { role: 'admin', pipelines });
   deployment.log.info({ event: 'started', role: 'admin', pipeline: names });
   const { service, stopped } = untilStopped({
     stop: async (mode) => {
-      await Promise.all([server.stop(mode), maintenance.stop(mode), presence.stop(mode)]);
+      const services = [server, maintenance, presence, watch];
+      await Promise.all(services.map((each) => each.stop(mode)));
     },
   });
-  return { service, done: stopped };
+  return { service, done: stopped, stuck: watch.hung };
 }
 
 /** Its pages are not for everybody who can reach the address. */

@@ -23,6 +23,7 @@ import { originSealer } from './origin.js';
 import { preflight } from './preflight.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { sourceEvents } from './source-events.js';
+import { watchedClient, watchedPool } from './watch-ports.js';
 
 /** The long receives of a continuous pipeline would let each `drain` of it end that much later. */
 const CONTINUOUS_DRAIN_WAIT_S = 1;
@@ -63,7 +64,7 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
   const keyring = openKeyring(deployment);
   const user = userOf(options.role);
   const pool = await options.releases.acquire(
-    openPool(deployment, user, `maskline-${options.role}`),
+    watchedPool(deployment.loops, openPool(deployment, user, `maskline-${options.role}`)),
     (open) => open.close(),
   );
   for (const warning of databaseWarnings(deployment.config, user)) {
@@ -113,7 +114,8 @@ async function assemblePipeline(
   });
   const sink = failpoints?.sink(postgres) ?? postgres;
   if (!receives) return { pipeline, queues, sink, failpoints, client: null, ingester: null };
-  const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
+  const connected = watchedClient(deployment.loops, pipeline.name, createSqsClient(pipeline.source.sqs));
+  const client = await releases.acquire(connected, (open) => open.close());
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
   const source = await releases.acquire(
     createSource({

@@ -28,7 +28,7 @@ export function openPool(
   { config }: Pick<Deployment, 'config'>,
   user: PoolUser,
   applicationName: string,
-  limits: Pick<PostgresPoolOptions, 'max' | 'connectTimeoutMs'> = {},
+  limits: Pick<PostgresPoolOptions, 'max' | 'connectTimeoutMs' | 'statementTimeoutMs'> = {},
 ): PostgresPool {
   return createPool({ ...databaseServer(config, user), applicationName, ...limits });
 }

@@ -9,6 +9,7 @@ import { EventBus } from '../ops/events.js';
 import type { Logger } from '../ops/logger.js';
 import { policies } from '../policy.js';
 import type { Environment } from './environment.js';
+import { Loops } from './watch.js';
 
 /** What everything in one process shares. */
 export interface Deployment {
@@ -21,6 +22,8 @@ export interface Deployment {
   readonly owner: string;
   /** Hears of every wait for something that is away. */
   readonly onWait: (error: unknown) => void;
+  /** What must go on turning in this process. */
+  readonly loops: Loops;
 }
 
 /** A process's share of the deployment; its events go to the log. */
@@ -35,6 +38,7 @@ export function createDeployment(config: Config, environment: Environment, log: 
     clock: systemClock,
     owner: `${environment.variables['HOSTNAME'] || 'localhost'}:${process.pid}`,
     onWait: (error) => events.emit('outage_waiting', { code: asPipelineError(error).code }),
+    loops: new Loops(systemClock),
   };
 }
 

@@ -35,7 +35,7 @@ export async function startHealth(
 }
 
 function startProbes(
-  { config, environment, events }: Deployment,
+  { config, environment, events, loops }: Deployment,
   endpoint: Endpoint,
   assembly: Assembly,
 ): Promise<HttpServer> {
@@ -53,6 +53,7 @@ function startProbes(
   return startHealthServer({
     ...endpoint,
     checks: { postgres: () => checkSchema(assembly.pool), ...readiness(assembly) },
+    hung: () => loops.hung,
     metrics,
     auth: environment.credentials,
     metricsPublic: config.admin.metricsPublic,

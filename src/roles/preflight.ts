@@ -1,7 +1,7 @@
 import { parsePostgresUrl } from '../address/postgres-url.js';
 import type { PipelineConfig } from '../config/config.js';
 import { formatDuration } from '../config/units.js';
-import { PipelineError } from '../errors.js';
+import { type ErrorCode, PipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
 import { type Finding, checkTarget, targetSpec } from '../load/target.js';
@@ -41,12 +41,20 @@ export async function preflight(
   const pipelines = parts.pipelines.map(({ pipeline }) => pipeline);
   const ended = new AbortController();
   const wait = waiting(deployment, AbortSignal.any([signal, ended.signal]));
+  const queueAway =
+    deployment.config.queue.backend === 'redis' ? 'redis_unavailable' : 'postgres_unavailable';
   try {
     await Promise.all([
-      wait('Postgres', () => checkDatabase(parts.pool, pipelines, parts.loads ? 'loads' : 'looks')),
-      wait('the queue server', () => checkQueues(deployment, parts.pipelines)),
+      wait('Postgres', 'postgres_unavailable', () =>
+        checkDatabase(parts.pool, pipelines, parts.loads ? 'loads' : 'looks'),
+      ),
+      wait('the queue server', queueAway, () => checkQueues(deployment, parts.pipelines)),
       ...parts.pipelines.map(async ({ pipeline, client }) => {
-        if (client) await wait(`SQS queue ${client.queue}`, () => checkSource(deployment, pipeline, client));
+        if (client) {
+          await wait(`SQS queue ${client.queue}`, 'sqs_unavailable', () =>
+            checkSource(deployment, pipeline, client),
+          );
+        }
       }),
     ]);
   } finally {
@@ -55,19 +63,32 @@ export async function preflight(
   }
 }
 
-/** Tries until it works, and says once what it waits for. */
+/**
+ * Tries until it works, and says once what it waits for. Throws the last outage when the limit has passed, also while a
+ * try is under way: what accepts connections and never answers could make one last for long.
+ */
 function waiting({ config, clock, log, onWait }: Deployment, signal: AbortSignal) {
-  return async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+  return async <T>(what: string, away: ErrorCode, work: () => Promise<T>): Promise<T> => {
     let isSaid = false;
+    let last: unknown = new PipelineError(away, `${what} accepts connections and does not answer`);
+    const done = new AbortController();
+    const tooLate = async (): Promise<never> => {
+      await clock.sleep(config.startupTimeoutMs, AbortSignal.any([signal, done.signal]));
+      throw last;
+    };
     const say = (error: unknown): void => {
       if (!isSaid) log.info({ event: 'waiting' }, `waiting for ${what}`);
       isSaid = true;
+      last = error;
       onWait(error);
     };
     try {
-      return await outlast(clock, work, signal, say, config.startupTimeoutMs);
+      const working = outlast(clock, work, signal, say, config.startupTimeoutMs);
+      return await Promise.race([working, tooLate()]);
     } catch (error) {
       throw signal.aborted ? new PipelineError('canceled', `stopped while waiting for ${what}`) : error;
+    } finally {
+      done.abort();
     }
   };
 }

@@ -10,6 +10,7 @@ import { MemoryQueue } from '../queue/memory.js';
 import { type Codec, batchCodec, maskedCodec } from '../queue/payload.js';
 import type { BatchQueue, QueueMemory, Sealer } from '../queue/queue.js';
 import type { Deployment } from './deployment.js';
+import { queueWatch } from './watch-ports.js';
 
 /** The two queues of a pipeline. */
 export interface PipelineQueues {
@@ -57,7 +58,7 @@ export function queueServer({ queue }: Pick<Deployment['config'], 'queue'>): Que
 }
 
 function openQueue<T extends Batch | MaskedBatch>(
-  { config, clock, events, onWait }: Deployment,
+  { config, clock, events, onWait, loops }: Deployment,
   sealer: Sealer,
   pipeline: string,
   stage: Stage,
@@ -82,5 +83,6 @@ function openQueue<T extends Batch | MaskedBatch>(
     clock,
     keepFailed,
     onEvent,
+    watch: queueWatch(loops, name),
   });
 }

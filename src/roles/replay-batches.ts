@@ -8,6 +8,7 @@ import type { QuarantineEntry } from '../load/quarantine-entries.js';
 import type { ReplayBatch, Stay } from '../load/replay.js';
 import type { CatalogColumn } from '../load/target-catalog.js';
 import type { Keyring } from '../masking/keyring.js';
+import type { LeakGate } from '../masking/leak-gate.js';
 import type { Masker } from '../masking/mask.js';
 import { type MaskedRow, joinRows, openMasked, openRaw } from '../masking/quarantined.js';
 import type { RawRecord } from '../masking/raw-record.js';
@@ -17,6 +18,8 @@ import { recordsOf } from '../source/unwrap.js';
 export interface ReplayMaker {
   readonly pipeline: PipelineConfig;
   readonly masker: Masker;
+  /** Null: what was masked is not looked through again. */
+  readonly leakGate: LeakGate | null;
   readonly keyring: Keyring;
   readonly clock: Clock;
   /** The columns of the target as the table has them now. */
@@ -39,7 +42,7 @@ interface Opened {
 
 /**
  * The entries as batches: one of what was raw or can't go on, and one for each column list and policy under which
- * rows were masked. Throws `key_unavailable` when the key is missing that masking needs.
+ * rows were masked. Throws `key_unavailable` when the key is missing that masking needs, and `leak_found`.
  */
 export function replayBatches(
   maker: ReplayMaker,
@@ -106,7 +109,7 @@ function sameColumns(masked: Opened['masked']): Iterable<Opened['masked']> {
 }
 
 function rawBatch(maker: ReplayMaker, runId: string, { raw, stays, unopened }: Opened): ReplayBatch {
-  const { pipeline, masker, clock } = maker;
+  const { pipeline, masker, leakGate, clock } = maker;
   const batch: Batch = {
     batchId: clock.id(),
     runId,
@@ -115,6 +118,7 @@ function rawBatch(maker: ReplayMaker, runId: string, { raw, stays, unopened }: O
     records: raw.map(({ entry, record }, message) => recordOf(pipeline, entry, record, message)),
   };
   const { masked } = masker.mask(batch);
+  leakGate?.check(batch, masked);
   return {
     batchId: batch.batchId,
     runId,

@@ -19,6 +19,7 @@ import { Replay, type ReplayBatch } from '../load/replay.js';
 import { createRunLog } from '../load/runs.js';
 import { readCatalog } from '../load/target-catalog.js';
 import type { Keyring } from '../masking/keyring.js';
+import { compileLeakGate } from '../masking/leak-gate.js';
 import { compileMasker } from '../masking/mask.js';
 import { outlast } from '../policy.js';
 import type { RunOptions } from '../run.js';
@@ -134,11 +135,14 @@ async function replayAll(
   }
 }
 
-/** The entries of a batch that failed stay as they are; its fate says so, unless COMMIT was heard after all. */
+/**
+ * The entries of a batch that failed stay as they are; its fate says so, unless COMMIT was heard after all. Where
+ * nobody can be asked, its records were received, and what became of them is not known.
+ */
 async function letGo(pool: PostgresPool, batch: ReplayBatch): Promise<Counts> {
   const records = batch.ids.length + batch.stays.length + batch.unopened.length;
   const [fate] = await releaseUndecided(pool, [{ ...batch, records }]).catch(() => []);
-  return fate ?? { ...noCounts, received: records, released: records };
+  return fate ?? { ...noCounts, received: records };
 }
 
 /** Masks the entries as a replay would and says what would become of them; writes nothing. */
@@ -175,7 +179,8 @@ async function makerOf(
   const { clock } = deployment;
   const { table } = await readCatalog(pool, pipeline.target);
   const masker = compileMasker(pipeline.policy, keyring, clock);
-  return { pipeline, masker, keyring, clock, columns: table?.columns ?? [] };
+  const leakGate = pipeline.leakGate ? compileLeakGate(pipeline.policy, clock) : null;
+  return { pipeline, masker, leakGate, keyring, clock, columns: table?.columns ?? [] };
 }
 
 /** The same connections, for reading: outages are waited out. */

@@ -9,6 +9,7 @@ import { startHealth } from './health.js';
 import { startMaintenance } from './maintenance.js';
 import { startIngest } from './ingest-role.js';
 import { startPresence } from './presence.js';
+import { watchProcess } from './watch-process.js';
 import { type WorkerOptions, startWorkers } from './workers.js';
 
 /** What a process can be. `all` is every stage in one process. */
@@ -60,8 +61,10 @@ export async function startRole(
     role,
     pipelines: () => pipelines.filter((one) => !stoppedForGood.has(one)).map((one) => one.name),
   });
+  const watch = watchProcess(deployment, { role, pipelines });
   const others = [
     presence,
+    watch,
     ...(role === 'all' ? [startMaintenance(deployment, assembly.pool)] : []),
     ...(health === null ? [] : [health]),
   ];
@@ -74,6 +77,7 @@ export async function startRole(
     service,
     held: () => assembly.pipelines.flatMap(({ pipeline, ingester }) => describeHeld(pipeline, ingester)),
     done: Promise.race([stopped, broken]),
+    stuck: watch.hung,
   };
 }
 

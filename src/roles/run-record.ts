@@ -59,9 +59,12 @@ export class RunRecord {
     }
   }
 
-  /** Writes the final report. */
+  /** Writes the final report; as that of an abandoned run when it doesn't add up, since batches were lost sight of. */
   async close(report: RunReport): Promise<void> {
-    await this.#outlast(() => this.#parts.runs.close(report));
+    const { received, loaded, duplicates, quarantined, released } = report;
+    const addsUp = received === loaded + duplicates + quarantined + released;
+    const kept: RunReport = addsUp ? report : { ...report, state: 'abandoned' };
+    await this.#outlast(() => this.#parts.runs.close(kept));
   }
 
   async #outlast(work: () => Promise<void>): Promise<void> {

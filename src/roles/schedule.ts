@@ -6,6 +6,14 @@ import type { Service } from '../lifecycle.js';
 import type { EventBus } from '../ops/events.js';
 import { actionFor, outlast } from '../policy.js';
 
+/**
+ * How often it is looked whether a slot went by unseen. node-cron drops one that it comes to more than a second late, as
+ * it does when the machine was asleep, the clock was set forward, or the event loop was busy.
+ */
+const LOOK_EVERY_MS = 30_000;
+/** A slot that is no older is still node-cron's. */
+const LATE_MS = 5_000;
+
 /** Where the last start of each schedule is kept; both throw `postgres_unavailable`. */
 export interface ScheduleBook {
   /** Epoch ms, or null when it has never started. */
@@ -28,7 +36,7 @@ export interface ScheduleOptions {
 
 /**
  * Starts a tick at every slot, never two at once, and one now if a slot has passed since the last on record: a
- * tick drains until the queue is empty, so a missed one costs latency only. While the book is away the slots go on, and
+ * tick drains until the queue is empty, so a missed one costs latency only, and is made up for within half a minute. While the book is away the slots go on, and
  * the one to catch up comes when it is back. Stopping waits for the tick under way.
  */
 export async function startSchedule(options: ScheduleOptions): Promise<Service> {
@@ -36,12 +44,17 @@ export async function startSchedule(options: ScheduleOptions): Promise<Service> 
   const stopped = new AbortController();
   const lastStartedAt = await unlessAway(book.lastStartedAt(pipeline));
   let underWay: Promise<void> | null = null;
-  const overlap = (): void => events.emit('schedule_overlap', { pipeline, at: clock.now() });
+  let seenAt = clock.now();
+  const overlap = (): void => {
+    seenAt = clock.now();
+    events.emit('schedule_overlap', { pipeline, at: seenAt });
+  };
   // node-cron's guard does not see the tick that catches up, so this one is asked first.
   const tick = async (): Promise<void> => {
     if (underWay !== null) return overlap();
+    seenAt = clock.now();
     // Failing to note the start costs a needless run after a restart, no more.
-    const noted = book.started(pipeline, clock.now());
+    const noted = book.started(pipeline, seenAt);
     underWay = Promise.allSettled([noted, options.tick()]).then(() => undefined);
     await underWay;
     underWay = null;
@@ -54,17 +67,31 @@ export async function startSchedule(options: ScheduleOptions): Promise<Service> 
   });
   task.on('execution:overlap', overlap);
   void task.start();
-  const catchUp = (last: number | null): void => {
-    if (schedule.catchUp && !stopped.signal.aborted && isDue(schedule, last, clock.now())) void tick();
+  const catchUp = (last: number | null, until = clock.now()): void => {
+    if (schedule.catchUp && !stopped.signal.aborted && isDue(schedule, last, until)) void tick();
   };
   if (lastStartedAt !== AWAY) catchUp(lastStartedAt);
   // What else may be wrong with the book then, the runs find too.
-  else outlast(clock, () => book.lastStartedAt(pipeline), stopped.signal, onWait).then(catchUp, ignore);
+  else
+    outlast(clock, () => book.lastStartedAt(pipeline), stopped.signal, onWait).then(
+      (last) => catchUp(last),
+      ignore,
+    );
+  const looking = async (): Promise<void> => {
+    while (!stopped.signal.aborted) {
+      await clock.sleep(LOOK_EVERY_MS, stopped.signal);
+      // A clock that was set back would otherwise see to it only when it has caught up with itself.
+      seenAt = Math.min(seenAt, clock.now());
+      if (underWay === null) catchUp(seenAt, clock.now() - LATE_MS);
+    }
+  };
+  const looked = looking();
   return {
     stop: async () => {
       stopped.abort();
       await task.destroy();
       await underWay;
+      await looked;
     },
   };
 }

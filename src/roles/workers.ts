@@ -3,7 +3,8 @@ import type { PipelineConfig } from '../config/config.js';
 import type { Service } from '../lifecycle.js';
 import { oldestSentAt } from '../load/fate.js';
 import type { Sink } from '../load/sink.js';
-import { type Masker, compileMasker } from '../masking/mask.js';
+import { type LeakGate, compileLeakGate } from '../masking/leak-gate.js';
+import { type Masker, type Masking, compileMasker } from '../masking/mask.js';
 import type { Keyring } from '../masking/keyring.js';
 import { load, transform } from '../pipeline.js';
 import type { FailpointPorts } from '../proof/failpoint-ports.js';
@@ -12,6 +13,8 @@ import type { Deployment } from './deployment.js';
 import type { PipelineQueues } from './queues.js';
 import { type Probe, processProbe } from './suspect.js';
 import { maskTakenOver } from './takeover.js';
+import type { Loop } from './watch.js';
+import { handlerLoop } from './watch-ports.js';
 
 /** Batches that one worker masks at once: masking itself holds the thread, so more only overlaps the queue's round trips. */
 export const TRANSFORM_CONCURRENCY = 2;
@@ -40,6 +43,8 @@ export interface WorkerOptions {
 export interface TransformParts {
   readonly masker: Masker;
   readonly probe: Probe;
+  /** Null: what was masked is not looked through again. */
+  readonly leakGate: LeakGate | null;
   readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'add'>;
 }
 
@@ -54,23 +59,28 @@ export function startWorkers(
   const workers: Service[] = [];
   if (role === 'transform' || role === 'all') {
     const { name, policy } = parts.pipeline;
+    const leakGate = parts.pipeline.leakGate ? compileLeakGate(policy, deployment.clock) : null;
     const compiled = compileMasker(policy, keyring, deployment.clock);
     const masker = parts.failpoints?.masker(compiled) ?? compiled;
-    const ports = { masker, probe: processProbe(policy), loadQueue };
-    const handle = telling(onError, transformHandler(deployment, name, ports));
-    workers.push(transformQueue.process(handle, { concurrency: jobs ?? TRANSFORM_CONCURRENCY }));
+    const ports = { masker, probe: processProbe(policy), leakGate, loadQueue };
+    const loop = handlerLoop(deployment.loops, 'transform', parts.pipeline);
+    const handle = telling(onError, loop, transformHandler(deployment, name, ports));
+    const concurrency = jobs ?? TRANSFORM_CONCURRENCY;
+    workers.push(transformQueue.process(handle, { concurrency, onUnreadable: onError }));
   }
   if (role === 'load' || role === 'all') {
-    const handle = telling(onError, loadHandler(deployment, parts));
-    workers.push(loadQueue.process(handle, { concurrency: jobs ?? LOAD_CONCURRENCY }));
+    const loop = handlerLoop(deployment.loops, 'load', parts.pipeline);
+    const handle = telling(onError, loop, loadHandler(deployment, parts));
+    const concurrency = jobs ?? LOAD_CONCURRENCY;
+    workers.push(loadQueue.process(handle, { concurrency, onUnreadable: onError }));
   }
   return workers;
 }
 
-function telling<T>(onError: (error: unknown) => void, handle: BatchHandler<T>): BatchHandler<T> {
+function telling<T>(onError: (error: unknown) => void, loop: Loop, handle: BatchHandler<T>): BatchHandler<T> {
   return async (batch, hardStop, takeover) => {
     try {
-      await handle(batch, hardStop, takeover);
+      await loop.turn(() => handle(batch, hardStop, takeover));
     } catch (error) {
       onError(error);
       throw error;
@@ -82,7 +92,7 @@ function telling<T>(onError: (error: unknown) => void, handle: BatchHandler<T>):
 export function transformHandler(
   { clock, events, onWait }: Pick<Deployment, 'clock' | 'events' | 'onWait'>,
   pipeline: string,
-  { masker, probe, loadQueue }: TransformParts,
+  { masker, probe, leakGate, loadQueue }: TransformParts,
 ): BatchHandler<Batch> {
   let turn: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -96,7 +106,12 @@ export function transformHandler(
     const careful = takeover && {
       mask: () => inTurn(() => maskTakenOver({ masker, probe, clock, onWait }, batch, takeover, hardStop)),
     };
-    const ports = { masker: careful ?? masker, loadQueue, clock, onWait };
+    const mask = async (): Promise<Masking> => {
+      const masking = await (careful ?? masker).mask(batch);
+      leakGate?.check(batch, masking.masked);
+      return masking;
+    };
+    const ports = { masker: { mask }, loadQueue, clock, onWait };
     const counts = await transform(ports, batch, hardStop);
     const { batchId, runId } = batch;
     const ms = clock.now() - startedAt;

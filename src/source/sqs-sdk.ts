@@ -55,6 +55,8 @@ export function sdkClient(
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout,
+      // That one is for the beginning of an answer; this is for one that begins and never ends.
+      socketTimeout: requestTimeout,
       throwOnRequestTimeout: true,
       httpAgent: agent,
       httpsAgent: agent,

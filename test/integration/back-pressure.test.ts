@@ -7,6 +7,8 @@ import { PIPELINE, type Stack, assertAddsUp, startStack } from '../support/stack
 
 const TABLE = `public.${PIPELINE}`;
 const MESSAGES = 500;
+/** Of a second each: an intake that is not asked would have received everything by then. */
+const SEVERAL_POLLS_MS = 3_000;
 const LIMIT_BYTES = 48 * 1024 * 1024;
 
 let stack: Stack;
@@ -32,7 +34,11 @@ test('a Redis that is nearly full is given nothing more, and all goes on by itse
     // WHEN messages come
     await deployment.send(smallEvents(MESSAGES, 0).bodies);
     // THEN they stay where they are, but for what the polls brought that were under way
-    const { visible } = await deployment.depth();
+    const lookedLongEnough = Date.now() + SEVERAL_POLLS_MS;
+    const { visible } = await eventually(
+      () => deployment.depth(),
+      () => Date.now() > lookedLongEnough,
+    );
     assert.ok(visible > MESSAGES - 8 * 10 * 2, `${visible} of ${MESSAGES} are still in the queue`);
 
     // WHEN there is room again

@@ -23,7 +23,7 @@ const MATRIX = {
     operator: 'SELECT',
     auditor: 'SELECT',
   },
-  'maskline.ledger': { loader: 'SELECT, INSERT', auditor: 'SELECT' },
+  'maskline.ledger': { loader: 'SELECT, INSERT', operator: 'SELECT', auditor: 'SELECT' },
   'maskline.loads': {
     ingest: 'SELECT, INSERT',
     loader: 'SELECT, INSERT',
@@ -46,6 +46,10 @@ const MATRIX = {
     operator: 'SELECT, INSERT, UPDATE',
     auditor: 'SELECT',
   },
+  'maskline.purged': { operator: 'SELECT, INSERT', auditor: 'SELECT' },
+  'maskline.baselines': { operator: 'SELECT', auditor: 'SELECT' },
+  'maskline.policies': { operator: 'SELECT', auditor: 'SELECT' },
+  'maskline.horizons': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.processes': { operator: 'SELECT' },
   'maskline.process_seen': {
     ingest: 'EXECUTE',
@@ -63,7 +67,9 @@ const MATRIX = {
   'maskline.load_one_by_one': { loader: 'EXECUTE' },
   'maskline.refuses_row': { loader: 'EXECUTE' },
   'maskline.refused_column': { loader: 'EXECUTE' },
-  'maskline.first_id_at': { operator: 'EXECUTE' },
+  'maskline.first_id_at': { operator: 'EXECUTE', auditor: 'EXECUTE' },
+  'maskline.target_keys': { operator: 'EXECUTE', auditor: 'EXECUTE' },
+  'maskline.target_count': { operator: 'EXECUTE', auditor: 'EXECUTE' },
   'maskline.count_prunable': { operator: 'EXECUTE' },
   'maskline.prune': { operator: 'EXECUTE' },
   'maskline.drop_ledger_partition': { operator: 'EXECUTE' },
@@ -74,7 +80,7 @@ const ROLES = ['ingest', 'transform', 'loader', 'operator', 'analyst', 'revealer
 
 /** The columns of the quarantine that the auditor sees: all but what is sealed. */
 const AUDITED =
-  'batch_id, code, id, kid, kind, message_id, path, pipeline, quarantined_at, record_id, replayed_at, sent_at';
+  'batch_id, code, id, kid, kind, message_id, path, pipeline, quarantined_at, record_id, replayed_at, replayed_in, sent_at';
 
 /** What the roles may do with whole objects of the schema maskline and the target, as Postgres tells. */
 async function rightsIn(database: string): Promise<unknown> {
@@ -150,7 +156,7 @@ describe('under roles.sql', () => {
   test('each role has exactly the rights of the matrix', async () => {
     assert.deepEqual(await rightsIn(deployment.database), MATRIX);
     assert.equal(await columnsOf('auditor', 'SELECT'), AUDITED);
-    assert.equal(await columnsOf('operator', 'UPDATE'), 'code, path, replayed_at');
+    assert.equal(await columnsOf('operator', 'UPDATE'), 'code, path, replayed_at, replayed_in');
     const all = await rowsOf(
       deployment.database,
       `select string_agg(roleid::regrole::text, ', ' order by roleid::regrole::text) as roles from pg_auth_members
@@ -201,6 +207,9 @@ describe('under roles.sql', () => {
       ['operator', 'insert into maskline.ledger default values'],
       ['operator', 'delete from maskline.ledger'],
       ['operator', 'drop table maskline.ledger'],
+      ['operator', 'update maskline.baselines set rows = 0'],
+      ['operator', 'delete from maskline.purged'],
+      ['operator', `select maskline.target_keys('other', '${TABLE}', 'x')`],
       ['analyst', 'select from maskline.runs'],
       ['analyst', 'select from maskline.quarantine'],
       ['analyst', 'select maskline.process_gone(gen_random_uuid())'],

@@ -17,6 +17,7 @@ const MIGRATIONS = [
   '0003_load-one-by-one',
   '0004_operations',
   '0005_quarantine',
+  '0006_proof',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;

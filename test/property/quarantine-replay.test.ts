@@ -140,7 +140,14 @@ async function quarantined(pool: PostgresPool, pipeline: PipelineConfig, message
 async function replayAll(pool: PostgresPool, pipeline: PipelineConfig): Promise<ReadonlyMap<string, string>> {
   const { table } = await readCatalog(pool, pipeline.target);
   const masker = compileMasker(pipeline.policy, keyring, systemClock);
-  const maker = { pipeline, masker, keyring, clock: systemClock, columns: table?.columns ?? [] };
+  const maker = {
+    pipeline,
+    masker,
+    leakGate: null,
+    keyring,
+    clock: systemClock,
+    columns: table?.columns ?? [],
+  };
   const filter = {
     ids: null,
     pipelines: [],

@@ -62,7 +62,7 @@ function maskBatch(batch: Batch, clock: Clock, held: boolean): ReturnType<Masker
       rows: keys.length,
       rejected: rejections.length,
       masked: {},
-      normalized: { trimmed: 0, empty_to_null: 0 },
+      normalized: { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 },
       fieldsDropped: 0,
     },
   };

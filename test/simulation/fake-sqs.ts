@@ -1,6 +1,5 @@
 import type { Clock } from '../../src/clock.js';
 import { PipelineError } from '../../src/errors.js';
-import { Bell } from '../../src/source/bell.js';
 import type {
   EntryResult,
   PollOptions,
@@ -79,7 +78,9 @@ export class FakeSqs implements QueueClient {
   readonly handedOut: string[] = [];
   readonly #options: FakeSqsOptions;
   readonly #messages: Stored[] = [];
-  readonly #arrived = new Bell();
+  /** Aborts when something may have become visible, or a receive was cut; null while nobody waits. */
+  #news: AbortController | null = null;
+  readonly #heard = new WeakSet<AbortSignal>();
   #exists: boolean;
   #sequence = 0;
   #handles = 0;
@@ -114,7 +115,7 @@ export class FakeSqs implements QueueClient {
       });
       return id;
     });
-    this.#arrived.ring();
+    this.#changed();
     return ids;
   }
 
@@ -160,7 +161,7 @@ export class FakeSqs implements QueueClient {
       (change) => this.faults.entry?.('change', change.handle) ?? this.#change(change),
     );
     this.#leave('change');
-    this.#arrived.ring();
+    this.#changed();
     return results;
   }
 
@@ -258,7 +259,7 @@ export class FakeSqs implements QueueClient {
     if (message === undefined) return 'done';
     if (this.#options.fifo && message.visibleAt <= this.#options.clock.now()) return 'gone';
     this.#messages.splice(this.#messages.indexOf(message), 1);
-    this.#arrived.ring();
+    this.#changed();
     return 'done';
   }
 
@@ -275,13 +276,20 @@ export class FakeSqs implements QueueClient {
   async #nextChange(end: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const now = clock.now();
-    const due = this.#messages.map((message) => message.visibleAt).filter((at) => at > now);
-    const until = Math.min(end, ...due);
-    const woken = new AbortController();
-    const wake = (): void => woken.abort();
-    signal.addEventListener('abort', wake);
-    await Promise.race([this.#arrived.wait(woken.signal), clock.sleep(until - now, woken.signal)]);
-    signal.removeEventListener('abort', wake);
-    wake();
+    let until = end;
+    for (const { visibleAt } of this.#messages) if (visibleAt > now && visibleAt < until) until = visibleAt;
+    if (!this.#heard.has(signal)) {
+      this.#heard.add(signal);
+      signal.addEventListener('abort', () => this.#changed(), { once: true });
+    }
+    this.#news ??= new AbortController();
+    await clock.sleep(until - now, this.#news.signal);
+  }
+
+  #changed(): void {
+    const news = this.#news;
+    this.#news = null;
+    // A reason of our own: the default one is an error, and costs as much as all the rest.
+    news?.abort('changed');
   }
 }

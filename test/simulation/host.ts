@@ -51,7 +51,7 @@ export class Host {
       elapsed: () => scheduler.now(),
       sleep: async (ms, signal) => {
         await scheduler.sleep(ms, signal);
-        await this.#gate();
+        if (!this.running) await this.#gate();
       },
       random: () => scheduler.random(),
       id: () => scheduler.id(),
@@ -113,6 +113,7 @@ export class Host {
 
   /** One call to another process, with all that may become of it. */
   async call<T>({ name, poll = false, lost, effect }: Call<T>): Promise<T> {
+    // Always: nobody may die within the very step in which he makes a call.
     await this.#gate();
     const fault = this.#faults.ofCall(`${this.name} ${name}`, poll);
     if (fault === 'freeze_before') await this.#hang();
@@ -122,18 +123,18 @@ export class Host {
     if (!this.alive && this.#scheduler.dice.chance(0.5)) return never();
     if (fault === 'late') void this.#late(effect);
     if (fault === 'odd_error' && this.#scheduler.dice.chance(0.5)) {
-      await this.#gate();
+      if (!this.running) await this.#gate();
       throw oddError(name);
     }
     if (fault === 'lost_request' || fault === 'late') {
-      await this.#gate();
+      if (!this.running) await this.#gate();
       throw lost();
     }
     const answer = await this.#outcome(effect);
     if (fault === 'crash_after') this.kill();
     if (fault === 'freeze_after') this.freeze();
     await this.#travel(fault === 'slow');
-    await this.#gate();
+    if (!this.running) await this.#gate();
     if (fault === 'lost_answer') throw lost();
     if (fault === 'odd_error') throw oddError(name);
     if (!poll) this.#scheduler.note(`${this.name} ${name} ${answer.ok}`);

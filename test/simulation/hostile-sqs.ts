@@ -44,20 +44,19 @@ export function sqsAt(host: Host, options: HostileSqsOptions): QueueClient {
       throw error;
     }
   };
+  const connection = connectionsOf(host);
   return {
     queue: sqs.queue,
     receive: async (poll, signal) => {
-      // A connection dies with its process: a poll that waits is given up, what was handed out stays handed out.
-      const cut = new AbortController();
-      const giveUp = (): void => cut.abort();
-      for (const end of [signal, host.death]) end.addEventListener('abort', giveUp);
+      let isGivenUp = false;
       const raw = await call('receive', async () => {
-        if (signal.aborted) cut.abort();
-        const messages = await sqs.receive(poll, cut.signal);
+        // A request that arrives when nobody waits for it any more dies with nobody, unless it was cut by then.
+        const end = isGivenUp && !signal.aborted ? new AbortController().signal : connection(signal);
+        const messages = await sqs.receive(poll, end);
         for (const { id, handle } of messages) oracle.handedOut(id, handle, host);
         return messages;
       }).finally(() => {
-        for (const end of [signal, host.death]) end.removeEventListener('abort', giveUp);
+        isGivenUp = true;
       });
       for (const { handle } of raw) oracle.arrived(handle);
       return raw;
@@ -88,5 +87,21 @@ export function sqsAt(host: Host, options: HostileSqsOptions): QueueClient {
     },
     attributes: () => call('attributes', () => sqs.attributes()),
     close: () => sqs.close(),
+  };
+}
+
+/** A connection dies with its process, or is cut: a poll that waits is given up, what was handed out stays handed out. */
+function connectionsOf(host: Host): (signal: AbortSignal) => AbortSignal {
+  const connections = new WeakMap<AbortSignal, AbortSignal>();
+  return (signal) => {
+    const known = connections.get(signal);
+    if (known) return known;
+    const cut = new AbortController();
+    for (const end of [signal, host.death]) {
+      if (end.aborted) cut.abort('cut');
+      end.addEventListener('abort', () => cut.abort('cut'), { once: true });
+    }
+    connections.set(signal, cut.signal);
+    return cut.signal;
   };
 }

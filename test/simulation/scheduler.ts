@@ -62,6 +62,8 @@ export class Scheduler implements Clock {
   #trace = HASH_OFFSET;
   /** A binary heap; canceled timers stay in it without a `wake` until they come up. */
   readonly #heap: Timer[] = [];
+  /** Who sleeps under a signal. One listener a signal: adding and removing one for each sleep would be most of the work. */
+  readonly #sleepers = new WeakMap<AbortSignal, Set<() => void>>();
 
   constructor(dice: Dice, startAt: number) {
     this.dice = dice;
@@ -98,10 +100,11 @@ export class Scheduler implements Clock {
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.resolve();
+    const sleepers = signal && this.#sleepersOf(signal);
     return new Promise((resolve) => {
       const wake = (): void => {
         timer.wake = null;
-        signal?.removeEventListener('abort', wake);
+        sleepers?.delete(wake);
         resolve();
       };
       const timer: Timer = {
@@ -111,7 +114,7 @@ export class Scheduler implements Clock {
         order: (this.#order += 1),
         wake,
       };
-      signal?.addEventListener('abort', wake);
+      sleepers?.add(wake);
       this.#push(timer);
     });
   }
@@ -125,21 +128,41 @@ export class Scheduler implements Clock {
   }
 
   /** Lets time pass until `isDone`, or to `until`; false when that came first, or nothing more is armed. */
-  async run(isDone: () => boolean, until: number): Promise<boolean> {
-    await rest();
-    while (!isDone()) {
-      const timer = this.#pop();
-      if (timer === null || timer.at > until) {
-        if (timer !== null) this.#push(timer);
-        this.#now = Math.max(this.#now, until);
-        return false;
-      }
-      this.#now = Math.max(this.#now, timer.at);
-      this.#steps += 1;
-      timer.wake?.();
-      await rest();
+  run(isDone: () => boolean, until: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const step = (): void => {
+        if (isDone()) resolve(true);
+        else if (this.#fire(until)) atRest(step);
+        else resolve(false);
+      };
+      atRest(step);
+    });
+  }
+
+  /** Fires the next timer, unless there is none up to then. */
+  #fire(until: number): boolean {
+    const timer = this.#pop();
+    if (timer === null || timer.at > until) {
+      if (timer !== null) this.#push(timer);
+      this.#now = Math.max(this.#now, until);
+      return false;
     }
+    this.#now = Math.max(this.#now, timer.at);
+    this.#steps += 1;
+    timer.wake?.();
     return true;
+  }
+
+  #sleepersOf(signal: AbortSignal): Set<() => void> {
+    const known = this.#sleepers.get(signal);
+    if (known) return known;
+    const sleepers = new Set<() => void>();
+    this.#sleepers.set(signal, sleepers);
+    const wakeAll = (): void => {
+      for (const wake of [...sleepers]) wake();
+    };
+    signal.addEventListener('abort', wakeAll, { once: true });
+    return sleepers;
   }
 
   #push(timer: Timer): void {
@@ -194,7 +217,12 @@ function isBefore(a: Timer, b: Timer): boolean {
   return a.tie === b.tie ? a.order < b.order : a.tie < b.tie;
 }
 
-/** The next turn of the event loop comes once no promise has anything left to do. */
-function rest(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+const resolved = Promise.resolve();
+
+/**
+ * Calls back once no promise has anything left to do: Node looks at the ticks that promise jobs asked for only when it
+ * has emptied the queue of those jobs. A turn of the event loop would do as well, and costs a system call or two.
+ */
+function atRest(step: () => void): void {
+  void resolved.then(() => process.nextTick(step));
 }

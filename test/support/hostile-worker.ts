@@ -49,7 +49,7 @@ function serve({ holds, ...place }: WorkerArguments): void {
   const suspect = fileURLToPath(new URL('hostile-suspect.js', import.meta.url));
   const deployment = { clock: systemClock, events: new EventBus(), onWait: () => undefined };
   const probe = processProbe(KILLED_POLICY, suspect);
-  const handle = transformHandler(deployment, 'logins', { masker, probe, loadQueue });
+  const handle = transformHandler(deployment, 'logins', { masker, probe, leakGate: null, loadQueue });
   transformQueue.process(handle, { concurrency: 2 });
 }
 

@@ -88,9 +88,6 @@ test('sources that are no fields have types of their own', () => {
       ],
       ['{ from: $sent_at, max_length: 40 }', /^error max_length: .*\$sent_at is a timestamptz/],
       ['{ from: $attributes. }', /^error from: no such source/],
-      ['{ from: "a.b" }', /^error from: paths into nested values/],
-      ['{ from: "a[0]" }', /^error from: paths into nested values/],
-      ['{ from: "*" }', /^error from: paths into nested values/],
     ],
     ofColumn,
   );
@@ -222,20 +219,14 @@ test('version_int says that it is lossy', () => {
 });
 
 test('what this version does not support is refused, never ignored', () => {
-  const later = 'vault ff1 ipcrypt-det ipcrypt-pfx ip-truncate partial date-shift bucket generalize'.split(
-    ' ',
+  assert.match(
+    ofColumn('{ from: a, mask: { method: vault } }').join('\n'),
+    /^error mask\.method: this mask is not supported by this version of maskline; it must be one of siv, [^\n]*$/,
   );
-  for (const method of later) {
-    assert.match(
-      ofColumn(`{ from: a, mask: { method: ${method} } }`).join('\n'),
-      /^error mask\.method: this mask is not supported by this version of maskline; it must be one of siv, [^\n]*$/,
-    );
-  }
   assertEach(
     [
       ['source: { envelope: s3 }', /^error source.envelope: .*not supported by this version/],
       ['dedupe: event_id', /^error dedupe: must be \$message_id/],
-      ['leak_gate: true', /^error leak_gate: is not supported by this version/],
       [
         'schedule: { cron: "* * * * *", exclusive: true }',
         /^error schedule.exclusive: is not supported by this version/,

@@ -71,6 +71,7 @@ test('a file with nothing but columns and a target gets every default', () => {
       residenceMs: 900_000,
       breaker: { maxRejectedRatio: 0.5, minMessages: 100, maxRejected: null },
     },
+    leakGate: false,
     target: { schema: 'public', table: 'logins', create: false },
   });
   const { sha256, ...rules } = policy;

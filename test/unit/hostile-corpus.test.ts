@@ -43,9 +43,12 @@ function outcomesOf(name: PipelineName, bodies: readonly string[]): readonly (Fo
   return bodies.map((_, i) => found.get(i));
 }
 
-test('the corpus is of 2,000 bodies at least, and has columns of every type and mask', () => {
+test('the corpus is of 2,000 bodies at least, and has columns of every scalar type', () => {
   assert.ok(corpus.length >= 2_000, `${corpus.length}`);
-  assert.deepEqual(new Set(EVERY_COLUMNS.map((column) => column.type)), new Set(columnTypes));
+  assert.deepEqual(
+    new Set(EVERY_COLUMNS.map((column) => column.type)),
+    new Set(columnTypes.filter((type) => type !== 'text[]')),
+  );
   const methods = ['constant', 'drop', 'hmac', 'keep', 'null', 'siv'];
   assert.deepEqual([...new Set(EVERY_COLUMNS.map((column) => column.mask.method))].sort(), methods);
   const rejections = PIPELINES.flatMap((name) => corpus.filter((one) => 'code' in one[name]));

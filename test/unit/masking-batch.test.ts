@@ -199,7 +199,7 @@ test('null, missing and, where masked, empty values are NULL; a kept empty text 
   assert.equal(rows[3]?.[0], ' ');
   assert.equal(rows[3]?.[1], tokenOracle(primaryMaster, 2, 'siv', 'd', 'text', 'x'));
   assert.equal(rows[3]?.[2], tokenOracle(primaryMaster, 2, 'hmac', 'd', 'ip', '1.2.3.4'));
-  assert.deepEqual(counts.normalized, { trimmed: 2, empty_to_null: 2 });
+  assert.deepEqual(counts.normalized, { trimmed: 2, empty_to_null: 2, sentinel_to_null: 0 });
 });
 
 test('constant, null and drop leave nothing of the value', () => {
@@ -243,7 +243,7 @@ test('rows are counted by method, dropped fields by row, rejections apart', () =
     rows: 2,
     rejected: 1,
     masked: { siv: 2, hmac: 1 },
-    normalized: { trimmed: 0, empty_to_null: 0 },
+    normalized: { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 },
     fieldsDropped: 2,
   });
 });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { PipelineError } from '../../src/errors.js';
-import type { ColumnMask } from '../../src/masking/refusal.js';
+import type { Row } from '../../src/masking/reading.js';
+import { type ColumnMask, noneNormalized } from '../../src/masking/refusal.js';
 import { maskColumn, readBodies } from '../../src/masking/rows.js';
 import { batchOf, column, policyOf } from '../support/masking.js';
 
@@ -15,7 +16,7 @@ function run(mask: ColumnMask, count: number): { fields: readonly string[]; code
   const fields = maskColumn(
     work,
     { spec, read: (row) => row.fields['k'], mask },
-    { trimmed: 0, empty_to_null: 0 },
+    { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 },
   );
   return { fields, codes: work.reasons.map((reason) => reason?.code) };
 }
@@ -28,6 +29,20 @@ test('a mask that throws on one value rejects that record as mask_failed, and ma
   assert.deepEqual(codes, [undefined, 'mask_failed', undefined]);
   assert.deepEqual([fields[0], fields[2]], ['masked 0', 'masked 2']);
   assert.ok(!fields.includes('1'));
+});
+
+test('values that are masked one by one keep the other field that each needs', () => {
+  const work = readBodies(batchOf(['{"k":0}', '{"k":1}', '{"k":2}']), policy);
+  const mask: ColumnMask = (values, _, companions = []) => {
+    if (values.length > 1) throw new Error('no');
+    return values.map((value, i) => `${String(value)} of ${String(companions[i])}`);
+  };
+  const column = { spec, read: (row: Row) => row.fields['k'], companion: (row: Row) => row.record.id, mask };
+  assert.deepEqual(maskColumn(work, column, noneNormalized()), [
+    '0 of message-0',
+    '1 of message-1',
+    '2 of message-2',
+  ]);
 });
 
 test('an error about a key stops the batch, whichever value met it', () => {
@@ -52,7 +67,7 @@ test('a mask that returns fewer or more cells than values never shifts values to
 
 test('what a failed attempt counted is not counted again', () => {
   const work = readBodies(batchOf(['{"k":0}', '{"k":1}', '{"k":2}']), policy);
-  const normalized = { trimmed: 0, empty_to_null: 0 };
+  const normalized = { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 };
   const mask: ColumnMask = (values, counts) => {
     counts.trimmed += values.length;
     if (values.includes(1)) throw new Error('no');

@@ -11,7 +11,7 @@ import { masterFor, tokenOracle } from '../support/oracle.js';
 
 const keyring = testKeyring();
 const maskAll = (mask: TokenMask, values: readonly string[], ring = keyring): readonly unknown[] =>
-  tokenMask(column('c'), mask, ring)(values, { trimmed: 0, empty_to_null: 0 });
+  tokenMask(column('c'), mask, ring)(values, { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 });
 const maskOne = (mask: TokenMask, value: string): string => String(maskAll(mask, [value])[0]);
 
 /** Every combination of options, with values that suit it. */
@@ -178,7 +178,7 @@ test('what is no token, of another mask or of another method does not open; an u
 
 test('masking does not read equal values twice as different ones, nor a column after another as the first', () => {
   const mask = tokenMask(column('c'), token('hmac'), keyring);
-  const normalized = { trimmed: 0, empty_to_null: 0 };
+  const normalized = { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 };
   const first = mask(['a', 'b', 'a', 'aa', 'a'], normalized);
   assert.equal(new Set(first).size, 3);
   assert.deepEqual(mask(['b', 'a'], normalized), [first[1], first[0]]);

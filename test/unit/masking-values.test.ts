@@ -7,7 +7,11 @@ import { keepMask } from '../../src/masking/values.js';
 import { column } from '../support/masking.js';
 
 const read = (type: ColumnType, value: unknown, maxLength: number | null = null): Cell | undefined =>
-  keepMask(column('c', { type, maxLength }))([value], { trimmed: 0, empty_to_null: 0 })[0];
+  keepMask(column('c', { type, maxLength }))([value], {
+    trimmed: 0,
+    empty_to_null: 0,
+    sentinel_to_null: 0,
+  })[0];
 
 function accepts(type: ColumnType, values: readonly (readonly [unknown, string])[]): void {
   for (const [value, expected] of values)

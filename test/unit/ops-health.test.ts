@@ -5,7 +5,6 @@ import { PipelineError } from '../../src/errors.js';
 import { isLoopback } from '../../src/ops/access.js';
 import { type HealthServerOptions, startHealthServer } from '../../src/ops/health.js';
 import type { HttpServer } from '../../src/ops/http.js';
-import { Heartbeats } from '../../src/ops/probes.js';
 
 const ANY_ADDRESS = '0.0.0.0';
 const AUTH = { user: 'ops', password: 'correct horse' };
@@ -179,21 +178,21 @@ test('probes that come together ask each dependency once', async (t) => {
   answers.forEach((answer) => answer());
 });
 
-test('a loop that is silent for longer than its limit is not alive, until it beats or is forgotten', async (t) => {
-  let now = 0;
-  const heartbeats = new Heartbeats(() => now);
-  const beat = heartbeats.watch('load logins', 30_000);
-  const server = await serve(t, { heartbeats });
-  now = 30_000;
+test('what hangs is named, and the process is not alive', async (t) => {
+  let hung: readonly string[] = [];
+  const server = await serve(t, { hung: () => hung });
   assert.equal(await status(server, '/livez'), 200);
-  now = 30_001;
-  assert.equal(await status(server, '/livez'), 503);
-  assert.match((await get(server, '/readyz?verbose')).text, /\[-\] loop load logins silent/);
-  beat();
+  hung = ['statements', 'receive logins'];
+  const { status: code, text } = await get(server, '/livez');
+  assert.deepEqual([code, text], [503, 'hung: statements, receive logins\n']);
+  assert.match((await get(server, '/readyz?verbose')).text, /\[-\] receive logins hung/);
+});
+
+test('an outage of whatever length leaves the process alive, though not ready', async (t) => {
+  const away = () => Promise.reject(new PipelineError('postgres_unavailable', 'away'));
+  const server = await serve(t, { checks: { postgres: away } });
   assert.equal(await status(server, '/livez'), 200);
-  now = 90_000;
-  heartbeats.forget('load logins');
-  assert.equal(await status(server, '/livez'), 200);
+  assert.equal(await status(server, '/readyz'), 503);
 });
 
 test('other methods, other paths and large bodies are refused, with headers that browsers obey', async (t) => {

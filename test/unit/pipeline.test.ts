@@ -390,7 +390,7 @@ const counts = {
   rows: 0,
   rejected: 0,
   masked: {},
-  normalized: { trimmed: 0, empty_to_null: 0 },
+  normalized: { trimmed: 0, empty_to_null: 0, sentinel_to_null: 0 },
   fieldsDropped: 0,
 };
 

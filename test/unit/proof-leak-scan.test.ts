@@ -24,11 +24,13 @@ for (const [encoding, hidden] of [
   ['base64 behind two bytes', Buffer.concat([Buffer.from('xy'), bytes]).toString('base64')],
   ['base64url', bytes.toString('base64url')],
 ] as const) {
-  test(`a value is found behind its encoding: ${encoding}`, () => {
+  test(`a value is found behind its encoding, in a large content too: ${encoding}`, () => {
     const content = Buffer.concat([Buffer.from('before '), Buffer.from(hidden), Buffer.from(' after')]);
     const found = scan.scan('here', content);
     assert.ok(found.length > 0);
     assert.ok(found.every(({ canary, where }) => canary === 'secret' && where === 'here'));
+    // Large contents are searched in another way.
+    assert.deepEqual(scan.scan('here', Buffer.concat([Buffer.alloc(100_000, 'Canary 7f3'), content])), found);
   });
 }
 
@@ -40,6 +42,8 @@ test('bytes that are no text are found in clear, in hex and in base64', () => {
 });
 
 test('what is not there is not found', () => {
+  const other = `${SECRET.toUpperCase()} `.repeat(10_000);
+  assert.deepEqual(scan.scan('here', other), [], 'case counts');
   assert.deepEqual(scan.scan('here', 'canary 7f3a, but no more of it'), []);
 });
 

@@ -39,6 +39,7 @@ const PIPELINE: PipelineConfig = {
     onReject: 'quarantine',
     sha256: '',
   },
+  leakGate: false,
   target: { schema: 'public', table: 'logins', create: false },
 };
 

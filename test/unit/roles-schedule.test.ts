@@ -161,3 +161,40 @@ test('what is wrong with the book beyond an outage is told at the start', async 
   });
   await assert.rejects(refused, { code: 'permission_denied' });
 });
+
+test('a slot that went by unseen is made up for: the machine was asleep, or the clock was set forward, or back', async () => {
+  const start = at('2026-01-10T12:00:00Z');
+  let now = start;
+  let wake: () => void = () => undefined;
+  const asleep = () => new Promise<void>((resolve) => (wake = resolve));
+  const clock = {
+    ...systemClock,
+    now: () => now,
+    sleep: (_: number, signal?: AbortSignal) => {
+      signal?.addEventListener('abort', () => wake());
+      return asleep();
+    },
+  };
+  const ticks: number[] = [];
+  const service = await startSchedule({
+    pipeline: 'logins',
+    schedule: { kind: 'cron', cron: '0 3 * * *', timezone: 'UTC', catchUp: true, exclusive: false },
+    book: bookOf(start),
+    tick: async () => void ticks.push(now),
+    clock,
+    events: new EventBus(),
+  });
+  const lookAt = async (time: string): Promise<number> => {
+    now = at(time);
+    wake();
+    await new Promise((resolve) => setImmediate(resolve));
+    return ticks.length;
+  };
+  assert.equal(await lookAt('2026-01-11T02:59:59Z'), 0);
+  assert.equal(await lookAt('2026-01-11T03:00:01Z'), 0, "a slot of this moment is node-cron's");
+  assert.equal(await lookAt('2026-01-11T09:00:00Z'), 1);
+  assert.equal(await lookAt('2026-01-11T10:00:00Z'), 1);
+  assert.equal(await lookAt('2026-01-05T02:00:00Z'), 1);
+  assert.equal(await lookAt('2026-01-05T03:01:00Z'), 2);
+  await service.stop();
+});

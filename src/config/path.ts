@@ -1,0 +1,67 @@
+import type { FieldPath, PathStep } from '../masking/methods.js';
+
+const NAME = /[^.[\]*]+/y;
+const INDEX = /\[(0|[1-9][0-9]{0,5})\]/y;
+const EACH = /\[\*\]/y;
+const QUOTED = /\[("(?:[^"\\]|\\.)*")\]/y;
+
+/**
+ * A path into a body, or what is wrong with it as a text: a member, then `.member`, `[0]` for an element, `[*]` for each
+ * element. `["a.b"]` is a member of whatever name, written as a JSON string.
+ */
+export function parsePath(text: string): FieldPath | string {
+  const steps: PathStep[] = [];
+  let at = 0;
+  while (at < text.length) {
+    const step = stepAt(text, at);
+    if (step === null) return wrongAt(text, at);
+    steps.push(step.step);
+    at = step.end;
+  }
+  const [first, ...rest] = steps;
+  if (first === undefined || !('member' in first)) return 'must begin with the name of a field';
+  if (rest.filter((step) => 'each' in step).length > 1) return 'has more than one "[*]"';
+  return { name: first.member, steps: rest };
+}
+
+interface Found {
+  readonly step: PathStep;
+  readonly end: number;
+}
+
+function stepAt(text: string, at: number): Found | null {
+  const dot = at > 0 && text[at] === '.';
+  if (at === 0 || dot) {
+    const [name] = matchAt(NAME, text, dot ? at + 1 : at) ?? [];
+    if (name !== undefined) return { step: { member: name }, end: (dot ? at + 1 : at) + name.length };
+    if (dot) return null;
+  }
+  const [index, digits = ''] = matchAt(INDEX, text, at) ?? [];
+  if (index !== undefined) return { step: { index: Number(digits) }, end: at + index.length };
+  const [each] = matchAt(EACH, text, at) ?? [];
+  if (each !== undefined) return { step: { each: true }, end: at + each.length };
+  const [quoted, literal = ''] = matchAt(QUOTED, text, at) ?? [];
+  const member = quoted === undefined ? null : unquoted(literal);
+  return quoted === undefined || member === null ? null : { step: { member }, end: at + quoted.length };
+}
+
+function matchAt(pattern: RegExp, text: string, at: number): RegExpExecArray | null {
+  pattern.lastIndex = at;
+  return pattern.exec(text);
+}
+
+function unquoted(literal: string): string | null {
+  try {
+    return String(JSON.parse(literal));
+  } catch {
+    return null;
+  }
+}
+
+function wrongAt(text: string, at: number): string {
+  const place = `at character ${at + 1}`;
+  if (text[at] === '.') return `lacks a name behind the "." ${place}`;
+  if (text[at] === '[')
+    return `needs an index, "*" or a name in double quotes within the brackets ${place}: [0], [*], ["a.b"]`;
+  return `cannot go on ${place}: members are separated by ".", and a name that holds ".", "[", "]" or "*" is written ["a.b"]`;
+}

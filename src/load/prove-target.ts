@@ -1,0 +1,117 @@
+import type { ClientBase } from 'pg';
+import { PipelineError } from '../errors.js';
+import type { TableName } from './copy.js';
+import type { ProofFindings } from './prove-findings.js';
+import { proveByBatches } from './prove-target-batches.js';
+import { proveByRows } from './prove-target-rows.js';
+import type { ProofWindow } from './prove-snapshot.js';
+
+/** How a table could be looked at: row by row, by batch, or only by its number of rows. */
+export type TargetCheck = 'rows' | 'batches' | 'count';
+
+/** What is known of a pipeline's table before it is read. */
+export interface TargetFacts {
+  readonly pipeline: string;
+  readonly sha256: string;
+  /** As SQL has it. */
+  readonly target: string;
+  /** Rows that it must have: the baselines of its pipelines, and what their batches have loaded. */
+  readonly expected: number;
+  /** Batches loaded since are looked at: there were a baseline, and notes of what was purged. */
+  readonly since: string;
+  readonly message_id_column: string | null;
+  readonly batch_id_column: string | null;
+}
+
+/** What was looked at. */
+export interface TargetTotals {
+  readonly target_rows: number | null;
+  readonly target_check: TargetCheck | null;
+}
+
+interface FactsRow extends Omit<TargetFacts, 'pipeline' | 'sha256'> {
+  readonly is_there: boolean;
+  readonly has_baseline: boolean;
+  readonly is_noted: boolean;
+  /** Columns of the noted policy that the table has not. */
+  readonly lost: readonly string[];
+}
+
+const FACTS = `
+  with named as (select format('%I.%I', $2::text, $3::text) as target),
+  there as (
+    select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $2 and c.relname = $3),
+  loaded as (select l.pipeline, sum(l.loaded) as loaded from maskline.loads l group by l.pipeline)
+  select named.target, exists (select from there) as is_there, b.pipeline is not null as has_baseline,
+         greatest(b.taken_at, $5::timestamptz)::text as since, p.sha256 is not null as is_noted,
+         p.message_id_column, p.batch_id_column,
+         (select coalesce(sum(s.rows + coalesce(loaded.loaded, 0)), 0)
+            from maskline.baselines s left join loaded on loaded.pipeline = s.pipeline
+           where s.target = named.target)::float8 as expected,
+         array(select c from unnest(array[p.message_id_column, p.batch_id_column, p.sent_at_column]) as c
+                where c is not null and not exists (
+                  select from pg_attribute a join there on a.attrelid = there.oid
+                   where a.attname = c and not a.attisdropped)) as lost
+    from named
+    left join maskline.baselines b on b.pipeline = $1 and b.target = named.target
+    left join maskline.policies p on p.pipeline = $1 and p.sha256 = $4`;
+
+/** Compares a pipeline's table with what was loaded into it, as closely as its columns allow. */
+export async function proveTarget(
+  client: ClientBase,
+  {
+    name,
+    policySha256,
+    target,
+  }: { readonly name: string; readonly policySha256: string; readonly target: TableName },
+  window: ProofWindow,
+  findings: ProofFindings,
+): Promise<TargetTotals> {
+  const values = [name, target.schema, target.table, policySha256, window.purgesFrom];
+  const { rows } = await client.query<FactsRow>(FACTS, values);
+  const [found] = rows;
+  if (!found) throw new PipelineError('unexpected', 'Postgres gave no answer about a target table');
+  const facts: TargetFacts = { ...found, pipeline: name, sha256: policySha256 };
+  if (!found.has_baseline) {
+    const why = `there is no baseline of ${found.target}; \`maskline migrate\` takes it, where its role may read the table`;
+    findings.leave('target', 1, why);
+    return { target_rows: null, target_check: null };
+  }
+  if (!found.is_there) {
+    const what = `table ${found.target} does not exist`;
+    findings.add({ kind: 'target_missing', expected: found.expected, found: 0, what });
+    return { target_rows: 0, target_check: 'count' };
+  }
+  if (found.is_noted && found.lost.length === 0) {
+    if (facts.message_id_column !== null) {
+      return { target_rows: await proveByRows(client, facts, window, findings), target_check: 'rows' };
+    }
+    if (facts.batch_id_column !== null) {
+      return { target_rows: await proveByBatches(client, facts, window, findings), target_check: 'batches' };
+    }
+  } else {
+    const why = found.is_noted
+      ? `its rows can't be told apart: the table has lost column ${found.lost.join(', ')}`
+      : 'its rows could not be told apart: the policy of today is not on record; run `maskline migrate`';
+    findings.leave('target', 1, why);
+  }
+  return { target_rows: await proveByCount(client, facts, findings), target_check: 'count' };
+}
+
+/** Only the number of rows can be told: who else deletes from the table, or writes to it, differs too. */
+async function proveByCount(
+  client: ClientBase,
+  { pipeline, target, expected }: TargetFacts,
+  findings: ProofFindings,
+): Promise<number> {
+  const { rows } = await client.query<{ n: number }>('select maskline.target_count($1, $2)::float8 as n', [
+    pipeline,
+    target,
+  ]);
+  const found = rows[0]?.n ?? 0;
+  if (found !== expected) {
+    const what = `table ${target} has ${found} rows; its baseline and what was loaded since make ${expected}`;
+    findings.add({ kind: 'row_count_differs', expected, found, what });
+  }
+  return found;
+}

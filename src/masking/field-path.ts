@@ -1,0 +1,71 @@
+// Values at a path of a body, and the JSON text that they were sent as.
+
+import type { Fields } from './body.js';
+import { elementTexts, memberText, valueSource } from './json-source.js';
+import type { FieldPath, PathStep } from './methods.js';
+
+/** In place of a value: on the way to it, something is neither null nor what the path needs there. */
+export const wrongShape: unique symbol = Symbol('wrong shape');
+
+/**
+ * The value at a path, undefined or null when there is none; `wrongShape` when a member is looked for in something
+ * that is no object, or an element in something that is no array. With `each`, an array of the value in each element.
+ */
+export function valueAtPath(fields: Fields, { name, steps }: FieldPath): unknown {
+  const first = Object.hasOwn(fields, name) ? fields[name] : undefined;
+  const each = steps.findIndex((step) => 'each' in step);
+  if (each === -1) return walk(first, steps);
+  const list = walk(first, steps.slice(0, each));
+  if (list === undefined || list === null || list === wrongShape) return list;
+  if (!Array.isArray(list)) return wrongShape;
+  const rest = steps.slice(each + 1);
+  const items = list.map((item: unknown) => walk(item, rest) ?? null);
+  return items.includes(wrongShape) ? wrongShape : items;
+}
+
+/** JSON text of the value at a path without `each`, digits as they came. */
+export function sourceAt(body: string, path: FieldPath, value: unknown): string {
+  return valueSource(body, value, (text) => textAt(memberText(text, path.name), path.steps));
+}
+
+/** JSON text of each value at a path with `each`, digits as they came; of null, any text. */
+export function listSources(body: string, { name, steps }: FieldPath, items: readonly unknown[]): string[] {
+  const each = steps.findIndex((step) => 'each' in step);
+  let elements: readonly string[] | null = null;
+  return items.map((item, i) =>
+    valueSource(body, item, (text) => {
+      elements ??= elementTexts(textAt(memberText(text, name), steps.slice(0, each)) ?? '[]');
+      return textAt(elements[i] ?? null, steps.slice(each + 1));
+    }),
+  );
+}
+
+function walk(start: unknown, steps: readonly PathStep[]): unknown {
+  let value = start;
+  for (const step of steps) {
+    if (value === undefined || value === null) return value;
+    if ('member' in step) {
+      if (!isObject(value)) return wrongShape;
+      value = Object.hasOwn(value, step.member) ? value[step.member] : undefined;
+    } else if ('index' in step) {
+      if (!Array.isArray(value)) return wrongShape;
+      const items: readonly unknown[] = value;
+      value = items[step.index];
+    }
+  }
+  return value;
+}
+
+function textAt(start: string | null, steps: readonly PathStep[]): string | null {
+  let text = start;
+  for (const step of steps) {
+    if (text === null) return null;
+    if ('member' in step) text = memberText(text, step.member);
+    else if ('index' in step) text = elementTexts(text)[step.index] ?? null;
+  }
+  return text;
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
