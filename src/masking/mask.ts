@@ -101,7 +101,7 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
 }
 
 /** The fields of a body that a column takes something of. */
-function fieldNamesOf({ source, mask }: ColumnSpec): readonly string[] {
+export function fieldNamesOf({ source, mask }: ColumnSpec): readonly string[] {
   const own = source.kind === 'field' || source.kind === 'path' ? [source.name] : [];
   return mask.method === 'date-shift' ? [...own, mask.entity.name] : own;
 }

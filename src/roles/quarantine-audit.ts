@@ -28,6 +28,12 @@ export async function recordUnsealing(log: Logger, unsealing: Unsealing): Promis
   });
 }
 
+/** Puts it on record that values of messages are shown before they are masked; to be awaited before they are. */
+export async function recordPreview(log: Logger, unsealing: Omit<Unsealing, 'ids'>): Promise<void> {
+  const { reason, records, pipelines } = unsealing;
+  log.warn({ event: 'preview_unsealed', user: userName(), host: hostname(), reason, records, pipelines });
+}
+
 /** Of the process, as the system knows it: variables of the environment are for anyone to set. */
 function userName(): string {
   try {
