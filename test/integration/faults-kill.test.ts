@@ -102,6 +102,8 @@ describe('killed at every point of the flow', { concurrency: CHAINS_AT_ONCE }, (
       }
       living.push(start(victim === 'drain' ? 'all' : victim));
       await allSettled(sent);
+      // Nothing may have been left to do: one that still starts is ended by a signal, and not by itself.
+      await Promise.all(living.map((process) => process.waitFor('started')));
       for (const process of living) {
         assert.ok(process.isRunning, process.stderr);
         process.signal('SIGTERM');
