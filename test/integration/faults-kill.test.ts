@@ -5,6 +5,9 @@ import type { CliProcess } from '../support/cli.js';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { Sent, allSettled, assertSameEnd } from '../support/same-end.js';
 import { PIPELINE, type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 /** Messages that are sent before each kill; one in ten is bad. */
 const MESSAGES = 40;
