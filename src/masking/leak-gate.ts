@@ -6,9 +6,10 @@ import type { Clock } from '../clock.js';
 import { NULL_FIELD, encodeField, lineEnds } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { DISTINCTIVE_BYTES, type Pair, isDistinctive, isRepeated, isTelling } from './chance.js';
-import type { ColumnPolicy, ColumnSpec } from './methods.js';
+import { type ColumnPolicy, type ColumnSpec, isList } from './methods.js';
 import { rawForms } from './raw-forms.js';
 import { type Occurrence, type RawValues, isSendersOwn, rawValueReader } from './raw-values.js';
+import { tokenPattern } from './token.js';
 
 /** Stops batches that would carry raw values away. */
 export interface LeakGate {
@@ -24,6 +25,9 @@ type Kind = 'kept' | 'token' | null;
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
+/** Tokens and nulls, as a JSON array or as an array of texts. */
+const tokenListPattern =
+  /^[[{](?:(?:"[hsv][0-9]{1,4}\.[A-Za-z0-9_-]{22,}"|null|NULL)(?:,(?=["nN])|(?=[\]}])))*[\]}]$/;
 const rejectionCode = /^[a-z_]{1,32}$/;
 
 /** The gate of one pipeline. Throws `config_invalid` for columns that can't be read. */
@@ -42,7 +46,9 @@ export function compileLeakGate(policy: ColumnPolicy, clock: Clock): LeakGate {
       else {
         const telling = raw.texts.map(isTelling);
         searchRows(masked.rows, raw, telling, kinds, found);
-        compareShort(masked.rows, raw, telling, kinds, found);
+        const cells = cellTexts(masked.rows);
+        requireTokens(cells, columns, kinds, found);
+        compareShort(cells, raw, telling, kinds, found);
       }
       if (masked.columns.join('\t') !== names.join('\t'))
         found.note('its columns are not the configured ones');
@@ -124,9 +130,33 @@ function cellsOf(text: Buffer, kinds: readonly Kind[]): Cells {
   return cells;
 }
 
-/** Compares the values that are too short to be searched for with the whole cells of their own rows. */
+/** The cells of each row, as COPY has them. */
+function cellTexts(text: Buffer): readonly (readonly string[])[] {
+  return text
+    .toString('utf8')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => line.split('\t'));
+}
+
+/** What stands in a column of tokens, and is none, is a value as it was sent, whatever it looks like. */
+function requireTokens(
+  cells: readonly (readonly string[])[],
+  columns: readonly ColumnSpec[],
+  kinds: readonly Kind[],
+  found: Findings,
+): void {
+  for (const [column, spec] of columns.entries()) {
+    if (kinds[column] !== 'token') continue;
+    const pattern = isList(spec) ? tokenListPattern : tokenPattern;
+    for (const [row, { [column]: cell }] of cells.entries())
+      if (cell !== undefined && cell !== NULL_FIELD && !pattern.test(cell)) found.add(spec, column, row);
+  }
+}
+
+/** Compares the values that are too short to be searched for with the kept cells of their own rows. */
 function compareShort(
-  text: Buffer,
+  cells: readonly (readonly string[])[],
   { texts, occurrences }: RawValues,
   telling: readonly boolean[],
   kinds: readonly Kind[],
@@ -134,27 +164,23 @@ function compareShort(
 ): void {
   if (!telling.includes(false)) return;
   const short = texts.map((value, number) => (telling[number] ? null : encodeField(value).toLowerCase()));
-  const lines = text.toString('utf8').toLowerCase().split('\n');
-  const rows = lines.map((line) => line.split('\t'));
   for (const spec of new Set(occurrences.map((one) => one.spec))) {
     for (const [column, kind] of kinds.entries()) {
-      if (kind === null) continue;
+      if (kind !== 'kept') continue;
       const pairs: Pair[] = [];
       const equal: number[] = [];
       for (const { value, row } of occurrences.filter((one) => one.spec === spec)) {
         const masked = short[value] ?? null;
-        const cell = rows[row]?.[column] ?? NULL_CELL;
-        if (masked === null || cell === NULL_CELL) continue;
-        pairs.push([masked, cell]);
-        if (masked === cell) equal.push(row);
+        const cell = cells[row]?.[column] ?? NULL_FIELD;
+        if (masked === null || cell === NULL_FIELD) continue;
+        const folded = cell.toLowerCase();
+        pairs.push([masked, folded]);
+        if (masked === folded) equal.push(row);
       }
-      if (equal.length > 0 && (kind === 'token' || isRepeated(pairs)))
-        for (const row of equal) found.add(spec, column, row);
+      if (isRepeated(pairs)) for (const row of equal) found.add(spec, column, row);
     }
   }
 }
-
-const NULL_CELL = NULL_FIELD.toLowerCase();
 
 /** What was found, by the column that masks it and the column that shows it. */
 class Findings {

@@ -54,8 +54,9 @@ const remedies: { readonly [code in Exclude<RejectionCode, Refused>]: Remedy } =
     remedy: 'drop `as: ip` (tokens of such values then differ from those with it)',
   },
   bad_text: {
-    meaning: 'a text holds what Postgres or a mask cannot take (NUL, lone surrogates, control characters)',
-    remedy: `${LOOK}; ${SENDER}`,
+    meaning:
+      'a text holds what Postgres or a mask cannot take (NUL, lone surrogates, control characters), or is not what its mask is for',
+    remedy: `${LOOK}; if the value is right, widen the mask's template, pattern or map; else ${SENDER}`,
   },
   too_long: {
     meaning: 'a value, or its token, is longer than its column',

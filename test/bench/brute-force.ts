@@ -1,8 +1,7 @@
 // `npm run bench -- brute-force`: how long a plain hash of personal data lasts. One thread, Node's own SHA-256.
 
 import { hash, randomInt } from 'node:crypto';
-import { parseArgs } from 'node:util';
-import { PipelineError } from '../../src/errors.js';
+import { parseSettings } from './settings.js';
 import { type Facts, machine } from './surroundings.js';
 
 /** Values of one format, by number. */
@@ -47,8 +46,10 @@ export const bruteForceUsage = `npm run bench -- brute-force [options]
   --help          print this`;
 
 const BENCHMARK = 'plain SHA-256 of every value there is: one thread, one hash after the other';
-const MOST_SECONDS = 3_600;
-const MOST_WITHIN = 1_000_000_000;
+const SETTINGS = {
+  seconds: { byDefault: 10, max: 3_600 },
+  within: { byDefault: 1_000_000, max: 1_000_000_000 },
+} as const;
 /** Clocks are asked so seldom that asking costs nothing. */
 const BETWEEN_LOOKS = 4_096;
 const MINUTE_S = 60;
@@ -71,16 +72,14 @@ const SPACES: readonly Space[] = [
 
 /** Measures, and returns what is to be printed. Throws `usage`. */
 export function runBruteForce(args: readonly string[]): string {
-  const { seconds, within, json, help } = parse(args);
+  const { settings, json, help } = parseSettings(args, SETTINGS, bruteForceUsage);
   if (help) return bruteForceUsage;
   const report: BruteForceReport = {
     benchmark: BENCHMARK,
     at: new Date().toISOString(),
     machine: machine(),
     node: process.versions.node,
-    spaces: SPACES.map((space) =>
-      measure(space, number('--seconds', seconds, MOST_SECONDS), number('--within', within, MOST_WITHIN)),
-    ),
+    spaces: SPACES.map((space) => measure(space, settings.seconds, settings.within)),
   };
   return json ? JSON.stringify(report) : reportText(report);
 }
@@ -148,26 +147,4 @@ function reportText({ benchmark, at, machine: facts, node, spaces }: BruteForceR
 
 function durationText(seconds: number): string {
   return seconds < MINUTE_S ? `${seconds.toFixed(0)} s` : `${(seconds / MINUTE_S).toFixed(1)} min`;
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        seconds: { type: 'string', default: '10' },
-        within: { type: 'string', default: '1000000' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch {
-    throw new PipelineError('usage', `the arguments cannot be read\n\n${bruteForceUsage}`);
-  }
-}
-
-function number(name: string, text: string, most: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= most) return value;
-  throw new PipelineError('usage', `${name} must be a whole number from 1 to ${most}`);
 }

@@ -8,10 +8,14 @@ import { type RunFigures, figuresOf } from './figures.js';
 import { type BenchOptions, parseOptions, usageText } from './options.js';
 import { type Report, reportOf, reportText } from './report.js';
 import { type MeasuredRun, measureRun } from './run.js';
+import { runSiv } from './siv.js';
 import { machine, parameters, versions } from './surroundings.js';
 
-/** The benchmark that needs no servers, by the first argument. */
-const BRUTE_FORCE = 'brute-force';
+/** The benchmarks that need no servers, by the first argument. */
+const alone: ReadonlyMap<string | undefined, (args: readonly string[]) => string> = new Map([
+  ['siv', runSiv],
+  ['brute-force', runBruteForce],
+]);
 
 const stopping = new AbortController();
 // A second signal finds no listener and ends the process at once.
@@ -23,7 +27,7 @@ process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
 try {
   const [name, ...rest] = process.argv.slice(2);
-  const text = name === BRUTE_FORCE ? runBruteForce(rest) : await endToEnd(process.argv.slice(2));
+  const text = alone.get(name)?.(rest) ?? (await endToEnd(process.argv.slice(2)));
   process.stdout.write(`${text}\n`);
 } catch (error) {
   const isOurs = error instanceof PipelineError;

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { PipelineError } from '../../src/errors.js';
+import { wholeNumber } from './settings.js';
 
 /** What to measure, and how to print it. */
 export interface BenchOptions {
@@ -20,6 +21,7 @@ export const usageText = `npm run bench -- [options]
   --profile DIR   write a CPU profile of each role; the figures then include the profiler
   --help          print this
 
+npm run bench -- siv            what AES-SIV of two columns costs, without servers
 npm run bench -- brute-force    how long plain SHA-256 of an id or an address lasts`;
 
 /** A million messages fit the emulator's memory; more would measure its garbage collection. */
@@ -54,10 +56,4 @@ function parse(args: readonly string[]) {
     const reason = error instanceof Error ? error.message : 'the arguments cannot be read';
     throw new PipelineError('usage', `${reason}\n\n${usageText}`);
   }
-}
-
-function wholeNumber(name: string, text: string, max: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
-  throw new PipelineError('usage', `${name} must be a whole number from 1 to ${max}`);
 }

@@ -6,7 +6,12 @@ import { PipelineError } from '../../src/errors.js';
 import { compileLeakGate } from '../../src/masking/leak-gate.js';
 import { compileMasker } from '../../src/masking/mask.js';
 import { asMasked } from '../../src/masking/masked.js';
-import { type ColumnPolicy, type MaskSpec, policySha256 } from '../../src/masking/methods.js';
+import {
+  type ColumnPolicy,
+  type ColumnSpec,
+  type MaskSpec,
+  policySha256,
+} from '../../src/masking/methods.js';
 import { actionFor } from '../../src/policy.js';
 import { batchOf, column, policyOf, testKeyring, token } from '../support/masking.js';
 
@@ -215,6 +220,38 @@ test('a token column that holds its raw value is found, short or long', () => {
     fields[1] = id.trim();
     const unmasked = { ...rest, rows: asMasked(Buffer.from(`${fields.join('\t')}\n`)) };
     assert.match(saidOf([batch, unmasked]) ?? '', /masked_id is not masked \(1 of 1 rows\)/, id);
+  }
+});
+
+test('a list of tokens that holds a raw value is found, short or long; so is a kept list that repeats a masked one', () => {
+  const contacts = (member: string): Pick<ColumnSpec, 'path' | 'source'> => ({
+    path: `contacts[*].${member}`,
+    source: { kind: 'path', name: 'contacts', steps: [{ each: true }, { member }] },
+  });
+  for (const type of ['text', 'text[]'] as const) {
+    const policy = policyOf([
+      column('pins', { ...contacts('pin'), type, mask: token('siv') }),
+      column('mails', { ...contacts('mail'), type, mask: token('hmac') }),
+    ]);
+    const keeping = policyOf(policy.columns.map((spec) => ({ ...spec, mask: { method: 'keep' } })));
+    for (const [pin, mail, expected] of [
+      ['4711', null, /pins is not masked \(1 of 1 rows\)/],
+      [null, ID, /mails is not masked \(1 of 1 rows\)/],
+    ] as const) {
+      const fields = [{ contacts: [{ pin: null }, { pin, mail }] }];
+      const [batch, rows] = masked(fields, policy);
+      assert.equal(saidOf([batch, rows], policy), null);
+      const raw = masked(fields, keeping)[1].rows;
+      assert.match(saidOf([batch, { ...rows, rows: raw }], policy) ?? '', expected);
+    }
+    const repeated = policyOf([
+      column('masked_mails', { ...contacts('mail'), type, mask: token('siv') }),
+      column('mails', { ...contacts('mail'), type: type === 'text' ? 'jsonb' : type }),
+    ]);
+    assert.match(
+      said([{ contacts: [{ mail: 'bob.example@mail.test' }, { mail: ID }] }], repeated) ?? '',
+      /what masked_mails masks is in mails/,
+    );
   }
 });
 

@@ -1,0 +1,62 @@
+import { parseArgs } from 'node:util';
+import { PipelineError } from '../../src/errors.js';
+
+/** A whole number that an argument sets: from 1 to `max`. */
+export interface Setting {
+  readonly byDefault: number;
+  readonly max: number;
+}
+
+/** What was asked of a benchmark that needs no servers. */
+export interface Asked<Name extends string> {
+  readonly settings: Readonly<Record<Name, number>>;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+/** Reads `--NAME N` for each setting, `--json` and `--help`. Throws `usage`, with the usage text. */
+export function parseSettings<Name extends string>(
+  args: readonly string[],
+  settings: Readonly<Record<Name, Setting>>,
+  usageText: string,
+): Asked<Name> {
+  const entries = Object.entries<Setting>(settings);
+  const given = parse(
+    args,
+    entries.map(([name]) => name),
+    usageText,
+  );
+  const values = entries.map(([name, { byDefault, max }]) => {
+    const text = given[name];
+    return [name, typeof text === 'string' ? wholeNumber(`--${name}`, text, max) : byDefault] as const;
+  });
+  return {
+    settings: Object.fromEntries(values) as Record<Name, number>,
+    json: given['json'] === true,
+    help: given['help'] === true,
+  };
+}
+
+/** A whole number from 1 to `max`. Throws `usage`. */
+export function wholeNumber(name: string, text: string, max: number): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
+  throw new PipelineError('usage', `${name} must be a whole number from 1 to ${max}`);
+}
+
+function parse(
+  args: readonly string[],
+  names: readonly string[],
+  usageText: string,
+): { readonly [name: string]: unknown } {
+  const texts = names.map((name) => [name, { type: 'string' }] as const);
+  try {
+    return parseArgs({
+      args: [...args],
+      options: { ...Object.fromEntries(texts), json: { type: 'boolean' }, help: { type: 'boolean' } },
+    }).values;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : 'the arguments cannot be read';
+    throw new PipelineError('usage', `${reason}\n\n${usageText}`);
+  }
+}
