@@ -59,8 +59,10 @@ after(async () => {
   await stack.stop();
 });
 
+/** The admin process is there for all of the tests. */
+const LIMIT_MS = 280_000;
 const spawn = (...args: readonly string[]) =>
-  deployment.cli.spawn(['--log-level', 'trace', ...args], { env: { TMPDIR: temporary } });
+  deployment.cli.spawn(['--log-level', 'trace', ...args], { env: { TMPDIR: temporary }, limitMs: LIMIT_MS });
 
 async function run(...args: readonly string[]): Promise<CliResult> {
   const started = spawn('--yes', ...args);
