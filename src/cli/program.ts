@@ -7,6 +7,7 @@ import { addDlqCommands } from './dlq-commands.js';
 import { addFailedCommands } from './failed-commands.js';
 import { addProofCommands } from './proof-commands.js';
 import { addQuarantineCommands } from './quarantine-commands.js';
+import { addRevealCommands } from './reveal-commands.js';
 import { addRunCommands } from './run-commands.js';
 import { addSetUpCommands } from './set-up-commands.js';
 import { addWatchCommands } from './watch-commands.js';
@@ -50,6 +51,7 @@ export function buildProgram(argv: readonly string[]): Program {
   addFailedCommands(program, action);
   addDlqCommands(program, action);
   addQuarantineCommands(program, action);
+  addRevealCommands(program, action);
   addProofCommands(program, action);
   return {
     run: async () => {

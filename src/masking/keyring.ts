@@ -11,6 +11,7 @@ const SALT = 'maskline/hkdf/v1';
 const keyBytes = {
   hmac: 32,
   siv: 64,
+  vault: 32,
   seal: 32,
   ff1: 32,
   'ipcrypt-det': 16,

@@ -25,7 +25,7 @@ export function tokenMask(spec: ColumnSpec, mask: TokenMask, keyring: Keyring): 
   const kid = keyring.primaryKid;
   const prefix = tokenPrefix(mask.method, kid);
   const cipher = cipherOf(mask, keyring, kid);
-  const encode: Encode = mask.as === 'ip' ? acceptIps : encodeTexts(mask.lower);
+  const encode = encoderOf(mask);
   const { maxLength } = spec;
   return (values, normalized) => {
     const cells = nullCells(values);
@@ -37,6 +37,11 @@ export function tokenMask(spec: ColumnSpec, mask: TokenMask, keyring: Keyring): 
     }
     return cells;
   };
+}
+
+/** How the values of a token mask become bytes, before any padding. */
+export function encoderOf({ as, lower }: Pick<TokenMask, 'as' | 'lower'>): Encode {
+  return as === 'ip' ? acceptIps : encodeTexts(lower);
 }
 
 function cipherOf(mask: TokenMask, keyring: Keyring, kid: number): Cipher {

@@ -1,5 +1,6 @@
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
 import type { Logger } from '../ops/logger.js';
+import { userName } from './os-user.js';
 
 /** Who is about to see what was sealed, and why. */
 export interface Unsealing {
@@ -26,16 +27,6 @@ export async function recordUnsealing(log: Logger, unsealing: Unsealing): Promis
     ids,
     pipelines,
   });
-}
-
-/** Of the process, as the system knows it: variables of the environment are for anyone to set. */
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // In containers, a user need not have a name.
-    return String(process.getuid?.() ?? 'unknown');
-  }
 }
 
 /** Puts it on record that entries were deleted for good. */

@@ -14,6 +14,7 @@ const MATRIX = {
     transform: 'USAGE',
     loader: 'USAGE',
     operator: 'USAGE',
+    revealer: 'USAGE',
     auditor: 'USAGE',
   },
   'maskline.migrations': {
@@ -21,6 +22,7 @@ const MATRIX = {
     transform: 'SELECT',
     loader: 'SELECT',
     operator: 'SELECT',
+    revealer: 'SELECT',
     auditor: 'SELECT',
   },
   'maskline.ledger': { loader: 'SELECT, INSERT', operator: 'SELECT', auditor: 'SELECT' },
@@ -51,6 +53,14 @@ const MATRIX = {
   'maskline.policies': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.horizons': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.processes': { operator: 'SELECT' },
+  'maskline.reveals': { auditor: 'SELECT' },
+  'maskline.reveal_limits': { auditor: 'SELECT' },
+  'maskline.reveal_requests': { revealer: 'SELECT', auditor: 'SELECT' },
+  'maskline.vault_tokens': { transform: 'EXECUTE', operator: 'EXECUTE' },
+  'maskline.begin_reveal': { revealer: 'EXECUTE' },
+  'maskline.end_reveal': { revealer: 'EXECUTE' },
+  'maskline.vault_sealed': { revealer: 'EXECUTE' },
+  'maskline.approve_reveal': { revealer: 'EXECUTE' },
   'maskline.process_seen': {
     ingest: 'EXECUTE',
     transform: 'EXECUTE',
@@ -216,6 +226,29 @@ describe('under roles.sql', () => {
       ['analyst', `insert into ${TABLE} (event_id, device) values ('x', 'y')`],
       ['revealer', `select from ${TABLE}`],
       ['revealer', 'select from maskline.runs'],
+      ['revealer', 'select from maskline.reveals'],
+      ['revealer', 'select from maskline.vault'],
+      ['revealer', 'update maskline.reveal_limits set quota = 1000000'],
+      ['revealer', "update maskline.reveal_requests set approved_by = 'x'"],
+      ['auditor', 'delete from maskline.reveals'],
+      ['auditor', 'select sealed from maskline.vault'],
+      ['transform', 'select from maskline.vault'],
+      ['transform', 'select from maskline.vault_sealed(array[]::text[])'],
+      [
+        'transform',
+        "select maskline.begin_reveal('u', 'a purpose', null, null, array['t'], array['granted'], null)",
+      ],
+      ['loader', 'select from maskline.vault'],
+      [
+        'loader',
+        "select maskline.begin_reveal('u', 'a purpose', null, null, array['t'], array['granted'], null)",
+      ],
+      [
+        'operator',
+        "select maskline.begin_reveal('u', 'a purpose', null, null, array['t'], array['granted'], null)",
+      ],
+      ['owner', "update maskline.reveals set purpose = 'none'"],
+      ['owner', 'truncate maskline.reveals'],
       ['auditor', 'select sealed from maskline.quarantine'],
       ['auditor', `select from ${TABLE}`],
       ['auditor', 'delete from maskline.runs'],
@@ -326,10 +359,12 @@ describe('under roles.sql', () => {
 test('the roles are those of the interface', () => {
   assert.deepEqual(Object.values(DATABASE_ROLES).sort(), [
     'maskline_all',
+    'maskline_auditor',
     'maskline_ingest',
     'maskline_loader',
     'maskline_operator',
     'maskline_owner',
+    'maskline_revealer',
     'maskline_transform',
   ]);
 });

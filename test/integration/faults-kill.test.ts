@@ -98,6 +98,7 @@ describe('killed at every point of the flow', { concurrency: chains.length }, ()
 
   test('no point is left out', () => {
     const hit = chains.flatMap(({ points }) => points);
-    assert.deepEqual([...hit].sort(), [...failpointNames].sort());
+    const ofTheFlow = failpointNames.filter((name) => !name.startsWith('reveal.'));
+    assert.deepEqual([...hit].sort(), ofTheFlow.sort());
   });
 });
