@@ -21,4 +21,16 @@ export function addRevealCommands(program: Commander, action: Action): void {
     .description('approve a reveal of another database user that is beyond the quota')
     .argument('<id>', 'as reveal printed it')
     .action(action(async () => (await import('./approve.js')).approveCommand));
+  program
+    .command('erase')
+    .description('do away with what is kept of a subject, as far as it can be found')
+    .requiredOption('--subject <value>', 'whose; - reads it from stdin, out of sight of other users')
+    .option('--purpose <text>', 'why; at least 8 characters')
+    .option('--ticket <id>', 'where it was asked for')
+    .option(
+      '--mode <mode>',
+      'null: empty the columns where they may be empty (default); delete: delete the rows',
+    )
+    .option('--dry-run', 'only count what would go')
+    .action(action(async () => (await import('./erase.js')).eraseCommand));
 }

@@ -16,6 +16,7 @@ import { withPool } from './database.js';
 import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
 import type { Row } from './output.js';
+import { purposeOf } from './purpose.js';
 import { requestId } from './request-id.js';
 
 interface RevealOptions {
@@ -31,15 +32,15 @@ interface RevealOptions {
   readonly head?: string | true;
 }
 
-/** Words, not a keystroke. */
-const MIN_PURPOSE = 8;
 const COLUMNS = ['token', 'value', 'outcome', 'domain'];
 
 /** `reveal`: values of tokens, once it is on record who asks and why; or a look at those records. */
 export const revealCommand: Command<RevealOptions> = async (context, options) => {
   if (options.verify || options.head !== undefined) return audit(context, options);
   checkSource(options);
-  const purpose = purposeOf(options);
+  // That of the request holds.
+  const isCarriedOut = options.request !== undefined && options.purpose === undefined;
+  const purpose = isCarriedOut ? 'as requested' : purposeOf(options.purpose);
   const deployment = openDeployment(context, 'cli');
   // Before anything goes on record that can't be done.
   const keyring = openKeyring(deployment);
@@ -116,17 +117,6 @@ function checkSource({ args, sql, column, kid, request }: RevealOptions): void {
     throw new PipelineError('usage', '--column needs --kid, the key id in mask_kid of the row; or --sql');
   if (kid !== undefined && column === undefined)
     throw new PipelineError('usage', '--kid needs --column: tokens carry their key id');
-}
-
-function purposeOf({ purpose = '', request }: RevealOptions): string {
-  const given = purpose.trim();
-  // That of the request holds.
-  if (request !== undefined && given === '') return 'as requested';
-  if (given.length >= MIN_PURPOSE) return given;
-  throw new PipelineError(
-    'usage',
-    `--purpose TEXT of at least ${MIN_PURPOSE} characters: who reveals, and why, goes on record`,
-  );
 }
 
 function placeOf(

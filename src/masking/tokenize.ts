@@ -44,7 +44,8 @@ export function encoderOf({ as, lower }: Pick<TokenMask, 'as' | 'lower'>): Encod
   return as === 'ip' ? acceptIps : encodeTexts(lower);
 }
 
-function cipherOf(mask: TokenMask, keyring: Keyring, kid: number): Cipher {
+/** The cipher of a mask under that key id. Throws `key_unavailable`. */
+export function cipherOf(mask: TokenMask, keyring: Keyring, kid: number): Cipher {
   if (mask.method === 'siv') {
     const siv = domainSiv(keyring, mask.domain, kid);
     return (column) => siv.seal(column);
