@@ -206,6 +206,7 @@ begin
       ('target_count', 'maskline_operator, maskline_auditor'),
       -- Who masks asks for tokens, and reads no value.
       ('vault_tokens', 'maskline_transform, maskline_operator'),
+      ('note_unsealing', 'maskline_operator'),
       -- Sealed values are for who was granted them, on record.
       ('begin_reveal', 'maskline_revealer'),
       ('end_reveal', 'maskline_revealer'),

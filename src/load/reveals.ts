@@ -136,6 +136,15 @@ export async function readSealed(
   return new Map(rows.map((row) => [row.token, row]));
 }
 
+/** Puts on record that quarantined bodies are unsealed; committed when this resolves. Throws `postgres_unavailable`. */
+export async function noteUnsealing(
+  pool: Queries,
+  { osUser, purpose }: Omit<Revealer, 'ticket'>,
+  details: Readonly<{ [name: string]: unknown }>,
+): Promise<void> {
+  await pool.query('select maskline.note_unsealing($1, $2, $3)', [osUser, purpose, JSON.stringify(details)]);
+}
+
 /** Puts the limits of the configuration in force; on record if they change. Needs the owner's rights. */
 export async function setRevealLimits(
   pool: Queries,

@@ -1,6 +1,8 @@
 import { hostname } from 'node:os';
+import type { PostgresPool } from '../load/connection.js';
+import { noteUnsealing } from '../load/reveals.js';
 import type { Logger } from '../ops/logger.js';
-import { userName } from './os-user.js';
+import { osUser, userName } from './os-user.js';
 
 /** Who is about to see what was sealed, and why. */
 export interface Unsealing {
@@ -13,11 +15,15 @@ export interface Unsealing {
 }
 
 /**
- * Puts it on record that quarantined bodies are unsealed. To be awaited before anything of them is shown: what
- * cannot be recorded is not shown.
+ * Puts it on record, in the audit chain and the log, that quarantined bodies are unsealed. To be awaited before
+ * anything of them is shown: what cannot be recorded is not shown.
  */
-export async function recordUnsealing(log: Logger, unsealing: Unsealing): Promise<void> {
-  const { reason, records, ids, pipelines } = unsealing;
+export async function recordUnsealing(
+  pool: Pick<PostgresPool, 'query'>,
+  log: Logger,
+  { reason, records, ids, pipelines }: Unsealing,
+): Promise<void> {
+  await noteUnsealing(pool, { osUser: osUser(), purpose: reason }, { records, ids, pipelines });
   log.warn({
     event: 'quarantine_unsealed',
     user: userName(),

@@ -60,6 +60,7 @@ const MATRIX = {
   'maskline.begin_reveal': { revealer: 'EXECUTE' },
   'maskline.end_reveal': { revealer: 'EXECUTE' },
   'maskline.vault_sealed': { revealer: 'EXECUTE' },
+  'maskline.note_unsealing': { operator: 'EXECUTE' },
   'maskline.approve_reveal': { revealer: 'EXECUTE' },
   'maskline.process_seen': {
     ingest: 'EXECUTE',

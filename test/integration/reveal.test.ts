@@ -466,6 +466,39 @@ describe('the limits of reveal', () => {
   });
 });
 
+test('what is unsealed from the quarantine is in the same chain, and not shown where it cannot be', async () => {
+  const deployment = await loaded();
+  await deployment.send([`no json, but ${CANARY}`]);
+  await deployment.cli.run(['drain'], { env: deployment.environmentOf('all') });
+  const [entry] = await deployment.query('select id from maskline.quarantine');
+  const id = String(entry?.['id']);
+  const admin = { env: deployment.environmentOf('admin') };
+  const args = ['--unseal', '--reason', 'looking into it'];
+  for (const command of [
+    ['quarantine', 'show', id],
+    ['quarantine', 'export', id],
+  ]) {
+    const shown = await deployment.cli.run([...command, ...args], admin);
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.ok(shown.stdout.includes(CANARY));
+  }
+  const said = await records(deployment);
+  assert.deepEqual(
+    said.map(({ action, database_user: user, purpose, outcome }) => [action, user, purpose, outcome]),
+    Array.from({ length: 2 }, () => ['unseal', 'maskline_operator', 'looking into it', 'granted']),
+  );
+  assert.deepEqual(JSON.parse(String(said[0]?.['details'])), {
+    records: 1,
+    ids: [id],
+    pipelines: [PIPELINE],
+  });
+  assert.equal((await verify(deployment)).code, 0);
+  await deployment.query('revoke execute on function maskline.note_unsealing from maskline_operator');
+  const denied = await deployment.cli.run(['quarantine', 'show', id, ...args], admin);
+  assert.equal(denied.code, 2);
+  assert.ok(!`${denied.stdout}${denied.stderr}`.includes(CANARY));
+});
+
 test('who could reveal before the roles were made anew can reveal after', async () => {
   const deployment = await loaded();
   await applyRoles(deployment.database);

@@ -22,7 +22,7 @@ create table maskline.reveals (
 );
 
 comment on table maskline.reveals is
-  'Every reveal, approval and erasure: a row is committed before a value is opened. Append-only, hash-chained.';
+  'Every reveal, unsealing, approval and erasure: a row is committed before a value is opened. Append-only, hash-chained.';
 
 create index reveals_by_user on maskline.reveals (database_user, at);
 create index reveals_by_token on maskline.reveals (token) where token is not null;
@@ -232,6 +232,15 @@ begin
 end
 $$;
 
+-- Quarantined bodies are unsealed by who works on the quarantine: that is a reveal too.
+create function maskline.note_unsealing(in_os_user text, in_reason text, in_details text) returns void
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select maskline.append_reveals('unseal', in_os_user, in_reason, null, null, array[null], array['granted'], in_details)
+$$;
+
 -- For the owner alone, who migrates and erases.
 create function maskline.set_reveal_limits(in_rate integer, in_quota integer, in_os_user text) returns void
 language plpgsql
@@ -320,6 +329,7 @@ revoke all on function
   maskline.begin_reveal(text, text, text, uuid, text[], text[], text),
   maskline.end_reveal(text, text, text, uuid, text),
   maskline.approve_reveal(uuid, text),
+  maskline.note_unsealing(text, text, text),
   maskline.set_reveal_limits(integer, integer, text),
   maskline.vault_tokens(bytea[], text[], integer[], text[], bytea[], bytea[], bytea[]),
   maskline.vault_sealed(text[])
