@@ -72,6 +72,26 @@ test('workers that meet the same values at once give them the same tokens, and n
   assert.ok(!(await postgres.log()).includes('deadlock'));
 });
 
+test('the database sorts what it stores, so that even callers who do not sort cannot deadlock', async () => {
+  const entries = MASKER.wanted(
+    batchOf(Array.from({ length: 3_000 }, (_, i) => JSON.stringify({ mail: `unsorted ${i}`, who: 'w' }))),
+  );
+  const vaults = Array.from({ length: 4 }, () => {
+    const pool = createPool({ url, applicationName: 'test' });
+    pools.push(pool);
+    return createVault(pool);
+  });
+  const found = await Promise.all(
+    vaults.map(async (vault, i) => {
+      const asked = i % 2 === 0 ? entries : entries.toReversed();
+      const tokens = await vault.tokens(asked);
+      return i % 2 === 0 ? tokens : tokens.toReversed();
+    }),
+  );
+  for (const tokens of found) assert.deepEqual(tokens, found[0]);
+  assert.ok(!(await postgres.log()).includes('deadlock'));
+});
+
 test('what a batch got tokens for is committed before the batch is masked', async () => {
   const found = await worker()(['committed']);
   const rows = await rowsOf(url, 'select token from maskline.vault where token = $1', [
