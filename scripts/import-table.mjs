@@ -40,6 +40,18 @@ export const modules = [
   // The queues of the board are handed in; what they can tell is the queues' to say.
   { module: 'ops/admin/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'], types: ['queue/board'] },
   { module: 'ops/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'] },
+  {
+    module: 'foresight/*',
+    imports: [
+      ...BASE,
+      'copy-text',
+      'masking/*',
+      'config/*',
+      'source/unwrap',
+      'source/queue-client',
+      'foresight/*',
+    ],
+  },
   { module: 'index', imports: PRODUCT },
   { module: 'embedded/*', imports: [...PRODUCT, 'embedded/*'] },
   { module: 'proof/*', imports: [...PRODUCT, 'embedded/*', 'proof/*'] },
@@ -49,7 +61,11 @@ export const modules = [
   { module: 'cli/demo*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'embedded/*'] },
   { module: 'cli/torture*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'proof/*'] },
   // Lazily: what production never needs is not even loaded.
-  { module: 'cli/*', imports: [...PRODUCT, 'roles/*', 'cli/*'], lazily: ['embedded/*', 'proof/*'] },
+  {
+    module: 'cli/*',
+    imports: [...PRODUCT, 'roles/*', 'foresight/*', 'cli/*'],
+    lazily: ['embedded/*', 'proof/*'],
+  },
 ];
 
 /** Workers are entry points: each is one command line. */
@@ -57,7 +73,7 @@ export const workerImports = ['cli/entry', 'roles/suspect', 'roles/watchdog'];
 
 /** Which module may use which package. A package that is not listed may not be used at all. */
 export const packages = [
-  { package: '@aws-sdk/*', users: ['source/sqs*', 'embedded/sqs'] },
+  { package: '@aws-sdk/*', users: ['source/sqs*', 'embedded/sqs', 'masking/kek-kms'] },
   { package: '@smithy/*', users: ['source/sqs*'] },
   { package: 'bullmq', users: ['queue/bullmq*'] },
   { package: 'ioredis', users: ['queue/bullmq*'] },
@@ -67,7 +83,7 @@ export const packages = [
   { package: 'node-cron', users: ['roles/*', 'config/*'] },
   { package: 'cron-parser', users: ['roles/*'] },
   { package: 'zod', users: ['config/*'] },
-  { package: 'yaml', users: ['config/*', 'cli/demo-stack', 'cli/torture-staging'] },
+  { package: 'yaml', users: ['config/*', 'foresight/*', 'cli/demo-stack', 'cli/torture-staging'] },
   { package: 'fastest-levenshtein', users: ['config/*'] },
   { package: 'hono', users: ['ops/*'] },
   { package: '@hono/node-server', users: ['ops/*'] },

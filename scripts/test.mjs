@@ -11,8 +11,8 @@ import { fileURLToPath } from 'node:url';
 const SUITES = ['unit', 'property', 'conformance', 'integration', 'simulation'];
 /** These start no servers. */
 const BARE_SUITES = ['unit', 'property', 'simulation'];
-/** Two files at once: each may start a Postgres and a Redis of its own. */
-const CONCURRENCY = 2;
+/** Files at once: each may start a Postgres and a Redis of its own, and waits for them most of the time. */
+const CONCURRENCY = 3;
 /** Far above what any file takes; one that hangs, or leaves a handle open, ends here and fails. */
 const FILE_TIMEOUT_MS = 300_000;
 const MAX_SEED = 2 ** 31 - 1;

@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'postgres_unavailable'
   | 'redis_unavailable'
   | 'sqs_unavailable'
+  | 'kms_unavailable'
   | 'contention'
   | 'statement_timeout'
   | 'breaker_open'

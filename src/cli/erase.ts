@@ -1,7 +1,8 @@
 import { text } from 'node:stream/consumers';
 import { PipelineError } from '../errors.js';
 import { checkSchema } from '../load/migrate.js';
-import { openKeyring, selectPipelines } from '../roles/deployment.js';
+import { selectPipelines } from '../roles/deployment.js';
+import { openKeyring } from '../roles/keyring.js';
 import { type ErasureOrder, type ErasureReport, erase } from '../roles/erase.js';
 import { osUser } from '../roles/os-user.js';
 import { confirm } from './confirmation.js';
@@ -30,7 +31,8 @@ export const eraseCommand: Command<EraseOptions> = async (context, options) => {
   if (mode !== 'null' && mode !== 'delete') throw new PipelineError('usage', '--mode must be null or delete');
   const purpose = purposeOf(options.purpose);
   const deployment = openDeployment(context, 'cli');
-  const keyring = openKeyring(deployment);
+  const keyring = await openKeyring(deployment);
+  keyring.requireMasters('erase');
   const pipelines = selectPipelines(deployment.config, context.pipelines);
   const subject =
     options.subject === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : options.subject;

@@ -22,7 +22,12 @@ const UNFIT = new Set<string>([
   'source_unfit',
   'key_unavailable',
 ]);
-const UNREACHABLE = new Set<string>(['postgres_unavailable', 'redis_unavailable', 'sqs_unavailable']);
+const UNREACHABLE = new Set<string>([
+  'postgres_unavailable',
+  'redis_unavailable',
+  'sqs_unavailable',
+  'kms_unavailable',
+]);
 
 /** The exit code of a command that ended with this error. */
 export function exitCodeOf(error: unknown): number {

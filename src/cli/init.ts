@@ -4,26 +4,35 @@ import { initTemplate } from '../config/template.js';
 import { PipelineError } from '../errors.js';
 import type { Command } from './context.js';
 import { exitCode } from './exit.js';
+import { proposeFile } from './init-sample.js';
 
-/** `init`: writes maskline.yaml and .env.example, and overwrites nothing. */
-export const init: Command<{ readonly table?: string }> = async ({ configFile, out }, { table }) => {
-  const { yaml, env } = initTemplate(table === undefined ? {} : { table });
-  const files = [
-    { path: configFile, text: yaml },
-    { path: join(dirname(configFile), '.env.example'), text: env },
-  ];
-  const existing = files.filter(({ path }) => existsSync(path)).map(({ path }) => path);
+interface InitOptions {
+  readonly table?: string;
+  readonly fromSample?: string;
+}
+
+/** `init`: writes maskline.yaml and .env.example, and overwrites nothing; with a sample, a mask for each of its fields. */
+export const init: Command<InitOptions> = async ({ configFile, out }, { table, fromSample }) => {
+  const paths = [configFile, join(dirname(configFile), '.env.example')] as const;
+  const existing = paths.filter((path) => existsSync(path));
   if (existing.length > 0) {
     throw new PipelineError(
       'usage',
       `${existing.join(' and ')} exists already; move it away, or name another with --config`,
     );
   }
-  for (const { path, text } of files) writeFileSync(path, text, { flag: 'wx' });
+  const proposed = fromSample === undefined ? null : await proposeFile(configFile, fromSample, table);
+  const { yaml, env } = proposed ?? initTemplate(table === undefined ? {} : { table });
+  writeFileSync(paths[0], yaml, { flag: 'wx' });
+  writeFileSync(paths[1], env, { flag: 'wx' });
   out.result(
-    { written: files.map(({ path }) => path) },
+    { written: paths, ...proposed?.report },
     [
-      `Wrote ${files.map(({ path }) => path).join(' and ')}. Next:`,
+      ...(proposed === null ? [] : [proposed.text, '']),
+      `Wrote ${paths.join(' and ')}. Next:`,
+      ...(proposed === null
+        ? []
+        : ['  0. read the masks in it: what a sample does not show, nobody could propose']),
       '  1. set the variables of .env.example in the environment',
       '  2. maskline keys init       makes the keyring',
       '  3. maskline migrate         makes the tables',

@@ -5,6 +5,8 @@ import type { GlobalOptions } from './context.js';
 import { exitCode } from './exit.js';
 import { addDlqCommands } from './dlq-commands.js';
 import { addFailedCommands } from './failed-commands.js';
+import { addKeyCommands } from './key-commands.js';
+import { addForesightCommands } from './foresight-commands.js';
 import { addProofCommands } from './proof-commands.js';
 import { addQuarantineCommands } from './quarantine-commands.js';
 import { addRevealCommands } from './reveal-commands.js';
@@ -46,6 +48,8 @@ export function buildProgram(argv: readonly string[]): Program {
       code = await run(createContext(command.optsWithGlobals<GlobalOptions>()), options);
     };
   addSetUpCommands(program, action);
+  addForesightCommands(program, action);
+  addKeyCommands(program, action);
   addRunCommands(program, action);
   addWatchCommands(program, action);
   addFailedCommands(program, action);

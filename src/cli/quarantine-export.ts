@@ -9,7 +9,7 @@ import {
 } from '../load/quarantine-entries.js';
 import type { PostgresPool } from '../load/connection.js';
 import type { Keyring } from '../masking/keyring.js';
-import { openKeyring } from '../roles/deployment.js';
+import { openKeyring } from '../roles/keyring.js';
 import { recordUnsealing } from '../roles/quarantine-audit.js';
 import type { CliContext, Command } from './context.js';
 import { withPool } from './database.js';
@@ -40,7 +40,7 @@ export const quarantineExport: Command<ExportOptions> = async (context, options)
   const reason = unsealReason(options);
   const deployment = openDeployment(context, 'cli');
   const targets = readTargets(options, deployment.clock.now());
-  const keyring = reason === null ? null : openKeyring(deployment);
+  const keyring = reason === null ? null : await openKeyring(deployment);
   const { records, unopened } = await withPool(deployment, 'cli', async (pool) => {
     const state = options.replayed ? 'any' : 'open';
     const found = await quarantineFilter(pool, context, targets, state);

@@ -8,7 +8,8 @@ import {
   countEntries,
   serverTime,
 } from '../load/quarantine-entries.js';
-import { type Deployment, openKeyring, selectPipelines } from '../roles/deployment.js';
+import { type Deployment, selectPipelines } from '../roles/deployment.js';
+import { openKeyring } from '../roles/keyring.js';
 import { checkDatabase } from '../roles/preflight.js';
 import { type Rehearsal, type ReplayParts, type ReplayResult, rehearse, replay } from '../roles/replay.js';
 import { STOP_DEADLINE_MS } from '../roles/role.js';
@@ -48,7 +49,7 @@ export const quarantineReplay: Command<ReplayOptions> = async (context, options)
   const { out } = context;
   const deployment = openDeployment(context, 'replay');
   const targets = readTargets(options, deployment.clock.now());
-  const keyring = openKeyring(deployment);
+  const keyring = await openKeyring(deployment);
   const plan = await withPool(deployment, 'cli', (pool) => planReplay(pool, context, deployment, targets));
   if (plan.records === 0) {
     if (plan.leftOut === 0) out.note('Nothing to replay.');

@@ -7,7 +7,7 @@ import {
   pageEntries,
 } from '../load/quarantine-entries.js';
 import { remedyFor } from '../masking/remedies.js';
-import { openKeyring } from '../roles/deployment.js';
+import { openKeyring } from '../roles/keyring.js';
 import { recordUnsealing } from '../roles/quarantine-audit.js';
 import type { CliContext, Command } from './context.js';
 import { withPool } from './database.js';
@@ -64,7 +64,7 @@ export const quarantineShow: Command<UnsealOptions & { readonly args: readonly s
   const reason = unsealReason(options);
   const deployment = openDeployment(context, 'cli');
   // Before anything goes on record that can't be done.
-  const keyring = reason === null ? null : openKeyring(deployment);
+  const keyring = reason === null ? null : await openKeyring(deployment);
   const selection = readSelection({ args }, deployment.clock.now());
   const entry = await withPool(deployment, 'cli', async (pool) => {
     const filter = await quarantineFilter(pool, context, selection, 'any');

@@ -7,7 +7,8 @@ import { chainHead, verifyChain } from '../load/reveal-chain.js';
 import { queryTokens } from '../load/reveal-query.js';
 import { type Revealer, readRequest } from '../load/reveals.js';
 import type { Keyring } from '../masking/keyring.js';
-import { openKeyring, selectPipelines } from '../roles/deployment.js';
+import { selectPipelines } from '../roles/deployment.js';
+import { openKeyring } from '../roles/keyring.js';
 import { armFailpoints } from '../roles/failpoints.js';
 import { osUser } from '../roles/os-user.js';
 import { type RevealPlace, type Revealed, reveal, revealPlace } from '../roles/reveal.js';
@@ -43,7 +44,8 @@ export const revealCommand: Command<RevealOptions> = async (context, options) =>
   const purpose = isCarriedOut ? 'as requested' : purposeOf(options.purpose);
   const deployment = openDeployment(context, 'cli');
   // Before anything goes on record that can't be done.
-  const keyring = openKeyring(deployment);
+  const keyring = await openKeyring(deployment);
+  keyring.requireMasters('reveal');
   const pipelines = selectPipelines(deployment.config, context.pipelines);
   const place = placeOf(keyring, pipelines, options);
   const failpoints = await armFailpoints(deployment);

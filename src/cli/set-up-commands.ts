@@ -17,12 +17,14 @@ export function addSetUpCommands(program: Commander, action: Action): void {
     .command('init')
     .description('write maskline.yaml and .env.example')
     .option('--table <name>', 'the target table')
+    .option('--from-sample <file>', 'propose columns and masks for the events of this JSONL file; - is stdin')
     .action(action(async () => (await import('./init.js')).init));
   program
     .command('validate')
-    .description('check the configuration; with --connect also queue, Redis, schema, table and keys')
+    .description('check the configuration and how strong its masks are; with --connect also what it names')
     .option('--connect', 'look at what the configuration names')
     .option('--strict', 'treat warnings as errors')
+    .option('--sample <file>', 'also look at what the masks make of these events (JSONL; - is stdin)')
     .action(action(async () => (await import('./validate.js')).validate));
   const migrate = program
     .command('migrate')
@@ -40,20 +42,6 @@ export function addSetUpCommands(program: Commander, action: Action): void {
     .command('plan')
     .description('print the SQL that would make the target tables fit')
     .action(action(async () => (await import('./migrate.js')).migratePlan));
-  const keys = program.command('keys').description('the keyring');
-  keys
-    .command('init')
-    .description('write a new keyring with one primary key')
-    .option('--kek-file <path>', 'create a key-encryption key in this file (mode 0600) and use it')
-    .action(action(async () => (await import('./keys.js')).keysInit));
-  keys
-    .command('list')
-    .description('key ids and states')
-    .action(action(async () => (await import('./keys.js')).keysList));
-  keys
-    .command('check')
-    .description('open every key with the key-encryption key')
-    .action(action(async () => (await import('./keys.js')).keysCheck));
   program
     .command('schema')
     .description('print the JSON schema of maskline.yaml')

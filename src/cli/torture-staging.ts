@@ -11,7 +11,8 @@ import type { Arena } from '../proof/arena.js';
 import { openStagingArena, rowsOf } from '../proof/staging-arena.js';
 import { configFileOf } from '../proof/workspace.js';
 import { databaseServer, openPool } from '../roles/database.js';
-import { type Deployment, openKeyring, selectPipelines } from '../roles/deployment.js';
+import { type Deployment, selectPipelines } from '../roles/deployment.js';
+import { openKeyring } from '../roles/keyring.js';
 import { openQueues, queueServer, withoutKeys } from '../roles/queues.js';
 import type { QueueClient } from '../source/queue-client.js';
 import { createSqsClient } from '../source/sqs.js';
@@ -76,7 +77,7 @@ export async function openStaging(
     client,
     sender,
     seed,
-    keyring: openKeyring(deployment),
+    keyring: await openKeyring(deployment),
     backlog: async () => {
       const all = await Promise.all([queues.transformQueue.backlog(), queues.loadQueue.backlog()]);
       return all.reduce((sum, { waiting, active }) => sum + waiting + active, 0);

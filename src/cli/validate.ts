@@ -8,15 +8,23 @@ import { type Finding, inspect } from '../roles/inspection.js';
 import type { CliContext, Command } from './context.js';
 import { openDeployment } from './deployment.js';
 import { exitCode, exitCodeOf } from './exit.js';
+import { type StrengthReport, reportStrength, strengthRow, strengthText } from './strength-text.js';
 
-/** `validate`: the file alone; with `--connect` also what it names. What it finds goes to stdout. */
-export const validate: Command<{ readonly connect?: boolean; readonly strict?: boolean }> = async (
+interface ValidateOptions {
+  readonly connect?: boolean;
+  readonly strict?: boolean;
+  readonly sample?: string;
+}
+
+/** `validate`: the file alone; with `--connect` also what it names. What it finds goes to stdout, and how strong the masks are. */
+export const validate: Command<ValidateOptions> = async (
   context,
-  { connect = false, strict = false },
+  { connect = false, strict = false, sample },
 ) => {
   const { config, problems } = checkConfig({ file: context.configFile, env: context.environment.variables });
   const findings = connect && config !== null ? await inspectAll(context, config) : [];
   print(context, problems, findings);
+  if (config !== null) printStrength(context, await reportStrength(context, config, sample));
   const found = [...problems, ...findings];
   if (findings.some(isUnreachable) && !problems.some(isError)) return exitCode.unreachable;
   return found.some((one) => strict || isError(one)) ? exitCode.unfit : exitCode.ok;
@@ -30,6 +38,10 @@ async function inspectAll(context: CliContext, config: Config): Promise<readonly
   } finally {
     await releases.release();
   }
+}
+
+function printStrength({ out }: CliContext, report: StrengthReport): void {
+  out.text(out.json ? JSON.stringify(strengthRow(report)) : `\n${strengthText(report)}`);
 }
 
 function isError({ severity }: { readonly severity: 'error' | 'warning' }): boolean {

@@ -64,16 +64,39 @@ export function assembleConfig(
   };
 }
 
+const KEK_OPTIONS = {
+  env: [],
+  file: ['path'],
+  'aws-kms': ['key_arn', 'context', 'encrypted_kek'],
+} as const;
+
 function kekOf(shell: ShellInput, findings: Findings): KekConfig | null {
-  const { type, path } = shell.keyring.kek;
-  if (type === 'env') {
-    if (path === undefined) return { type };
-    findings.error(['keyring', 'kek', 'path'], 'is an option of `type: file`, and the type is env');
-    return null;
+  const { kek } = shell.keyring;
+  const { type, path, key_arn: keyArn } = kek;
+  let isSound = true;
+  const wrong = (option: string, what: string): void => {
+    findings.error(['keyring', 'kek', option], what);
+    isSound = false;
+  };
+  for (const [owner, options] of Object.entries(KEK_OPTIONS)) {
+    if (owner === type) continue;
+    for (const option of options) {
+      if (kek[option] !== undefined)
+        wrong(option, `is an option of \`type: ${owner}\`, and the type is ${type}`);
+    }
   }
-  if (path !== undefined) return { type, path };
-  findings.error(['keyring', 'kek', 'path'], 'required by `type: file`');
-  return null;
+  const needed = { env: null, file: 'path', 'aws-kms': 'key_arn' }[type];
+  if (needed === 'path' && path === undefined) wrong(needed, `required by \`type: ${type}\``);
+  if (needed === 'key_arn' && keyArn === undefined) wrong(needed, `required by \`type: ${type}\``);
+  if (!isSound) return null;
+  if (type === 'file') return { type, path: path ?? '' };
+  if (type === 'env') return { type };
+  return {
+    type,
+    keyArn: keyArn ?? '',
+    context: kek.context ?? null,
+    encryptedKek: kek.encrypted_kek ?? null,
+  };
 }
 
 /** What only shows when pipelines are looked at side by side. */

@@ -53,7 +53,16 @@ export interface PipelineConfig {
 }
 
 /** How the key-encryption key is come by. */
-export type KekConfig = { readonly type: 'env' } | { readonly type: 'file'; readonly path: string };
+export type KekConfig =
+  | { readonly type: 'env' }
+  | { readonly type: 'file'; readonly path: string }
+  | {
+      readonly type: 'aws-kms';
+      readonly keyArn: string;
+      /** Null: as the keyring file has it, as `encryptedKek`. */
+      readonly context: { readonly [name: string]: string } | null;
+      readonly encryptedKek: string | null;
+    };
 
 /** Whose rights a connection to Postgres has. */
 export type DatabaseUser = 'ingest' | 'transform' | 'load' | 'admin' | 'owner' | 'reveal' | 'audit';

@@ -73,7 +73,12 @@ export function parseConfigText(
   }
 }
 
-function reportSyntax(document: Document, at: (offset: number) => Position, found: TextFinding): boolean {
+/** Reports what is no YAML, a finding a line at most, without a word of the file. False when the rest makes no sense. */
+export function reportSyntax(
+  document: Document,
+  at: (offset: number) => Position,
+  found: TextFinding,
+): boolean {
   const seenLines = new Set<number>();
   for (const error of [...document.errors, ...document.warnings]) {
     const position = at(error.pos[0]);

@@ -43,11 +43,27 @@ const queue = z.strictObject({
 
 const kek = z.strictObject({
   type: choice(
-    'Where the key-encryption key comes from: `env` reads `MASKLINE_KEK`, `file` reads `path`.',
-    ['env', 'file'],
-    ['aws-kms'],
+    'Where the key-encryption key comes from: `env` reads `MASKLINE_KEK`, `file` reads `path`, `aws-kms` has the AWS Key Management Service decrypt it once at each start.',
+    ['env', 'file', 'aws-kms'],
   ).prefault('env'),
   path: text('With `type: file`: a file of mode 0600 that holds the base64 of 32 bytes.').optional(),
+  key_arn: text(
+    'With `type: aws-kms`: the ARN of the key that decrypts; no other one is asked. Its region is where KMS is.',
+    /^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)\/[A-Za-z0-9/_-]+$/,
+    'must be the ARN of a KMS key or alias: arn:aws:kms:REGION:ACCOUNT:key/ID',
+  ).optional(),
+  context: z
+    .record(z.string().min(1), text('A value of the encryption context.'))
+    .meta({
+      description:
+        'With `type: aws-kms`: the encryption context, which KMS checks and writes into its log. Without it, that of the keyring.',
+    })
+    .optional(),
+  encrypted_kek: text(
+    'With `type: aws-kms`: the encrypted key, in base64, over the one that the keyring file holds.',
+    /^[A-Za-z0-9+/]{40,}={0,2}$/,
+    'must be base64',
+  ).optional(),
 });
 
 const keyring = z.strictObject({

@@ -11,13 +11,18 @@ export interface InitTemplate {
 
 const PLAIN_NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
 
-/**
- * A commented maskline.yaml for login events, and the environment that it reads. `table` is `schema.table` or
- * `table`; the pipeline is named after the table unless `pipeline` says otherwise. Throws `usage`.
- */
-export function initTemplate(
-  names: { readonly table?: string; readonly pipeline?: string } = {},
-): InitTemplate {
+/** What the template is filled with. */
+export interface TemplateParts {
+  /** `schema.table` or `table`. */
+  readonly table?: string;
+  /** Named after the table unless given. */
+  readonly pipeline?: string;
+  /** Members of `columns` as YAML, indented by six spaces; those of login events unless given. */
+  readonly columns?: string;
+}
+
+/** A commented maskline.yaml, and the environment that it reads. Throws `usage` for a name that cannot be. */
+export function initTemplate(names: TemplateParts = {}): InitTemplate {
   const table = names.table ?? 'public.user_logins';
   const parts = table.split('.');
   const wrong =
@@ -27,7 +32,11 @@ export function initTemplate(
   if (typeof wrong === 'string') throw new PipelineError('usage', `--table cannot be used: ${wrong}`);
   const pipeline = names.pipeline ?? pipelineNameOf(parts.at(-1) ?? '');
   return {
-    yaml: yamlTemplate(pipeline, PLAIN_NAME.test(table) ? table : JSON.stringify(table)),
+    yaml: yamlTemplate(
+      pipeline,
+      PLAIN_NAME.test(table) ? table : JSON.stringify(table),
+      names.columns ?? LOGIN_COLUMNS,
+    ),
     env: ENV_EXAMPLE,
   };
 }
@@ -37,7 +46,17 @@ function pipelineNameOf(table: string): string {
   return /[a-z]/.test(name) ? name : 'events';
 }
 
-function yamlTemplate(pipeline: string, table: string): string {
+const LOGIN_COLUMNS = `      user_id: { from: user_id, type: text, max_length: 128, required: true }
+      device_type: { from: device_type, type: text, max_length: 32 }
+      # siv: equal values give equal tokens, which the key can turn back. hmac: nobody can.
+      masked_ip: { from: ip, required: true, mask: { method: siv, domain: ip, as: ip } }
+      masked_device_id: { from: device_id, required: true, mask: { method: siv, domain: device_id } }
+      locale: { from: locale, type: text, max_length: 32 }
+      # type: version_int stores 2.3.0 as 2003000, for tables whose column is a number.
+      app_version: { from: app_version, type: text, max_length: 32 }
+      create_date: { from: $sent_at, type: date }`;
+
+function yamlTemplate(pipeline: string, table: string, columns: string): string {
   return `# yaml-language-server: $schema=./node_modules/maskline/schema.json
 # Every key, with its default: docs/reference.md. Check this file with \`maskline validate\`.
 # Any value may hold \${VAR}, \${VAR:-default}, \${VAR:?message} or \${file:/path}.
@@ -66,15 +85,7 @@ pipelines:
 
     # Columns in COPY order. A field that no column names is dropped and counted, never stored.
     columns:
-      user_id: { from: user_id, type: text, max_length: 128, required: true }
-      device_type: { from: device_type, type: text, max_length: 32 }
-      # siv: equal values give equal tokens, which the key can turn back. hmac: nobody can.
-      masked_ip: { from: ip, required: true, mask: { method: siv, domain: ip, as: ip } }
-      masked_device_id: { from: device_id, required: true, mask: { method: siv, domain: device_id } }
-      locale: { from: locale, type: text, max_length: 32 }
-      # type: version_int stores 2.3.0 as 2003000, for tables whose column is a number.
-      app_version: { from: app_version, type: text, max_length: 32 }
-      create_date: { from: $sent_at, type: date }
+${columns}
 
     # create: true lets \`maskline migrate\` make the table.
     target: { table: ${table}, create: true }

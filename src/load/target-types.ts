@@ -5,6 +5,7 @@ import {
   tokenLength,
   type TokenMask,
   type VaultMask,
+  tokenMaskOf,
 } from '../masking/methods.js';
 
 /** How well a column of the table takes what the pipeline sends. `lossy` loads, but not everything or not as it was. */
@@ -35,9 +36,7 @@ const isForeign = (baseType: string, builtIn: boolean): boolean => !builtIn && !
 
 /** Whether the column holds tokens, whatever its type says; a list of tokens is what its type says. */
 export function tokenMask(column: ColumnSpec): TokenMask | VaultMask | null {
-  if (isList(column)) return null;
-  const { mask } = column;
-  return mask.method === 'siv' || mask.method === 'hmac' || mask.method === 'vault' ? mask : null;
+  return isList(column) ? null : tokenMaskOf(column);
 }
 
 /** What arrives in the column: tokens are text. */

@@ -3,9 +3,21 @@ import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, wri
 
 import { PipelineError } from '../errors.js';
 
+/** What a keyring says of its KEK: nothing secret. With AWS KMS, `encrypted_kek` is base64 and opens only there. */
+export type KekRecord =
+  | { readonly type: 'env' | 'file' }
+  | {
+      readonly type: 'aws-kms';
+      readonly key_arn: string;
+      /** The encryption context, which KMS checks and logs. */
+      readonly context: { readonly [name: string]: string };
+      readonly encrypted_kek: string;
+    };
+
 /** The key-encryption key, which wraps the master keys of a keyring, and where it came from. */
 export interface Kek {
-  readonly type: 'env' | 'file';
+  /** What a keyring that it wraps says of it. */
+  readonly record: KekRecord;
   /** For messages: the variable or the file. */
   readonly origin: string;
   readonly key: KeyObject;
@@ -19,13 +31,12 @@ const OTHERS = 0o077;
 const MAX_FILE_BYTES = 1024;
 const HOW_TO_MAKE_ONE = 'make one, and keep it safe, with\nopenssl rand -base64 32';
 
-/** The KEK from the value of MASKLINE_KEK; null or empty: not set. Throws `config_invalid`. */
-export function kekFromEnv(value: string | null): Kek {
-  const origin = 'MASKLINE_KEK';
+/** The KEK from the value of a variable, MASKLINE_KEK or `origin`; null or empty: not set. Throws `config_invalid`. */
+export function kekFromEnv(value: string | null, origin = 'MASKLINE_KEK'): Kek {
   if (value === null || value === '') {
     throw new PipelineError('config_invalid', `${origin} is not set: it holds the KEK; ${HOW_TO_MAKE_ONE}`);
   }
-  return { type: 'env', origin, key: parseKek(value, origin) };
+  return { record: { type: 'env' }, origin, key: parseKek(value, origin) };
 }
 
 /**
@@ -56,7 +67,7 @@ export function kekFromFile(path: string): Kek {
       () => readFileSync(fd, 'latin1'),
       (code) => refuse(`cannot be read (${code})`),
     );
-    return { type: 'file', origin, key: parseKek(text.replace(/\r?\n$/, ''), origin) };
+    return { record: { type: 'file' }, origin, key: parseKek(text.replace(/\r?\n$/, ''), origin) };
   } finally {
     closeSync(fd);
   }
@@ -105,7 +116,7 @@ function parseKek(text: string, origin: string): KeyObject {
 }
 
 /** Runs a system call; its error becomes one of ours, made from the error's code alone. */
-function attempt<T>(call: () => T, explain: (code: string) => PipelineError): T {
+export function attempt<T>(call: () => T, explain: (code: string) => PipelineError): T {
   try {
     return call();
   } catch (error) {

@@ -144,7 +144,7 @@ function withTokens(
 }
 
 /** The fields of a body that a column takes something of. */
-function fieldNamesOf({ source, mask }: ColumnSpec): readonly string[] {
+export function fieldNamesOf({ source, mask }: ColumnSpec): readonly string[] {
   const own = source.kind === 'field' || source.kind === 'path' ? [source.name] : [];
   const companion = companionOf(mask);
   return companion === null ? own : [...own, companion.name];

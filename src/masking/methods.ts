@@ -227,3 +227,8 @@ function sortKeys(_: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
+
+/** The mask of a column that stores tokens with the id of their key in them, or null. */
+export function tokenMaskOf({ mask }: Pick<ColumnSpec, 'mask'>): TokenMask | VaultMask | null {
+  return mask.method === 'siv' || mask.method === 'hmac' || mask.method === 'vault' ? mask : null;
+}

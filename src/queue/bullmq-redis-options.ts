@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { parseRedisUrl } from '../address/redis-url.js';
 import { NO_TLS_FILES, tlsOptions } from '../address/tls.js';
+import { connectorTo } from './bullmq-connector.js';
 import { COMMAND_LIMIT_MS, type QueueServer } from './bullmq-link.js';
 
 /** While no Sentinel answers, or none knows a primary, they are asked again about so often. */
@@ -16,6 +17,7 @@ export interface RedisAddressOptions {
   readonly password?: string;
   readonly tls?: ConnectionOptions;
   readonly disableClientInfo: boolean;
+  readonly Connector?: ReturnType<typeof connectorTo>;
   readonly name?: string;
   readonly sentinels?: { host: string; port: number }[];
   readonly sentinelUsername?: string;
@@ -42,7 +44,14 @@ export function redisOptions({ url, tls, sentinels }: QueueServer): RedisAddress
     disableClientInfo: true,
   };
   if (!sentinels) {
-    return { ...common, host, port, ...(isEncrypted ? { tls: tlsOptions(settings, host) } : {}) };
+    const encryption = isEncrypted ? { tls: tlsOptions(settings, host) } : {};
+    return {
+      ...common,
+      host,
+      port,
+      ...encryption,
+      Connector: connectorTo({ host, port, family, ...encryption }),
+    };
   }
   return {
     ...common,

@@ -16,7 +16,8 @@ import type { QueueClient } from '../source/queue-client.js';
 import { createSqsClient } from '../source/sqs.js';
 import { type SqsSource, createSource } from '../source/sqs-source.js';
 import { databaseWarnings, openPool, userOf } from './database.js';
-import { type Deployment, openKeyring } from './deployment.js';
+import type { Deployment } from './deployment.js';
+import { openKeyring } from './keyring.js';
 import { armFailpoints } from './failpoints.js';
 import type { IngesterParts } from './ingester.js';
 import { createIntake } from './intake.js';
@@ -63,7 +64,7 @@ export interface AssemblyOptions {
 /** Connects pipelines to everything they need, and throws what `preflight` finds; nothing is received yet. */
 export async function assemble(deployment: Deployment, options: AssemblyOptions): Promise<Assembly> {
   const failpoints = await armFailpoints(deployment);
-  const keyring = openKeyring(deployment);
+  const keyring = await openKeyring(deployment);
   const user = userOf(options.role);
   const pool = await options.releases.acquire(
     watchedPool(deployment.loops, openPool(deployment, user, `maskline-${options.role}`)),

@@ -1,9 +1,6 @@
 import { type Clock, systemClock } from '../clock.js';
 import type { Config, PipelineConfig } from '../config/config.js';
 import { PipelineError, asPipelineError } from '../errors.js';
-import { kekFromEnv, kekFromFile } from '../masking/kek.js';
-import { type Keyring, loadKeyring } from '../masking/keyring.js';
-import { selfTest } from '../masking/siv.js';
 import { logEvents } from '../ops/event-log.js';
 import { EventBus } from '../ops/events.js';
 import type { Logger } from '../ops/logger.js';
@@ -40,19 +37,6 @@ export function createDeployment(config: Config, environment: Environment, log: 
     onWait: (error) => events.emit('outage_waiting', { code: asPipelineError(error).code }),
     loops: new Loops(systemClock),
   };
-}
-
-/** Opens the keyring, after the cipher has passed its known-answer test. Throws `key_unavailable`. */
-export function openKeyring({
-  config,
-  environment,
-}: {
-  readonly config: Pick<Config, 'keyring'>;
-  readonly environment: Environment;
-}): Keyring {
-  selfTest();
-  const { file, kek } = config.keyring;
-  return loadKeyring(file, kek.type === 'env' ? kekFromEnv(environment.kek) : kekFromFile(kek.path));
 }
 
 /** The pipelines of those names, in file order; all when no name is given. Throws `usage` for an unknown name. */

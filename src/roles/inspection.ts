@@ -7,7 +7,8 @@ import { checkTarget, targetSpec } from '../load/target.js';
 import { PayloadSealer } from '../masking/seal.js';
 import { createSqsClient } from '../source/sqs.js';
 import { type PoolUser, databaseUrls, openPool } from './database.js';
-import { type Deployment, openKeyring } from './deployment.js';
+import type { Deployment } from './deployment.js';
+import { openKeyring } from './keyring.js';
 import { checkQueues, checkSource } from './preflight.js';
 import { openQueues } from './queues.js';
 
@@ -31,7 +32,7 @@ export async function inspect(
     releases.acquire(openPool(deployment, user, 'maskline-validate'), (open) => open.close());
   const looks = [
     look('keys and queue', async () => {
-      const sealer = new PayloadSealer(openKeyring(deployment));
+      const sealer = new PayloadSealer(await openKeyring(deployment));
       const queues = pipelines.map((pipeline) => ({
         pipeline,
         queues: openQueues(deployment, sealer, pipeline.name),

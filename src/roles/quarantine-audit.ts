@@ -35,6 +35,12 @@ export async function recordUnsealing(
   });
 }
 
+/** Puts it on record that values of messages are shown before they are masked; to be awaited before they are. */
+export async function recordPreview(log: Logger, unsealing: Omit<Unsealing, 'ids'>): Promise<void> {
+  const { reason, records, pipelines } = unsealing;
+  log.warn({ event: 'preview_unsealed', user: userName(), host: hostname(), reason, records, pipelines });
+}
+
 /** Puts it on record that entries were deleted for good. */
 export function recordPurge(
   log: Logger,

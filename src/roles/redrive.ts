@@ -4,7 +4,8 @@ import { queueMissing } from '../source/sqs-errors.js';
 import { type RedriveStep, createRedrive } from '../source/sqs-redrive.js';
 import { sqsPlace } from '../source/sqs-sdk.js';
 import { createSqsClient } from '../source/sqs.js';
-import { type Deployment, openKeyring } from './deployment.js';
+import type { Deployment } from './deployment.js';
+import { openKeyring } from './keyring.js';
 import { originSealer } from './origin.js';
 
 /** What a redrive is to do. */
@@ -47,7 +48,7 @@ export async function redrive(
     deadLetterQueue,
     queue: sqs.queue,
     queueArn,
-    origins: originSealer(openKeyring(deployment)),
+    origins: originSealer(await openKeyring(deployment)),
     notBefore: clock.now() - config.retention.ledgerMs + FORGETTING_MS,
   });
   try {

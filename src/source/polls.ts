@@ -40,18 +40,20 @@ export interface Poll {
 
 /**
  * Long polls, which outlive the `receive` that began them: a run that ends leaves its polls to the next one, and
- * what arrives in between is released at once. So ending a run neither waits for a poll nor cuts one.
+ * what arrives in between and is not taken over in time is released. So ending a run neither waits for a poll nor cuts
+ * one.
  */
 export class Polls implements Service {
   readonly #options: PollsOptions;
   readonly #parked = new Set<Poll>();
   readonly #underWay = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
   readonly #cut = new AbortController();
 
   constructor(options: PollsOptions) {
     this.#options = options;
     // Every poll listens; Node takes more than ten for a leak.
-    setMaxListeners(0, this.#cut.signal);
+    setMaxListeners(0, this.#cut.signal, this.#closing.signal);
   }
 
   /** Begins a poll for what was reserved with `InFlight.reserve`. */
@@ -61,12 +63,14 @@ export class Polls implements Service {
     return poll;
   }
 
-  /** Leaves a poll to whoever receives next. */
-  park(poll: Poll): void {
+  /** Leaves a poll to whoever receives next; messages that it brings wait so long for that. */
+  park(poll: Poll, keepMs: number): void {
     this.#parked.add(poll);
     const orphan = async (): Promise<void> => {
       const result = await poll.result;
-      if (!this.#parked.delete(poll) || result.kind !== 'received') return;
+      const isFull = result.kind === 'received' && result.deliveries.length > 0;
+      if (isFull && this.#parked.has(poll)) await this.#options.clock.sleep(keepMs, this.#closing.signal);
+      if (!this.#parked.delete(poll) || !isFull) return;
       await this.#options.release(result.deliveries.map((delivery) => delivery.receipt));
     };
     this.#track(orphan());
@@ -81,6 +85,7 @@ export class Polls implements Service {
 
   /** Soft gives polls a moment to end; then they are cut. Resolves when what they brought has been released. */
   async stop(mode: StopMode = 'soft'): Promise<void> {
+    this.#closing.abort();
     if (mode === 'soft') {
       const ended = new AbortController();
       const all = this.#settled().then(() => ended.abort());

@@ -20,6 +20,12 @@ const MIN_EMPTY_MS = 200;
 const OUTAGE_BASE_MS = 500;
 const OUTAGE_MAX_MS = 20_000;
 
+/**
+ * What arrives after a run has stopped receiving waits so long for the next run: after a continuous one there is one as
+ * soon as it is written down. Each release costs a message one of the receives that its queue allows.
+ */
+const KEEP_MS: { readonly [mode in ReceiveMode]: number } = { until_empty: 0, continuous: 10_000 };
+
 /** What receivers need. */
 export interface ReceiversOptions {
   readonly client: Pick<QueueClient, 'attributes'>;
@@ -134,7 +140,7 @@ export class Receivers {
     }
     const arrivalsBefore = this.#arrivals;
     const result = await this.#resultOf(poll);
-    if (result === 'ended') return polls.park(poll);
+    if (result === 'ended') return polls.park(poll, KEEP_MS[this.#mode]);
     if (result.kind === 'failed') return this.#failed(me, result.error);
     this.#recovered();
     if (result.deliveries.length > 0) return this.#offer(result.deliveries);

@@ -3,11 +3,15 @@
 import { mkdirSync } from 'node:fs';
 import { errorText, exitCode, exitCodeOf } from '../../src/cli/exit.js';
 import { PipelineError } from '../../src/errors.js';
+import { runBruteForce } from './brute-force.js';
 import { type RunFigures, figuresOf } from './figures.js';
 import { type BenchOptions, parseOptions, usageText } from './options.js';
 import { type Report, reportOf, reportText } from './report.js';
 import { type MeasuredRun, measureRun } from './run.js';
 import { machine, parameters, versions } from './surroundings.js';
+
+/** The benchmark that needs no servers, by the first argument. */
+const BRUTE_FORCE = 'brute-force';
 
 const stopping = new AbortController();
 // A second signal finds no listener and ends the process at once.
@@ -18,14 +22,19 @@ process.env['AWS_SECRET_ACCESS_KEY'] ??= 'bench';
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
 try {
-  const options = parseOptions(process.argv.slice(2));
-  const text = options.help ? usageText : printed(await bench(options), options.json);
+  const [name, ...rest] = process.argv.slice(2);
+  const text = name === BRUTE_FORCE ? runBruteForce(rest) : await endToEnd(process.argv.slice(2));
   process.stdout.write(`${text}\n`);
 } catch (error) {
   const isOurs = error instanceof PipelineError;
   const text = isOurs ? errorText(error) : error instanceof Error ? error.message : String(error);
   process.stderr.write(`${text}\n`);
   process.exitCode = isOurs ? exitCodeOf(error) : exitCode.failed;
+}
+
+async function endToEnd(args: readonly string[]): Promise<string> {
+  const options = parseOptions(args);
+  return options.help ? usageText : printed(await bench(options), options.json);
 }
 
 function printed(report: Report, json: boolean): string {

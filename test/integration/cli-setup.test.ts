@@ -241,7 +241,7 @@ describe('a start', () => {
     'ends with 3 and says what is away: Postgres, Redis, or the SQS queue',
     { concurrency: 3 },
     async () => {
-      const deployment = await stack.deployment({ file: { startup_timeout: '1s' } });
+      const deployment = await stack.deployment({ file: { startup_timeout: '3s' } });
       const port = await closedPort();
       const away: readonly (readonly [string, { [name: string]: string }, RegExp])[] = [
         [

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -10,6 +11,7 @@ import type { QueueEvent } from '../../src/queue/attempts.js';
 import { createBullQueue } from '../../src/queue/bullmq.js';
 import { checkRedis } from '../../src/queue/bullmq-check.js';
 import type { QueueServer } from '../../src/queue/bullmq-link.js';
+import { redisOptions } from '../../src/queue/bullmq-redis-options.js';
 import { batchCodec } from '../../src/queue/payload.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
 import { type TestAuthority, TestCertificates } from '../support/certificates.js';
@@ -135,6 +137,17 @@ describe('Redis over TLS', () => {
       await assert.rejects(open(where()).add(batchOf(['{}'])), saying('config_invalid', text));
     });
   }
+
+  test('a second error of one socket, as an alert after a refused certificate, ends no process', async () => {
+    const { Connector } = redisOptions(at('127.0.0.1', { caFile: authority.certFile }));
+    assert.ok(Connector);
+    const connector = new Connector();
+    const socket = await connector.connect(() => undefined);
+    const [refusal] = (await once(socket, 'error')) as [Error];
+    assert.ok(socket.emit('error', new Error('alert')), 'somebody hears it');
+    assert.equal(connector.firstError, refusal);
+    connector.disconnect();
+  });
 
   test('a scheme that the server does not speak is told from an outage, either way', async () => {
     const encrypted = at('localhost', { caFile: authority.certFile }, server.port);

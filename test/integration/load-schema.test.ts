@@ -18,6 +18,7 @@ const MIGRATIONS = [
   '0004_operations',
   '0005_quarantine',
   '0006_proof',
+  '0007_remask',
   '0008_reveal-and-vault',
 ];
 /** 15 days back, today, 7 ahead. */

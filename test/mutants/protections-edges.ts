@@ -65,8 +65,8 @@ export const edgeProtections: readonly Mutant[] = [
     row: 'key unknown',
     name: 'a master key is not compared with its check value',
     file: 'src/masking/keyring-file.ts',
-    replace: 'if (kcvOf(key) !== entry.kcv) {',
-    by: 'if (kcvOf(key) === "") {',
+    replace: 'if (checkValueOf(key) !== kcv) {',
+    by: 'if (checkValueOf(key) === "") {',
     tests: [
       {
         file: 'unit/masking-keyring.test.ts',

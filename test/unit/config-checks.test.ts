@@ -231,10 +231,7 @@ test('what this version does not support is refused, never ignored', () => {
     ofPipeline,
   );
   assertEach(
-    [
-      ['queue: { cluster: ["redis://a:1"] }', /^error queue.cluster: .*not supported by this version/],
-      ['keyring: { kek: { type: aws-kms } }', /^error keyring.kek.type: .*not supported by this version/],
-    ],
+    [['queue: { cluster: ["redis://a:1"] }', /^error queue.cluster: .*not supported by this version/]],
     ofFile,
   );
 });
@@ -321,6 +318,15 @@ test('connection URLs must have a scheme that maskline speaks', () => {
       ['queue: { prefix: "a:b" }', /^error queue.prefix: must be 1 to 64 letters/],
       ['keyring: { kek: { type: file } }', /^error keyring.kek.path: required/],
       ['keyring: { kek: { path: /k } }', /^error keyring.kek.path: is an option of `type: file`/],
+      ['keyring: { kek: { type: aws-kms } }', /^error keyring.kek.key_arn: required by `type: aws-kms`/],
+      [
+        'keyring: { kek: { type: file, path: /k, context: { a: b } } }',
+        /^error keyring.kek.context: is an option of `type: aws-kms`, and the type is file/,
+      ],
+      [
+        'keyring: { kek: { type: aws-kms, key_arn: "arn:aws:s3:::bucket" } }',
+        /^error keyring.kek.key_arn: must be the ARN of a KMS key/,
+      ],
       ['retention: { ledger: 7d }', /^warning retention.ledger: below 15d/],
     ],
     ofFile,

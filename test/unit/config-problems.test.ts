@@ -168,7 +168,7 @@ test('no message ever quotes a value, wherever it came from', () => {
     'version: V',
     'database: { url: V }',
     'queue: { url: V, prefix: V, high_water: V, keep_failed: { count: V, age: V } }',
-    'keyring: { file: V, kek: { type: V, path: V } }',
+    'keyring: { file: V, kek: { type: V, path: V, key_arn: V, context: { V: V }, encrypted_kek: V } }',
     'admin: { host: V, port: V, allow_actions: V }',
     'retention: { ledger: V }',
     'startup_timeout: V',

@@ -195,7 +195,7 @@ test('a KEK file is made for its owner only, read back, and never written over',
   const path = newPath();
   const kek = createKekFile(path);
   assert.equal(statSync(path).mode & 0o777, 0o600);
-  assert.equal(kek.type, 'file');
+  assert.equal(kek.record.type, 'file');
   assert.ok(kekFromFile(path).key.equals(kek.key));
   const before = readFileSync(path);
   assertRefused(() => createKekFile(path), 'usage', /exists/);
@@ -210,7 +210,7 @@ test('a KEK file that others may read, a link, a directory, a missing or a wrong
     assertRefused(() => kekFromFile(path), 'config_invalid', /chmod 600/);
   }
   chmodSync(path, 0o400);
-  assert.equal(kekFromFile(path).type, 'file');
+  assert.equal(kekFromFile(path).record.type, 'file');
   const link = newPath();
   symlinkSync(path, link);
   assertRefused(() => kekFromFile(link), 'config_invalid', /symbolic link/);

@@ -252,6 +252,34 @@ test('a run that ends hands its polls to the next one: nothing is cut, nothing i
   assert.deepEqual(sqs.left, []);
 });
 
+test('what arrives between two continuous runs waits for the next one, and is released when there is none', async () => {
+  const { clock, sqs, source } = set({ receivers: 1, waitTimeS: 20 });
+  const first = new AbortController();
+  const none = iterate(source, first.signal).next();
+  await clock.settle();
+  first.abort();
+  assert.equal((await clock.finish(none)).done, true);
+  sqs.send({ body: 'x' });
+  await clock.advance(2_000);
+
+  const second = new AbortController();
+  const iterator = iterate(source, second.signal);
+  const result = await clock.finish(iterator.next());
+  assert.ok(!result.done);
+  assert.equal(result.value[0]?.receipt.receiveCount, 1);
+  await clock.finish(source.ack(receiptsOf(result.value)));
+  const rest = iterator.next();
+  await clock.settle();
+  second.abort();
+  assert.equal((await clock.finish(rest)).done, true);
+
+  sqs.send({ body: 'y' });
+  await clock.advance(2_000);
+  assert.equal(sqs.visible.length, 0, 'it is kept for the next run');
+  await clock.finish(source.stop());
+  assert.equal(sqs.visible.length, 1, 'which will not come');
+});
+
 test('what receivers had in hand when the run was stopped is still yielded', async () => {
   const { clock, sqs, source } = set({ receivers: 4 });
   sqs.send(...Array.from({ length: 100 }, () => ({ body: 'x' })));

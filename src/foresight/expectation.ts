@@ -1,0 +1,172 @@
+// The `expect` of a test case.
+
+import { type Document, isMap, isScalar } from 'yaml';
+import { didYouMean } from '../config/suggestion.js';
+import { type ColumnPolicy, type ColumnSpec, tokenMaskOf } from '../masking/methods.js';
+import { isRejectionCode, rejectionCodes } from '../masking/remedies.js';
+import type { Expected, ExpectedCell } from './test-case.js';
+import type { Value, YamlFile } from './yaml-nodes.js';
+
+const TOKEN = 'token';
+const ABSENT = 'absent';
+const FROM_TABLE = 'refused_';
+
+/** What a case expects of a pipeline with this policy; null, with all problems reported, when it cannot be meant. */
+export function readExpected(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  policy: ColumnPolicy,
+): Expected | null {
+  const parts = yaml.members(document, value, ['row', 'rejected'], '`expect`');
+  if (parts === null) return null;
+  if ((parts.row === undefined) === (parts.rejected === undefined)) {
+    yaml.wrong(value, 'what is expected is either a `row` or `rejected`');
+    return null;
+  }
+  return parts.row === undefined
+    ? readRejection(yaml, document, parts.rejected ?? null, policy)
+    : readRow(yaml, document, parts.row, policy);
+}
+
+function readRejection(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  { columns }: ColumnPolicy,
+): Expected | null {
+  const parts = yaml.members(document, value, ['code', 'path'], '`rejected`');
+  if (parts === null) return null;
+  const code = parts.code === undefined ? null : yaml.text(parts.code, '`code`');
+  if (parts.code === undefined) yaml.wrong(value, '`code` is required');
+  if (code === null) return null;
+  const isKnown = isRejectionCode(code) && !code.startsWith(FROM_TABLE);
+  if (!isKnown) {
+    const why = code.startsWith(FROM_TABLE) ? 'only a table can give this code' : 'no such code';
+    const meant = didYouMean(code, rejectionCodes);
+    yaml.wrong(parts.code ?? null, `${why}${meant}; there are ${rejectionCodes.join(', ')}`);
+  }
+  const path = readPath(yaml, parts.path, [...new Set(columns.map((column) => column.path))]);
+  return isKnown && path !== false ? { rejected: { code, path } } : null;
+}
+
+/** False when no rejection can name it. */
+function readPath(
+  yaml: YamlFile,
+  value: Value | undefined,
+  paths: readonly string[],
+): string | null | undefined | false {
+  if (value === undefined || value === null) return undefined;
+  if (isScalar(value) && value.value === null) return null;
+  const path = yaml.text(value, '`path`');
+  if (path === null) return false;
+  if (path === '*' || paths.includes(path)) return path;
+  yaml.wrong(
+    value,
+    `no column is from there${didYouMean(path, paths)}; it is the \`from\` of a column as written, or null`,
+  );
+  return false;
+}
+
+function readRow(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  { columns }: ColumnPolicy,
+): Expected | null {
+  const map = yaml.resolved(document, value);
+  if (!isMap(map)) {
+    yaml.wrong(value, '`row` must be a map of columns');
+    return null;
+  }
+  const row = new Map<string, ExpectedCell>();
+  let sound = true;
+  const known = columns.map(({ name }) => name);
+  for (const [name, key, member] of yaml.entries(document, map)) {
+    const column = columns.find((one) => one.name === name);
+    const cell = readCell(yaml, document, member, column);
+    if (!column && cell?.kind !== ABSENT) {
+      yaml.wrong(key, `the pipeline has no such column${didYouMean(name, known)}`);
+      sound = false;
+    } else if (cell === null) sound = false;
+    else row.set(name, cell);
+  }
+  return sound ? { row } : null;
+}
+
+function readCell(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  column: ColumnSpec | undefined,
+): ExpectedCell | null {
+  if (isMap(value)) return readOperator(yaml, document, value, column);
+  if (value === null || (isScalar(value) && value.value === null)) return { kind: 'null' };
+  const word = isScalar(value) ? value.value : null;
+  // Neither word can be a value there: a token never reads `token`, and what is dropped has no value.
+  if (word === TOKEN && hasTokens(column)) return { kind: 'token' };
+  if (word === ABSENT && (column === undefined || column.mask.method === 'drop')) return { kind: 'absent' };
+  return readValue(yaml, document, value, column);
+}
+
+function hasTokens(column: ColumnSpec | undefined): boolean {
+  return column !== undefined && tokenMaskOf(column) !== null;
+}
+
+function readValue(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  column: ColumnSpec | undefined,
+): ExpectedCell | null {
+  const json = yaml.json(document, value);
+  if (json === null) return null;
+  if (column?.type === 'jsonb') return { kind: 'value', text: json };
+  const parsed: unknown = JSON.parse(json);
+  if (parsed === null) return { kind: 'null' };
+  if (typeof parsed !== 'object') return { kind: 'value', text: typeof parsed === 'string' ? parsed : json };
+  yaml.wrong(
+    value,
+    'only a `jsonb` column holds a list or a map; write the text that Postgres reads, such as "{a,b}"',
+  );
+  return null;
+}
+
+function readOperator(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  column: ColumnSpec | undefined,
+): ExpectedCell | null {
+  const parts = yaml.members(document, value, ['value', 'equal_to', 'matches'], 'an expectation');
+  if (parts === null) return null;
+  const given = Object.keys(parts);
+  if (given.length !== 1) {
+    yaml.wrong(value, 'an expectation has one of `value`, `equal_to` and `matches`');
+    return null;
+  }
+  if (parts.equal_to !== undefined) return readReference(yaml, parts.equal_to);
+  if (parts.matches !== undefined) return readPattern(yaml, parts.matches);
+  return readValue(yaml, document, parts.value ?? null, column);
+}
+
+function readReference(yaml: YamlFile, value: Value): ExpectedCell | null {
+  const text = yaml.text(value, '`equal_to`');
+  if (text === null) return null;
+  const dot = text.lastIndexOf('.');
+  if (dot > 0 && dot < text.length - 1)
+    return { kind: 'equal_to', test: text.slice(0, dot), column: text.slice(dot + 1) };
+  yaml.wrong(value, '`equal_to` must be the name of another case, a dot and a column: first login.masked_ip');
+  return null;
+}
+
+function readPattern(yaml: YamlFile, value: Value): ExpectedCell | null {
+  const text = yaml.text(value, '`matches`');
+  if (text === null) return null;
+  try {
+    return { kind: 'matches', pattern: new RegExp(text, 'su') };
+  } catch {
+    yaml.wrong(value, '`matches` is not a valid regular expression');
+    return null;
+  }
+}

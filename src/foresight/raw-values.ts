@@ -1,0 +1,29 @@
+import type { Clock } from '../clock.js';
+import { parseBody } from '../masking/body.js';
+import type { ColumnSpec } from '../masking/methods.js';
+import { readerOf } from '../masking/reading.js';
+import type { Rehearsed } from './rehearsal.js';
+
+/** Limits were looked at when the records were masked. */
+const NO_LIMITS = { maxDepth: 10_000, maxBody: Number.MAX_SAFE_INTEGER };
+const NO_BATCH = { batchId: '', runId: '', pipeline: '', messages: [], records: [] };
+
+/** What a column would have kept of each record, as it was sent; null where there is none or it can't be read. */
+export function rawValues(
+  column: ColumnSpec,
+  records: readonly Rehearsed[],
+  clock: Clock,
+): readonly unknown[] {
+  const read = readerOf({ ...column, mask: { method: 'keep' } }, clock);
+  return records.map(({ record, head }) => {
+    const fields = record.rejected === undefined ? parseBody(record.body, NO_LIMITS) : 'bad_envelope';
+    if (typeof fields === 'string') return null;
+    try {
+      const value = read({ record, head, fields }, NO_BATCH);
+      return value === undefined || typeof value === 'symbol' ? null : value;
+    } catch {
+      // Masking the record met the same, and rejected it.
+      return null;
+    }
+  });
+}

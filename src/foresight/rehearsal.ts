@@ -1,0 +1,90 @@
+import type { Batch, Envelope, InputRecord, MessageHead, RejectionCode } from '../batch.js';
+import type { Clock } from '../clock.js';
+import type { PipelineConfig } from '../config/config.js';
+import { NULL_FIELD, decodeField } from '../copy-text.js';
+import { PipelineError } from '../errors.js';
+import type { Keyring } from '../masking/keyring.js';
+import { compileMasker } from '../masking/mask.js';
+import { candidateTokens } from '../masking/vault.js';
+import { recordsOf } from '../source/unwrap.js';
+
+/** What became of a record: a row, in the text that Postgres would read, or a rejection. */
+export type Outcome =
+  | { readonly row: ReadonlyMap<string, string | null> }
+  | { readonly rejected: { readonly code: RejectionCode; readonly path: string | null } };
+
+/** A record and what the masks made of it. */
+export interface Rehearsed {
+  /** Index of its message. */
+  readonly message: number;
+  readonly head: MessageHead;
+  readonly record: InputRecord;
+  readonly outcome: Outcome;
+}
+
+/** A pipeline as far as its masks go. */
+export type RehearsedPipeline = Pick<PipelineConfig, 'name' | 'policy'> & {
+  readonly source: Pick<PipelineConfig['source'], 'envelope'>;
+};
+
+/** As many as a batch of the default size holds. */
+const BATCH_MESSAGES = 1_000;
+
+/**
+ * What a pipeline makes of messages, without a server: by the same masker as in production. Records come in the order
+ * of their messages. Throws `key_unavailable`.
+ */
+export function rehearse(
+  pipeline: RehearsedPipeline,
+  keyring: Keyring,
+  clock: Clock,
+  envelopes: readonly Envelope[],
+): readonly Rehearsed[] {
+  const masker = compileMasker(pipeline.policy, keyring, clock);
+  const rehearsed: Rehearsed[] = [];
+  // Instead of a vault's: equal for equal values, and forgotten.
+  const tokens = new Map<string, string>();
+  for (let from = 0; from < envelopes.length; from += BATCH_MESSAGES) {
+    const part = envelopes.slice(from, from + BATCH_MESSAGES);
+    const batch = batchOf(pipeline, clock, part);
+    for (const [lookup, token] of candidateTokens(masker.wanted(batch))) {
+      if (!tokens.has(lookup)) tokens.set(lookup, token);
+    }
+    const { masked } = masker.mask(batch, tokens);
+    const outcomes = new Map<string, Outcome>();
+    const lines = masked.rows.toString('utf8').split('\n');
+    for (const [k, { id }] of masked.keys.entries())
+      outcomes.set(id, { row: rowOf(masked.columns, lines[k] ?? '') });
+    for (const { id, code, path } of masked.rejections) outcomes.set(id, { rejected: { code, path } });
+    for (const record of batch.records) {
+      const outcome = outcomes.get(record.id);
+      const head = batch.messages[record.message];
+      if (!outcome || !head) throw new PipelineError('unexpected', 'a record has no outcome');
+      rehearsed.push({ message: from + record.message, head, record, outcome });
+    }
+  }
+  return rehearsed;
+}
+
+/** Ids are those of this batch only: samples may hold a message twice. */
+function batchOf(pipeline: RehearsedPipeline, clock: Clock, envelopes: readonly Envelope[]): Batch {
+  return {
+    batchId: clock.id(),
+    runId: clock.id(),
+    pipeline: pipeline.name,
+    messages: envelopes.map(({ body: _, ...head }) => head),
+    records: envelopes.flatMap(({ body }, message) =>
+      recordsOf(String(message), body, pipeline.source.envelope).map((record) => ({ ...record, message })),
+    ),
+  };
+}
+
+function rowOf(columns: readonly string[], line: string): ReadonlyMap<string, string | null> {
+  const fields = line.split('\t');
+  return new Map(
+    columns.map((name, c) => {
+      const field = fields[c] ?? NULL_FIELD;
+      return [name, field === NULL_FIELD ? null : decodeField(field)];
+    }),
+  );
+}

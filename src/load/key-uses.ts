@@ -1,0 +1,112 @@
+import { escapeIdentifier } from 'pg';
+import type { PostgresPool } from './connection.js';
+import { type TableName, quoteTable } from './copy.js';
+import { holdsToken, isOfKid } from './remask-sql.js';
+
+/** What a pipeline's table may hold of keys. */
+export interface KeyedTarget extends TableName {
+  /** Columns of tokens. */
+  readonly tokens: readonly { readonly name: string; readonly isList: boolean }[];
+  /** Columns that hold the key id of their row. */
+  readonly kidColumns: readonly string[];
+}
+
+/** So many things in that place need the key. */
+export interface KeyUse {
+  readonly place: string;
+  readonly count: number;
+}
+
+/** A process that is silent for longer says so no more; as `status` has it. */
+const SEEN_MINUTES = 10;
+
+/** The tables of maskline that note a key id for what they hold, whatever they are: those of later versions too. */
+const SEALED_TABLES = `
+  select c.relname as name from pg_attribute a
+    join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p') and not c.relispartition
+   where c.relnamespace = 'maskline'::regnamespace and a.attname = 'kid' and not a.attisdropped
+   order by c.relname`;
+
+/** How often a column of a target holds a token of that key, or a row goes by it. Columns that are not there hold none. */
+export async function targetUses(
+  pool: Pick<PostgresPool, 'query'>,
+  target: KeyedTarget,
+  kid: number,
+): Promise<readonly KeyUse[]> {
+  const table = quoteTable(target);
+  const { rows: found } = await pool.query<{ name: string }>(
+    `select attname as name from pg_attribute
+      where attrelid = to_regclass($1) and attnum > 0 and not attisdropped`,
+    [table],
+  );
+  const known = new Set(found.map(({ name }) => name));
+  const conditions = new Map([
+    ...target.tokens.map((column) => [column.name, holdsToken(column, 'hsv', kid)] as const),
+    ...target.kidColumns.map((name) => [name, isOfKid([name], kid)] as const),
+  ]);
+  const columns = [...conditions].filter(([name]) => known.has(name));
+  if (columns.length === 0) return [];
+  const counts = columns.map(
+    ([name, condition]) => `(count(*) filter (where ${condition}))::float8 as ${escapeIdentifier(name)}`,
+  );
+  const { rows } = await pool.query<{ readonly [name: string]: number }>(
+    `select ${counts.join(', ')} from ${table} as t`,
+  );
+  return columns.map(([name]) => ({
+    place: `${target.schema}.${target.table}.${name}`,
+    count: rows[0]?.[name] ?? 0,
+  }));
+}
+
+/** How many rows of each of maskline's own tables are sealed under that key. Throws as `PostgresPool`. */
+export async function sealedUses(pool: Pick<PostgresPool, 'query'>, kid: number): Promise<readonly KeyUse[]> {
+  const { rows: tables } = await pool.query<{ name: string }>(SEALED_TABLES);
+  const uses: KeyUse[] = [];
+  for (const { name } of tables) {
+    const { rows } = await pool.query<{ n: number }>(
+      `select count(*)::float8 as n from maskline.${escapeIdentifier(name)} where kid = $1`,
+      [kid],
+    );
+    uses.push({ place: `maskline.${name}`, count: rows[0]?.n ?? 0 });
+  }
+  return uses;
+}
+
+/** Processes at work that began before `sinceMs` (epoch ms): they may mask under the primary key of then. */
+export async function processesSince(pool: Pick<PostgresPool, 'query'>, sinceMs: number): Promise<KeyUse> {
+  const { rows } = await pool.query<{ n: number }>(
+    `select count(*)::float8 as n from maskline.processes
+      where seen_at > now() - $1 * interval '1 minute' and started_at < $2 and role <> 'admin'`,
+    [SEEN_MINUTES, new Date(sinceMs).toISOString()],
+  );
+  return { place: 'processes that began before the keyring was last changed', count: rows[0]?.n ?? 0 };
+}
+
+/** A masked row in quarantine, sealed. */
+export interface SealedRow {
+  readonly id: string;
+  readonly pipeline: string;
+  readonly kind: 'raw' | 'masked';
+  readonly kid: number;
+  readonly sealed: Buffer;
+}
+
+const PAGE = 100;
+
+/** The masked rows in quarantine whose seal is of another key: their tokens may be of that one. In pages, none empty. */
+export async function* maskedRowsSealedOtherwise(
+  pool: Pick<PostgresPool, 'query'>,
+  kid: number,
+): AsyncGenerator<readonly SealedRow[]> {
+  let after = '00000000-0000-0000-0000-000000000000';
+  for (;;) {
+    const { rows } = await pool.query<SealedRow>(
+      `select id, pipeline, kind, kid, sealed from maskline.quarantine
+        where kind = 'masked' and kid <> $1 and id > $2 order by id limit ${String(PAGE)}`,
+      [kid, after],
+    );
+    if (rows.length > 0) yield rows;
+    if (rows.length < PAGE) return;
+    after = rows.at(-1)?.id ?? after;
+  }
+}

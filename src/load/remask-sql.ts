@@ -1,0 +1,105 @@
+import { escapeIdentifier, escapeLiteral } from 'pg';
+import type { CatalogColumn } from './target-catalog.js';
+
+/** A masked column of a target, and how it is to be compared and written. */
+export interface RemaskedColumn {
+  readonly name: string;
+  /** Whether it takes each element of an array. */
+  readonly isList: boolean;
+  /** False: its cells carry no kid, and go by the row's. */
+  readonly isToken: boolean;
+}
+
+/** What the statements of one table are made of. */
+export interface RemaskTable {
+  /** As regclass spells it, quoted: one table or one leaf of a partitioned one. */
+  readonly relation: string;
+  readonly columns: readonly (RemaskedColumn & { readonly catalog: CatalogColumn })[];
+  readonly kidColumns: readonly string[];
+  readonly fromKid: number;
+  readonly toKid: number;
+}
+
+const TEXTS = ['text', 'varchar', 'bpchar', 'citext'];
+
+/** The condition under which a column holds a token of that key; `letters` are those of its methods. */
+export function holdsToken(
+  column: Pick<RemaskedColumn, 'name' | 'isList'>,
+  letters: string,
+  kid: number,
+): string {
+  const name = `t.${escapeIdentifier(column.name)}`;
+  // Elements stand in quotes, whatever the type of the list; a token holds nothing that would be escaped.
+  if (column.isList) return `to_jsonb(${name})::text ~ ${escapeLiteral(`"[${letters}]${String(kid)}[.]`)}`;
+  const likes = [...letters].map((letter) => `${name}::text like '${letter}${String(kid)}.%'`);
+  return likes.length === 1 ? (likes[0] ?? '') : `(${likes.join(' or ')})`;
+}
+
+/** The condition under which a row goes by that key. */
+export function isOfKid(kidColumns: readonly string[], kid: number): string {
+  const tests = kidColumns.map((name) => `t.${escapeIdentifier(name)}::bigint = ${String(kid)}`);
+  return tests.length === 0 ? 'false' : `(${tests.join(' or ')})`;
+}
+
+/** Which rows are still to be brought over. */
+export function isLeft({ columns, kidColumns, fromKid }: RemaskTable): string {
+  const tokens = columns.filter(({ isToken }) => isToken).map((column) => holdsToken(column, 's', fromKid));
+  return `coalesce(${[...tokens, isOfKid(kidColumns, fromKid)].join(', false) or coalesce(')}, false)`;
+}
+
+/** Reads, and locks unless it is a rehearsal, the rows of blocks $1 (included) to $2 that are still to be brought over. */
+export function readSql(table: RemaskTable, isRehearsal: boolean): string {
+  const cells = table.columns.map(({ catalog }) => cell(`t.${escapeIdentifier(catalog.name)}`, catalog));
+  return `select t.ctid::text as place, ${isOfKid(table.kidColumns, table.fromKid)} as is_of_old_kid,
+                 jsonb_build_array(${cells.join(', ')}) as cells
+            from only ${table.relation} as t
+           where t.ctid >= format('(%s,0)', $1::bigint)::tid and t.ctid < format('(%s,0)', $2::bigint)::tid
+             and (${isLeft(table)})
+           order by t.ctid ${isRehearsal ? '' : 'for update'}`;
+}
+
+/**
+ * Writes rows: $1 is a JSON array of [place, whether it is of the old kid, cells]. Returns for each whether it now
+ * holds what was written, which a trigger may have changed.
+ */
+export function writeSql(table: RemaskTable): string {
+  const items = table.columns.map((column, i) => ({
+    name: escapeIdentifier(column.name),
+    value: assigned(column, `(n.cells -> ${String(i)})`),
+    catalog: column.catalog,
+  }));
+  const sets = items.map(({ name, value }) => `${name} = ${value}`);
+  const same = items.map(
+    ({ name, value, catalog }) =>
+      `${cell(`t.${name}`, catalog)} is not distinct from ${cell(value, catalog)}`,
+  );
+  for (const column of table.kidColumns) {
+    const name = escapeIdentifier(column);
+    const kid = `case when n.is_of_old_kid then ${String(table.toKid)} else t.${name} end`;
+    sets.push(`${name} = ${kid}`);
+    same.push(`(not n.is_of_old_kid or t.${name} = ${String(table.toKid)})`);
+  }
+  return `update only ${table.relation} as t set ${sets.join(', ')}
+            from (select (r -> 0 #>> '{}')::tid as place, (r -> 1)::boolean as is_of_old_kid, r -> 2 as cells
+                    from jsonb_array_elements($1::jsonb) as r) as n
+           where t.ctid = n.place
+       returning ${same.join(' and ')} as is_same`;
+}
+
+/** A cell as JSON. Blanks that fill up a char(n) are no part of its value. */
+function cell(expression: string, { base_type }: CatalogColumn): string {
+  return base_type === 'bpchar' ? `to_jsonb((${expression})::text)` : `to_jsonb(${expression})`;
+}
+
+/** What is assigned of a cell. Never a cast to a type with a length: that would cut off what does not fit. */
+function assigned({ isList, catalog }: RemaskTable['columns'][number], json: string): string {
+  if (isList && ['jsonb', 'json'].includes(catalog.base_type)) {
+    return `nullif(${json}, 'null'::jsonb)::${catalog.base_type}`;
+  }
+  if (isList && catalog.base_type.startsWith('_')) {
+    return `case when jsonb_typeof(${json}) = 'array' then array(
+      select e.item from jsonb_array_elements_text(${json}) with ordinality as e (item, i) order by e.i) end`;
+  }
+  const text = `(${json} #>> '{}')`;
+  return TEXTS.includes(catalog.base_type) ? text : `${text}::${catalog.type}`;
+}

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { encodeField } from '../../src/copy-text.js';
+import type { ColumnSpec } from '../../src/masking/methods.js';
+import { openMasked, sealMasked } from '../../src/masking/quarantined.js';
+import { planRemask } from '../../src/masking/remask-rows.js';
+import { kidsOfEntry, resealEntry } from '../../src/masking/reseal.js';
+import { column, testKeyring, testMasters, token } from '../support/masking.js';
+import { tokenOracle } from '../support/oracle.js';
+
+// 2 is primary, 1 opens only.
+const keyring = testKeyring();
+/** The one in which 1 is primary, as it was before. */
+const before = testKeyring(new Map([...testMasters].filter(([kid]) => kid === 1)));
+const [first, second] = [...testMasters.values()];
+assert.ok(first && second);
+const oldToken = (value: string): string => tokenOracle(first, 1, 'siv', 'd', 'text', value) ?? '';
+const newToken = (value: string): string => tokenOracle(second, 2, 'siv', 'd', 'text', value) ?? '';
+
+const siv = column('siv', { mask: token('siv') });
+const list = column('list', {
+  type: 'jsonb',
+  source: { kind: 'path', name: 'list', steps: [{ each: true }] },
+  mask: token('siv'),
+});
+const ff1 = column('ff1', {
+  mask: { method: 'ff1', domain: 'f', template: [{ least: 7, most: 7 }], alphabet: '0123456789' },
+});
+const kid = column('kid', { type: 'integer', source: { kind: 'meta', name: 'mask_kid' } });
+const shift: ColumnSpec = column('day', {
+  type: 'date',
+  mask: { method: 'date-shift', domain: 's', entity: { name: 'id', steps: [] }, days: 9 },
+});
+
+test('tokens of the old key become those of the new one, in lists too, and all others stay as they are', () => {
+  const plan = planRemask({ columns: [siv, list] }, keyring, 1);
+  const stranger = tokenOracle(first, 1, 'hmac', 'd', 'text', 'x') ?? '';
+  const cells = [oldToken('a'), [oldToken('b'), null, newToken('c'), stranger]] as const;
+  assert.deepEqual(
+    plan.change([
+      { cells, isOfOldKid: false },
+      { cells: [null, null], isOfOldKid: false },
+    ]),
+    [
+      [newToken('a'), [newToken('b'), null, newToken('c'), stranger]],
+      [null, null],
+    ],
+  );
+});
+
+test('a row with a token that was altered in any bit, or is of another domain, stays, and no other does for it', () => {
+  const plan = planRemask({ columns: [siv] }, keyring, 1);
+  const good = oldToken('a value');
+  const body = Buffer.from(good.slice(3), 'base64url');
+  const altered = Array.from({ length: body.length * 8 }, (_, bit) => {
+    const bytes = Buffer.from(body);
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    return `s1.${bytes.toString('base64url')}`;
+  });
+  const other = tokenOracle(first, 1, 'siv', 'another', 'text', 'a value') ?? '';
+  const rows = [...altered, other, 's1.', 's1.%', good].map((text) => ({ cells: [text], isOfOldKid: false }));
+  assert.deepEqual(plan.change(rows), [...rows.slice(1).map(() => null), [newToken('a value')]]);
+});
+
+test('formats go by the kid of their row, and beside a date-shift, which has no way back, none of them can go', () => {
+  const old = planRemask({ columns: [ff1, kid] }, keyring, 1);
+  assert.deepEqual(old.kidColumns, ['kid']);
+  const [changed, kept, unfit] = old.change([
+    { cells: ['1234567'], isOfOldKid: true },
+    { cells: ['1234567'], isOfOldKid: false },
+    { cells: ['12-4567'], isOfOldKid: true },
+  ]);
+  assert.match(String(changed?.[0]), /^\d{7}$/);
+  assert.notDeepEqual(changed, ['1234567']);
+  assert.deepEqual(kept, ['1234567']);
+  assert.equal(unfit, null);
+  const stuck = planRemask({ columns: [ff1, shift, kid, siv] }, keyring, 1);
+  assert.deepEqual([stuck.columns.map(({ name }) => name), stuck.kidColumns], [['siv'], []]);
+  assert.deepEqual(stuck.left, [
+    { name: 'ff1', method: 'ff1', why: 'beside_one_way' },
+    { name: 'day', method: 'date-shift', why: 'one_way' },
+  ]);
+});
+
+test('a masked row in quarantine is sealed under the new key with its tokens and its kid, in every form of a list', () => {
+  const plan = planRemask({ columns: [siv, list, kid] }, keyring, 1);
+  const id = '01890a5d-ac96-774b-bcce-b302099a8057';
+  const lists: readonly ((text: string) => string)[] = [
+    (text) => JSON.stringify([text, null]),
+    (text) => `{"${text}",NULL}`,
+  ];
+  const rowOf = (make: (text: string) => string, of: (value: string) => string, kidText: string): Buffer =>
+    Buffer.from(['kept\\ttab', of('a'), encodeField(make(of('b'))), kidText].join('\t') + '\n');
+  for (const make of lists) {
+    const text = Buffer.concat([Buffer.from('plain\tsiv\tlist\tkid\n'), rowOf(make, oldToken, '1')]);
+    // Sealed under the old key, or under the new one by a process that met an older batch.
+    for (const sealer of [before, keyring]) {
+      const entry = { id, kind: 'masked' as const, ...sealMasked(sealer, id, text) };
+      assert.ok(kidsOfEntry(keyring, entry, ['kid']).has(1));
+      const resealed = resealEntry(keyring, plan, entry);
+      assert.equal(resealed?.kid, 2);
+      const opened = { id, kind: 'masked' as const, ...resealed };
+      assert.deepEqual(openMasked(keyring, opened).row.toString(), rowOf(make, newToken, '2').toString());
+      assert.deepEqual([...kidsOfEntry(keyring, opened, ['kid'])], [2]);
+      assert.equal(resealEntry(keyring, plan, opened), null, 'nothing of it is of the old key any more');
+    }
+  }
+});
