@@ -45,7 +45,9 @@ const TOTALS = `${IDS}
          (select count(*) from covered)::float8 as batches,
          (select coalesce(sum(loaded), 0) from covered)::float8 as covered,
          (select coalesce(sum(p.entries), 0) from maskline.purged p join covered c on c.batch_id = p.replayed_in)::float8
-           as purged
+           as purged,
+         exists (select from maskline.purged p join covered c on c.batch_id = p.replayed_in
+                  where p.oldest_sent_at < $4::timestamptz) as is_forgotten
     from compared`;
 
 const NAMES = `${IDS}
@@ -69,6 +71,8 @@ interface Totals {
   readonly covered: number;
   /** Of these, rows of records that were replayed and whose entries were purged: nothing tells which they are. */
   readonly purged: number;
+  /** Whether the ledger may have forgotten some of those. */
+  readonly is_forgotten: boolean;
 }
 
 interface NamedId {
@@ -94,7 +98,7 @@ export async function proveByRows(
   if (!totals) throw new PipelineError('unexpected', 'Postgres gave no answer about a target table');
   const others = expected - totals.covered + totals.purged;
   // Where every row must have its entry, each without one is named; else those that were sent since they must.
-  const isAll = others <= 0;
+  const isAll = others - totals.purged <= 0 && !totals.is_forgotten;
   const unknown = isAll
     ? { ids: totals.unknown_ids, rows: totals.unknown_rows }
     : { ids: totals.recent_ids, rows: totals.recent_rows };

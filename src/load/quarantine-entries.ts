@@ -228,10 +228,10 @@ const DELETE = `
     select id from maskline.quarantine q where q.id = any($1::uuid[]) and STATE order by id for update),
   gone as (
     delete from maskline.quarantine where id in (select id from doomed)
-    returning pipeline, batch_id, replayed_in, kind),
+    returning pipeline, batch_id, replayed_in, kind, sent_at),
   noted as (
-    insert into maskline.purged (pipeline, batch_id, replayed_in, kind, entries)
-    select pipeline, batch_id, replayed_in, kind, count(*) from gone group by 1, 2, 3, 4)
+    insert into maskline.purged (pipeline, batch_id, replayed_in, kind, entries, oldest_sent_at)
+    select pipeline, batch_id, replayed_in, kind, count(*), min(sent_at) from gone group by 1, 2, 3, 4)
   select count(*)::int as deleted from gone`;
 
 /**

@@ -142,19 +142,24 @@ function sample(
   const everyMs = Math.min(SAMPLE_MS.most, Math.max(SAMPLE_MS.least, outageMs / SAMPLES));
   let isOver = false;
   const look = async (): Promise<void> => {
+    const [{ queue }, { mostAttempts }] = await Promise.all([arena.left(), queueContents(stack)]);
+    samples.push({ at: Date.now(), messages: queue, mostAttempts });
+  };
+  const lookOn = async (): Promise<void> => {
     while (!isOver) {
-      const [{ queue }, { mostAttempts }] = await Promise.all([arena.left(), queueContents(stack)]);
-      samples.push({ at: Date.now(), messages: queue, mostAttempts });
+      await look();
       await wait(everyMs);
     }
   };
-  const looking = look();
+  const looking = lookOn();
   // Who waits for its end hears of a failure; until then it is nobody's.
   looking.catch(() => undefined);
   return {
     stop: async () => {
       isOver = true;
       await looking;
+      // The end, which may have come since the last look.
+      await look();
     },
   };
 }

@@ -4,6 +4,9 @@ import { Redis } from 'ioredis';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { eventually } from '../support/queue.js';
 import { PIPELINE, type Stack, assertAddsUp, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const TABLE = `public.${PIPELINE}`;
 const MESSAGES = 500;

@@ -5,6 +5,9 @@ import { DATABASE_ROLES, type DatabaseUser, urlAs } from '../support/database-ro
 import { hundredLoginEvents } from '../support/login-events.js';
 import { freePort } from '../../src/embedded/free-port.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const SECRET = 'wr0ng-passw0rd';
 

@@ -5,6 +5,9 @@ import type { CliProcess } from '../support/cli.js';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { Sent, allSettled, assertSameEnd } from '../support/same-end.js';
 import { PIPELINE, type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 /** Messages that are sent before each kill; one in ten is bad. */
 const MESSAGES = 40;
@@ -102,6 +105,8 @@ describe('killed at every point of the flow', { concurrency: CHAINS_AT_ONCE }, (
       }
       living.push(start(victim === 'drain' ? 'all' : victim));
       await allSettled(sent);
+      // Nothing may have been left to do: one that still starts is ended by a signal, and not by itself.
+      await Promise.all(living.map((process) => process.waitFor('started')));
       for (const process of living) {
         assert.ok(process.isRunning, process.stderr);
         process.signal('SIGTERM');

@@ -6,6 +6,9 @@ import { NotedSqs } from '../support/noted-sqs.js';
 import { tokenOracle } from '../support/oracle.js';
 import { eventually } from '../support/queue.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const TABLE = `public.${PIPELINE}`;
 const COUNT = 30;

@@ -11,6 +11,9 @@ import { withConnection } from '../support/postgres.js';
 import { eventually } from '../support/queue.js';
 import { Sent, allSettled, assertSameEnd } from '../support/same-end.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const TABLE = `public.${PIPELINE}`;
 const LIMIT_MS = 120_000;

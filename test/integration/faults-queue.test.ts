@@ -12,6 +12,9 @@ import { eventually } from '../support/queue.js';
 import { startTestRedis } from '../support/redis.js';
 import { Sent, allSettled, assertSameEnd } from '../support/same-end.js';
 import { PIPELINE, Stack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const TABLE = `public.${PIPELINE}`;
 /** A lost batch is missed after 30 s, and its messages come again 30 s later. */

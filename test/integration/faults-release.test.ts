@@ -6,6 +6,9 @@ import { NotedSqs } from '../support/noted-sqs.js';
 import { withConnection } from '../support/postgres.js';
 import { eventually } from '../support/queue.js';
 import { type Deployment, PIPELINE, type Stack, assertAddsUp, startStack } from '../support/stack.js';
+import { leaveUnmeasured } from '../support/unmeasured.js';
+
+leaveUnmeasured();
 
 const TABLE = `public.${PIPELINE}`;
 const DDL = `create table ${TABLE} (event_id varchar(32), device varchar(256))`;

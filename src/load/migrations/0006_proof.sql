@@ -47,6 +47,8 @@ create table maskline.purged (
   replayed_in uuid,
   kind text not null,
   entries bigint not null,
+  -- Of their messages: whether the ledger still knows all of them.
+  oldest_sent_at timestamptz not null,
   purged_at timestamptz not null default now()
 );
 
@@ -151,10 +153,10 @@ begin
       with gone as (
         delete from maskline.quarantine
          where id = any (array(select p from maskline.prunable_quarantine(before) as p limit max_rows))
-        returning pipeline, batch_id, replayed_in, quarantine.kind),
+        returning pipeline, batch_id, replayed_in, quarantine.kind, sent_at),
       noted as (
-        insert into maskline.purged (pipeline, batch_id, replayed_in, kind, entries)
-        select g.pipeline, g.batch_id, g.replayed_in, g.kind, count(*) from gone g group by 1, 2, 3, 4)
+        insert into maskline.purged (pipeline, batch_id, replayed_in, kind, entries, oldest_sent_at)
+        select g.pipeline, g.batch_id, g.replayed_in, g.kind, count(*), min(g.sent_at) from gone g group by 1, 2, 3, 4)
       select count(*) into deleted from gone;
     when 'processes' then
       delete from maskline.processes
