@@ -1,5 +1,6 @@
 import { type ClientBase, escapeIdentifier } from 'pg';
 import { type TableName, quoteTable } from './copy.js';
+import { lockVault } from './remask-vault.js';
 import type { CatalogTable } from './target-catalog.js';
 
 /** A column of a target, and what is to be erased from it. */
@@ -100,6 +101,8 @@ export async function eraseVault(
   lookups: readonly Buffer[],
   dryRun: boolean,
 ): Promise<ErasedVault> {
+  // An entry that is being brought to another key would be missed under both.
+  if (!dryRun) await lockVault(client);
   const { rows } = await client.query<{ lookup: Buffer; shared: boolean }>(
     dryRun ? FOUND : `${FOUND} for update`,
     [subjects, lookups],

@@ -37,6 +37,8 @@ export interface RevealRequest {
 /** A vault entry as it is stored. */
 export interface SealedEntry {
   readonly token: string;
+  /** The token that the value has today, for which it is sealed. */
+  readonly sealed_for: string;
   readonly kid: number;
   readonly domain: string;
   readonly sealed: Buffer;
@@ -130,7 +132,7 @@ export async function readSealed(
 ): Promise<ReadonlyMap<string, SealedEntry>> {
   if (tokens.length === 0) return new Map();
   const { rows } = await pool.query<SealedEntry>(
-    'select token, kid, domain, sealed from maskline.vault_sealed($1)',
+    'select token, sealed_for, kid, domain, sealed from maskline.vault_sealed($1)',
     [tokens],
   );
   return new Map(rows.map((row) => [row.token, row]));

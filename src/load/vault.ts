@@ -9,7 +9,13 @@ export interface VaultRow {
   readonly kid: number;
   readonly domain: string;
   readonly sealed: Buffer;
-  readonly subjects: readonly Buffer[];
+  readonly subjects: readonly VaultOwner[];
+}
+
+/** An HMAC of whose value it is, and what of it is sealed, under the key of the row. */
+export interface VaultOwner {
+  readonly subject: Buffer;
+  readonly sealed: Buffer;
 }
 
 /** The vault in `maskline.vault`. */
@@ -24,6 +30,28 @@ export interface PostgresVault {
 
 /** An erasure may delete what was found a moment before; that it does so again and again is no accident. */
 const MAX_ATTEMPTS = 3;
+
+/** Finds or enters rows; over `vaultValues`. */
+export const VAULT_TOKENS =
+  'select lookup, token from maskline.vault_tokens($1, $2, $3, $4, $5, $6, $7, $8, $9)';
+
+/** The values of `VAULT_TOKENS`. */
+export function vaultValues(rows: readonly VaultRow[]): unknown[] {
+  const owners = rows.flatMap(({ lookup, kid, subjects }) =>
+    subjects.map(({ subject, sealed }) => ({ subject, lookup, kid, sealed })),
+  );
+  return [
+    rows.map(({ lookup }) => lookup),
+    rows.map(({ token }) => token),
+    rows.map(({ kid }) => kid),
+    rows.map(({ domain }) => domain),
+    rows.map(({ sealed }) => sealed),
+    owners.map(({ subject }) => subject),
+    owners.map(({ lookup }) => lookup),
+    owners.map(({ kid }) => kid),
+    owners.map(({ sealed }) => sealed),
+  ];
+}
 
 /** The vault, over connections of a user that may execute `maskline.vault_tokens`. */
 export function createVault(pool: Pick<PostgresPool, 'query'>): PostgresVault {
@@ -46,18 +74,6 @@ async function ask(
   pool: Pick<PostgresPool, 'query'>,
   rows: readonly VaultRow[],
 ): Promise<ReadonlyMap<string, string>> {
-  const owners = rows.flatMap(({ lookup, subjects }) => subjects.map((subject) => ({ lookup, subject })));
-  const found = await pool.query<{ lookup: Buffer; token: string }>(
-    'select lookup, token from maskline.vault_tokens($1, $2, $3, $4, $5, $6, $7)',
-    [
-      rows.map(({ lookup }) => lookup),
-      rows.map(({ token }) => token),
-      rows.map(({ kid }) => kid),
-      rows.map(({ domain }) => domain),
-      rows.map(({ sealed }) => sealed),
-      owners.map(({ subject }) => subject),
-      owners.map(({ lookup }) => lookup),
-    ],
-  );
+  const found = await pool.query<{ lookup: Buffer; token: string }>(VAULT_TOKENS, vaultValues(rows));
   return new Map(found.rows.map(({ lookup, token }) => [lookup.toString('latin1'), token]));
 }

@@ -1,7 +1,5 @@
 // What a value is stored as, under every key that there is, so that it is found where only its masked form stands.
 
-import { createHmac } from 'node:crypto';
-
 import { nullCells } from './accepted.js';
 import { canonicalText, trimAscii } from './canonical.js';
 import { type Column, IP_BYTES, base64UrlColumn, padColumn, valueAt } from './column.js';
@@ -14,6 +12,7 @@ import type { RawRecord } from './raw-record.js';
 import { noneNormalized } from './refusal.js';
 import { tokenPrefix } from './token.js';
 import { cipherOf, encoderOf } from './tokenize.js';
+import { vaultLookup } from './vault.js';
 
 /** A value as a column stores it. `kid` is null where the form itself says under which key, or needs none. */
 export interface StoredForm {
@@ -68,11 +67,7 @@ export function vaultLookups({ mask }: ColumnSpec, keyring: Keyring, value: stri
   if (mask.method !== 'vault') return [];
   const encoded = encodedValue(mask, value);
   if (!encoded) return [];
-  return keyring.kids().map((kid) =>
-    createHmac('sha256', keyring.derive('vault', mask.domain, kid))
-      .update(valueAt(encoded, 0))
-      .digest(),
-  );
+  return keyring.kids().map((kid) => vaultLookup(keyring, mask.domain, kid, valueAt(encoded, 0)));
 }
 
 /** Whether a rejected record holds the value, in its body or beside it, in any spelling that is the same to a mask. */

@@ -19,6 +19,9 @@ export interface KeyScope {
   readonly domain: string;
 }
 
+/** The domain of the `hmac` key that subjects of the vault are found by. */
+export const SUBJECT_DOMAIN = 'maskline/subject';
+
 /** Whether keys are derived for a method of that name. */
 export function isKeyMethod(name: unknown): name is KeyMethod {
   return typeof name === 'string' && Object.hasOwn(keyBytes, name);

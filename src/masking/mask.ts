@@ -123,7 +123,7 @@ function wantedBy(
   vaulted: readonly CompiledColumn[],
   keyring: Keyring,
 ): readonly VaultEntry[] {
-  const entries = new VaultEntries();
+  const entries = new VaultEntries(keyring);
   const work = readBodies(batch, policy);
   for (const column of vaulted)
     maskColumn(work, { ...column, mask: maskOf(column.spec, keyring, entries.add) }, noneNormalized());

@@ -5,6 +5,7 @@ import { IP_BYTES, padColumn, unpad, valueAt } from './column.js';
 import { PipelineError } from '../errors.js';
 import { canonicalEntity } from './date-shift.js';
 import { formatIp } from './ip.js';
+import { SUBJECT_DOMAIN } from './key-methods.js';
 import type { Keyring } from './keyring.js';
 import type { ColumnSpec, VaultMask } from './methods.js';
 import { type ColumnMask, refuse } from './refusal.js';
@@ -22,8 +23,15 @@ export interface VaultEntry {
   readonly domain: string;
   /** The value, sealed for that token. */
   readonly sealed: Buffer;
-  /** Whose value it is: HMACs, as `subjectHmac` makes them. */
-  readonly subjects: readonly Buffer[];
+  readonly subjects: readonly VaultSubject[];
+}
+
+/** Whose value it is. */
+export interface VaultSubject {
+  /** As `subjectHmac` makes it, under the key of the entry. */
+  readonly subject: Buffer;
+  /** The canonical subject, sealed: under another key, it has another HMAC. */
+  readonly sealed: Buffer;
 }
 
 /** Tokens by `lookupName`. */
@@ -38,12 +46,16 @@ export interface Vault {
   tokens(entries: readonly VaultEntry[]): Promise<readonly string[]>;
 }
 
-/** Gives the token of a value; `entry` makes what would be stored for it. */
-export type TokenOf = (lookup: Buffer, subject: Buffer | null, entry: () => VaultEntry) => string;
+/** What would be stored for a value: its entry, and the canonical subject, null where it has none. */
+interface Storable {
+  readonly subject: string | null;
+  entry(): VaultEntry;
+}
+
+/** Gives the token of a value. */
+export type TokenOf = (lookup: Buffer, storable: Storable) => string;
 
 const TOKEN_BYTES = 16;
-/** The domain of the key that subjects are hashed with. */
-const SUBJECT_DOMAIN = 'maskline/subject';
 /** What is sealed: one of these, the padding or 0, and the encoded value. */
 const TEXT = 0;
 const IP = 1;
@@ -53,6 +65,9 @@ const HEAD_BYTES = 2;
 export function vaultMask(spec: ColumnSpec, mask: VaultMask, keyring: Keyring, tokenOf: TokenOf): ColumnMask {
   const kid = keyring.primaryKid;
   const key = keyring.derive('vault', mask.domain, kid);
+  // What is needed for a value, at the start rather than at the first one.
+  keyring.derive('seal', 'vault', kid);
+  if (mask.subject !== null) keyring.derive('hmac', SUBJECT_DOMAIN, kid);
   const encode = encoderOf(mask);
   const { maxLength } = spec;
   return (values, normalized, companions = []) => {
@@ -67,12 +82,19 @@ export function vaultMask(spec: ColumnSpec, mask: VaultMask, keyring: Keyring, t
       }
       const plain = valueAt(encoded, k);
       const lookup = createHmac('sha256', key).update(plain).digest();
-      const owner = subject === null ? null : subjectHmac(keyring, subject, kid);
-      const token = tokenOf(lookup, owner, () => newEntry(keyring, mask, lookup, plain));
+      const entry = (): VaultEntry => vaultEntry(keyring, mask.domain, Buffer.concat([headOf(mask), plain]));
+      const token = tokenOf(lookup, { subject, entry });
       cells[i] = maxLength !== null && token.length > maxLength ? refuse('too_long') : token;
     }
     return cells;
   };
+}
+
+/** HMAC-SHA-256 of an encoded value under K("vault", domain, kid). Throws `key_unavailable`. */
+export function vaultLookup(keyring: Keyring, domain: string, kid: number, encoded: Buffer): Buffer {
+  return createHmac('sha256', keyring.derive('vault', domain, kid))
+    .update(encoded)
+    .digest();
 }
 
 /** HMAC-SHA-256 of a canonical subject under K("hmac", "maskline/subject", kid). Throws `key_unavailable`. */
@@ -82,22 +104,36 @@ export function subjectHmac(keyring: Keyring, subject: string, kid: number): Buf
     .digest();
 }
 
+interface Kept {
+  readonly entry: VaultEntry;
+  /** By what they are, so that each is hashed and sealed once. */
+  readonly subjects: Map<string, VaultSubject>;
+}
+
 /** Keeps each different value once, with all its subjects. */
 export class VaultEntries {
-  readonly #entries = new Map<string, VaultEntry>();
+  readonly #keyring: Keyring;
+  readonly #kept = new Map<string, Kept>();
+
+  constructor(keyring: Keyring) {
+    this.#keyring = keyring;
+  }
 
   /** Takes a value in. */
-  readonly add: TokenOf = (lookup, subject, entry) => {
+  readonly add: TokenOf = (lookup, { subject, entry }) => {
     const name = lookupName(lookup);
-    const known = this.#entries.get(name) ?? entry();
-    const isNew = subject !== null && !known.subjects.some((other) => other.equals(subject));
-    this.#entries.set(name, isNew ? { ...known, subjects: [...known.subjects, subject] } : known);
-    return known.token;
+    const kept = this.#kept.get(name) ?? { entry: entry(), subjects: new Map<string, VaultSubject>() };
+    this.#kept.set(name, kept);
+    if (subject !== null && !kept.subjects.has(subject))
+      kept.subjects.set(subject, vaultSubject(this.#keyring, subject));
+    return kept.entry.token;
   };
 
   /** In the order of their lookups, so that two who store them at once cannot deadlock. */
   sorted(): readonly VaultEntry[] {
-    return [...this.#entries.values()].toSorted((a, b) => a.lookup.compare(b.lookup));
+    return [...this.#kept.values()]
+      .map(({ entry, subjects }) => ({ ...entry, subjects: [...subjects.values()] }))
+      .toSorted((a, b) => a.lookup.compare(b.lookup));
   }
 }
 
@@ -142,7 +178,7 @@ export const dryVault: Vault = {
 export function openVaultValue(keyring: Keyring, token: string, kid: number, sealed: Buffer): string {
   const plain = open(keyring, 'vault', token, kid, sealed);
   const [kind, pad = 0] = plain;
-  const encoded = plain.subarray(HEAD_BYTES);
+  const encoded = encodedOf(plain);
   const value = pad === 0 ? encoded : unpad(encoded, pad);
   if (value && kind === TEXT) return value.toString('utf8');
   if (value?.length === IP_BYTES && kind === IP) return formatIp(value);
@@ -152,9 +188,31 @@ export function openVaultValue(keyring: Keyring, token: string, kid: number, sea
   );
 }
 
-function newEntry(keyring: Keyring, mask: VaultMask, lookup: Buffer, plain: Buffer): VaultEntry {
+/** The encoded value in what is sealed. */
+export function encodedOf(plain: Buffer): Buffer {
+  return plain.subarray(HEAD_BYTES);
+}
+
+/** A new entry for what is to be sealed, under the primary key and without a subject. Throws `key_unavailable`. */
+export function vaultEntry(keyring: Keyring, domain: string, plain: Buffer): VaultEntry {
   const token = tokenPrefix('vault', keyring.primaryKid) + randomBytes(TOKEN_BYTES).toString('base64url');
-  const head = Buffer.from([mask.as === 'ip' ? IP : TEXT, mask.pad ?? 0]);
-  const { kid, sealed } = seal(keyring, 'vault', token, Buffer.concat([head, plain]));
-  return { lookup, token, kid, domain: mask.domain, sealed, subjects: [] };
+  const { kid, sealed } = seal(keyring, 'vault', token, plain);
+  const lookup = vaultLookup(keyring, domain, kid, encodedOf(plain));
+  return { lookup, token, kid, domain, sealed, subjects: [] };
+}
+
+/** A canonical subject as it is stored, under the primary key. Throws `key_unavailable`. */
+export function vaultSubject(keyring: Keyring, text: string): VaultSubject {
+  const subject = subjectHmac(keyring, text, keyring.primaryKid);
+  const { sealed } = seal(keyring, 'vault', subjectId(subject), Buffer.from(text, 'utf8'));
+  return { subject, sealed };
+}
+
+/** What a subject's seal is bound to: no token begins like that. */
+export function subjectId(hmac: Buffer): string {
+  return `subject ${hmac.toString('base64url')}`;
+}
+
+function headOf({ as, pad }: VaultMask): Buffer {
+  return Buffer.from([as === 'ip' ? IP : TEXT, pad ?? 0]);
 }

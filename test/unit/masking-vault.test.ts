@@ -4,14 +4,26 @@ import { test } from 'node:test';
 import { systemClock } from '../../src/clock.js';
 import type { Batch } from '../../src/batch.js';
 import { compileMasker, type Masking } from '../../src/masking/mask.js';
+import type { Keyring } from '../../src/masking/keyring.js';
 import type { ColumnSpec, VaultMask } from '../../src/masking/methods.js';
 import { type Vault, type VaultEntry, dryVault, openVaultValue } from '../../src/masking/vault.js';
+import { rekeyEntry } from '../../src/masking/vault-rekey.js';
 import { withVault } from '../../src/masking/vaulted.js';
-import { batchOf, column, decodeCopy, policyOf, primaryMaster, testKeyring } from '../support/masking.js';
+import {
+  batchOf,
+  column,
+  decodeCopy,
+  policyOf,
+  primaryMaster,
+  testKeyring,
+  testMasters,
+} from '../support/masking.js';
 import { keyOracle, openSealOracle } from '../support/oracle.js';
 
 const KID = 2;
 const keyring = testKeyring();
+/** The same, when its first key was primary. */
+const before = testKeyring(new Map([...testMasters].filter(([kid]) => kid === 1)));
 
 const vault = (options: Partial<VaultMask> = {}): VaultMask => ({
   method: 'vault',
@@ -102,8 +114,21 @@ test('what the vault is asked for is found by the HMAC of the page, sealed for i
   assert.equal(text?.lookup.toString('hex'), hmac(keyOf('vault', 'd'), padded));
   assert.equal(ip?.lookup.toString('hex'), hmac(keyOf('vault', 'ip'), address));
   assert.deepEqual(
-    text?.subjects.map((subject) => subject.toString('hex')),
+    text?.subjects.map(({ subject }) => subject.toString('hex')),
     ['one', 'two'].map((who) => hmac(keyOf('hmac', 'maskline/subject'), who)),
+  );
+  assert.deepEqual(
+    text?.subjects.map(({ subject, sealed }) =>
+      openSealOracle(
+        primaryMaster,
+        KID,
+        'vault',
+        `subject ${subject.toString('base64url')}`,
+        sealed,
+      ).toString(),
+    ),
+    ['one', 'two'],
+    'canonical, so that their HMACs can be told under another key',
   );
   assert.deepEqual(
     openSealOracle(primaryMaster, KID, 'vault', text?.token ?? '', text?.sealed ?? Buffer.alloc(0)),
@@ -161,4 +186,72 @@ test('a batch without values for the vault does not ask it, and one whose vault 
   assert.equal(store.calls.length, 0);
   const away: Vault = { tokens: () => Promise.reject(new Error('away')) };
   await assert.rejects(mask([vaultColumn('a')], batchOf(['{"a":"x"}']), away), /away/);
+});
+
+test('an entry comes to the primary key as masking would make it: value, subjects, and another token', async () => {
+  const columns = [
+    vaultColumn('a', { pad: 16, subject: { name: 'who', steps: [] } }),
+    vaultColumn('ip', { as: 'ip', domain: 'ip' }),
+  ];
+  const bodies = ['{"a":"value","who":"one","ip":"2001:db8::9"}', '{"a":"value","who":"two"}'];
+  const entriesOf = async (ring: Keyring): Promise<readonly VaultEntry[]> => {
+    const store = notingVault();
+    await withVault(compileMasker(policyOf(columns), ring, systemClock), store).mask(batchOf(bodies));
+    return store.calls.flat();
+  };
+  const made = await entriesOf(keyring);
+  const old = await entriesOf(before);
+  assert.equal(old.length, 2);
+  for (const entry of old) {
+    assert.match(entry.token, /^v1\./);
+    const moved = rekeyEntry(keyring, entry);
+    const twin = made.find(({ domain }) => domain === entry.domain);
+    assert.ok(moved && twin);
+    assert.deepEqual(moved.lookup, twin.lookup);
+    assert.equal(moved.kid, KID);
+    assert.match(moved.token, /^v2\.[\w-]{22}$/);
+    assert.notEqual(moved.token.slice(3), entry.token.slice(3));
+    assert.equal(
+      openVaultValue(keyring, moved.token, KID, moved.sealed),
+      openVaultValue(keyring, twin.token, KID, twin.sealed),
+    );
+    assert.deepEqual(
+      moved.subjects.map(({ subject }) => subject),
+      twin.subjects.map(({ subject }) => subject),
+    );
+    const again = moved.subjects.map(({ subject, sealed }) =>
+      openSealOracle(
+        primaryMaster,
+        KID,
+        'vault',
+        `subject ${subject.toString('base64url')}`,
+        sealed,
+      ).toString(),
+    );
+    assert.deepEqual(again, entry.domain === 'd' ? ['one', 'two'] : []);
+  }
+});
+
+test('an entry of which any part is not what it was stored as stays under its key', async () => {
+  const store = notingVault();
+  const columns = [vaultColumn('a', { subject: { name: 'who', steps: [] } })];
+  const bodies = ['{"a":"x","who":"one"}', '{"a":"y","who":"two"}'];
+  await withVault(compileMasker(policyOf(columns), before, systemClock), store).mask(batchOf(bodies));
+  const [[entry, other] = []] = store.calls;
+  const [own] = entry?.subjects ?? [];
+  const [foreign] = other?.subjects ?? [];
+  assert.ok(entry && other && own && foreign);
+  assert.ok(rekeyEntry(keyring, entry));
+  const altered = Buffer.from(entry.sealed);
+  altered[20] = (altered[20] ?? 0) ^ 1;
+  const damaged: readonly VaultEntry[] = [
+    { ...entry, sealed: altered },
+    { ...entry, sealed: other.sealed },
+    { ...entry, token: other.token },
+    { ...entry, domain: 'another' },
+    { ...entry, lookup: other.lookup },
+    { ...entry, subjects: [{ subject: own.subject, sealed: foreign.sealed }] },
+    { ...entry, subjects: [own, { subject: foreign.subject, sealed: own.sealed }] },
+  ];
+  for (const one of damaged) assert.equal(rekeyEntry(keyring, one), null);
 });

@@ -268,20 +268,34 @@ create table maskline.vault (
 
 comment on table maskline.vault is 'Values that tokens stand for, sealed; without its row, a token means nothing.';
 
--- Whose values they are: an HMAC of the subject. A value may be of several.
+-- Whose values they are. A value may be of several.
 create table maskline.vault_subjects (
+  -- HMAC-SHA-256 of the subject.
   subject bytea not null,
   lookup bytea not null references maskline.vault on delete cascade,
+  kid smallint not null,
+  -- The subject itself, or nobody could tell its HMAC under the next key.
+  sealed bytea not null,
   primary key (subject, lookup)
 );
 
 create index vault_subjects_by_lookup on maskline.vault_subjects (lookup);
 
+-- Tokens that a value had under earlier keys. They go with it, and hold nothing that needs a key.
+create table maskline.vault_former (
+  token text primary key,
+  lookup bytea not null references maskline.vault on delete cascade
+);
+
+comment on table maskline.vault_former is 'Tokens that `maskline remask` has replaced: they still mean the value, until it is erased.';
+
+create index vault_former_by_lookup on maskline.vault_former (lookup);
+
 -- The tokens of those lookups; what is not there yet is entered as given. It runs with its owner's rights: who masks
 -- can ask for tokens, and read nothing else of the vault. Fewer rows than lookups: one was erased this moment; ask again.
 create function maskline.vault_tokens(
   in_lookups bytea[], in_tokens text[], in_kids integer[], in_domains text[], in_sealed bytea[],
-  in_subjects bytea[], in_subject_lookups bytea[])
+  in_subjects bytea[], in_subject_lookups bytea[], in_subject_kids integer[], in_subject_sealed bytea[])
 returns table (lookup bytea, token text)
 language plpgsql
 security definer
@@ -298,9 +312,15 @@ begin
    where not exists (select from maskline.vault v where v.lookup = t.lookup)
    order by t.lookup
   on conflict do nothing;
-  insert into maskline.vault_subjects (subject, lookup)
-  select t.subject, t.lookup
-    from unnest(in_subjects, in_subject_lookups) as t (subject, lookup)
+  -- A value that is being erased would else be gone when the rows of its subjects are checked against it.
+  perform from maskline.vault v
+    where v.lookup in (
+      select t.lookup from unnest(in_subjects, in_subject_lookups) as t (subject, lookup)
+       where not exists (select from maskline.vault_subjects s where s.subject = t.subject and s.lookup = t.lookup))
+    order by v.lookup for key share;
+  insert into maskline.vault_subjects (subject, lookup, kid, sealed)
+  select t.subject, t.lookup, t.kid, t.sealed
+    from unnest(in_subjects, in_subject_lookups, in_subject_kids, in_subject_sealed) as t (subject, lookup, kid, sealed)
    where exists (select from maskline.vault v where v.lookup = t.lookup)
      and not exists (select from maskline.vault_subjects s where s.subject = t.subject and s.lookup = t.lookup)
    order by t.lookup, t.subject
@@ -309,19 +329,50 @@ begin
 end
 $$;
 
--- What stands behind tokens that this user was granted within the hour; nothing else of the vault can be read.
-create function maskline.vault_sealed(in_tokens text[]) returns table (token text, kid integer, domain text, sealed bytea)
+-- What stands behind tokens that this user was granted within the hour; nothing else of the vault can be read. It is
+-- sealed for the token that the value has today.
+create function maskline.vault_sealed(in_tokens text[])
+returns table (token text, sealed_for text, kid integer, domain text, sealed bytea)
 language sql stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select v.token, v.kid::integer, v.domain, v.sealed
-    from maskline.vault v
-   where v.token = any (in_tokens)
-     and exists (
-       select from maskline.reveals r
-        where r.token = v.token and r.action = 'reveal' and r.outcome = 'granted'
-          and r.database_user = session_user and r.at > now() - interval '1 hour')
+  select asked.token, v.token, v.kid::integer, v.domain, v.sealed
+    from (select v.token, v.lookup from maskline.vault v where v.token = any (in_tokens)
+          union all
+          select f.token, f.lookup from maskline.vault_former f where f.token = any (in_tokens)) as asked
+    join maskline.vault v on v.lookup = asked.lookup
+   where exists (
+     select from maskline.reveals r
+      where r.token = asked.token and r.action = 'reveal' and r.outcome = 'granted'
+        and r.database_user = session_user and r.at > now() - interval '1 hour')
+$$;
+
+-- Rows that an erasure on record has deleted, by what they came from: `prove` must not take them for lost ones.
+create table maskline.erased (
+  -- The certificate of the erasure.
+  certificate bigint not null references maskline.reveals (seq),
+  -- As format('%I.%I', schema, table) spells it.
+  target text not null,
+  -- Null where the table does not tell.
+  message_id text,
+  batch_id text,
+  rows bigint not null check (rows > 0),
+  erased_at timestamptz not null default now()
+);
+
+comment on table maskline.erased is 'How many rows of a target `maskline erase` has deleted, by message and batch.';
+
+create index erased_by_target on maskline.erased (target);
+
+-- How often values were revealed, by what became of the wish, among the records after that one; and the last of these.
+create function maskline.count_reveals(in_after bigint) returns table (outcome text, reveals bigint, last bigint)
+language sql stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select r.outcome, count(*), max(r.seq) from maskline.reveals r
+   where r.seq > in_after and r.action = 'reveal' group by r.outcome
 $$;
 
 revoke all on function
@@ -331,6 +382,7 @@ revoke all on function
   maskline.approve_reveal(uuid, text),
   maskline.note_unsealing(text, text, text),
   maskline.set_reveal_limits(integer, integer, text),
-  maskline.vault_tokens(bytea[], text[], integer[], text[], bytea[], bytea[], bytea[]),
-  maskline.vault_sealed(text[])
+  maskline.vault_tokens(bytea[], text[], integer[], text[], bytea[], bytea[], bytea[], integer[], bytea[]),
+  maskline.vault_sealed(text[]),
+  maskline.count_reveals(bigint)
 from public;
