@@ -167,6 +167,7 @@ begin
       ('baselines', 'select', 'maskline_operator'),
       ('policies', 'select', 'maskline_operator'),
       ('horizons', 'select', 'maskline_operator'),
+      ('erased', 'select', 'maskline_operator'),
       ('schedules', 'select, insert, update', 'maskline_operator'),
       ('breaker', 'select, insert, update', 'maskline_operator'),
       -- The auditor counts, and proves.
@@ -181,6 +182,7 @@ begin
       ('baselines', 'select', 'maskline_auditor'),
       ('policies', 'select', 'maskline_auditor'),
       ('horizons', 'select', 'maskline_auditor'),
+      ('erased', 'select', 'maskline_auditor'),
       -- And walks the chain of reveals. No role writes to it but by functions, and nobody changes a row of it.
       ('reveals', 'select', 'maskline_auditor'),
       ('reveal_limits', 'select', 'maskline_auditor'),
@@ -207,6 +209,8 @@ begin
       -- Who masks asks for tokens, and reads no value.
       ('vault_tokens', 'maskline_transform, maskline_operator'),
       ('note_unsealing', 'maskline_operator'),
+      -- How many values were revealed, and nothing about them.
+      ('count_reveals', 'maskline_operator'),
       -- Sealed values are for who was granted them, on record.
       ('begin_reveal', 'maskline_revealer'),
       ('end_reveal', 'maskline_revealer'),

@@ -3,7 +3,9 @@
 import type { PipelineConfig } from '../config/config.js';
 import { decodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
+import { type OriginColumns, originColumns } from '../load/baseline.js';
 import type { PostgresPool } from '../load/connection.js';
+import type { TableName } from '../load/copy.js';
 import {
   type ErasedColumn,
   type ErasedVault,
@@ -11,6 +13,7 @@ import {
   certifyErasure,
   eraseColumn,
   eraseVault,
+  forgetErased,
 } from '../load/erasure.js';
 import { deleteEntries, pageContents } from '../load/quarantine-entries.js';
 import { readCatalog } from '../load/target-catalog.js';
@@ -18,6 +21,7 @@ import { canonicalEntity } from '../masking/date-shift.js';
 import { holdsValue, storedForms, vaultLookups } from '../masking/erasure.js';
 import type { Keyring } from '../masking/keyring.js';
 import { openMasked, openRaw } from '../masking/quarantined.js';
+import { kidColumnsOf } from '../masking/remask-rows.js';
 import { subjectHmac } from '../masking/vault.js';
 
 /** Whose traces go, at whose word, and how. */
@@ -54,7 +58,9 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
   if (typeof subject !== 'string')
     throw new PipelineError('usage', 'the subject is empty, or holds characters that no value can');
   const { dryRun, who } = order;
-  if (!dryRun) await pool.transaction((client) => certifyErasure(client, who, 'begun', null));
+  const erasure = dryRun
+    ? null
+    : await pool.transaction((client) => certifyErasure(client, who, 'begun', null));
   const quarantine = await eraseQuarantine(pool, order, subject);
   const tables = await Promise.all(
     order.pipelines.map(async ({ target }) => (await readCatalog(pool, target)).table),
@@ -69,16 +75,16 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
     for (const [i, { name, policy, target }] of pipelines.entries()) {
       const catalog = tables[i];
       if (!catalog) continue;
-      const kidColumn = policy.columns.find(
-        ({ source, mask }) => source.kind === 'meta' && source.name === 'mask_kid' && mask.method === 'keep',
-      );
+      const [kidColumn = null] = kidColumnsOf(policy);
+      const place = { pipeline: name, target, catalog, origin: originOf(pipelines, target), erasure, mode };
       for (const column of policy.columns) {
         const forms = storedForms(column, keyring, subject);
         if (forms === null || forms.length === 0) continue;
-        const one = { name: column.name, forms, kidColumn: kidColumn?.name ?? null };
-        columns.push(await eraseColumn(client, name, target, catalog, one, { mode, dryRun }));
+        const isClear = column.mask.method === 'keep';
+        columns.push(await eraseColumn(client, place, { name: column.name, forms, isClear, kidColumn }));
       }
     }
+    if (!dryRun) await forgetErased(client);
     const report = {
       vault,
       columns: columns.filter(({ rows, action }) => rows > 0 || action === 'not_searched'),
@@ -87,6 +93,17 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
     if (!dryRun) await certifyErasure(client, who, 'done', JSON.stringify(report));
     return report;
   });
+}
+
+/** Of the pipelines that share a table, any may tell what its rows came from. */
+function originOf(pipelines: readonly PipelineConfig[], { schema, table }: TableName): OriginColumns {
+  const all = pipelines
+    .filter(({ target }) => target.schema === schema && target.table === table)
+    .map(({ policy }) => originColumns(policy.columns));
+  return {
+    messageId: all.find(({ messageId }) => messageId !== null)?.messageId ?? null,
+    batchId: all.find(({ batchId }) => batchId !== null)?.batchId ?? null,
+  };
 }
 
 /** Entries are sealed, so each is opened and looked through. */

@@ -52,6 +52,7 @@ const MATRIX = {
   'maskline.baselines': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.policies': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.horizons': { operator: 'SELECT', auditor: 'SELECT' },
+  'maskline.erased': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.processes': { operator: 'SELECT' },
   'maskline.reveals': { auditor: 'SELECT' },
   'maskline.reveal_limits': { auditor: 'SELECT' },
@@ -61,6 +62,7 @@ const MATRIX = {
   'maskline.end_reveal': { revealer: 'EXECUTE' },
   'maskline.vault_sealed': { revealer: 'EXECUTE' },
   'maskline.note_unsealing': { operator: 'EXECUTE' },
+  'maskline.count_reveals': { operator: 'EXECUTE' },
   'maskline.approve_reveal': { revealer: 'EXECUTE' },
   'maskline.process_seen': {
     ingest: 'EXECUTE',
