@@ -4,6 +4,7 @@ import { systemClock } from '../../src/clock.js';
 import { kekFromFile } from '../../src/masking/kek.js';
 import { promoteKey } from '../../src/masking/keyring-change.js';
 import { Keyring, readKeyringFile } from '../../src/masking/keyring.js';
+import { sealMasked } from '../../src/masking/quarantined.js';
 import { PayloadSealer } from '../../src/masking/seal.js';
 import { openQueues } from '../../src/roles/queues.js';
 import { type CliResult, type Json, assertHas } from '../support/cli.js';
@@ -137,6 +138,19 @@ describe('a key under which the vault holds values', () => {
     await command('drain');
     await command('keys', 'add');
     await command('keys', 'promote', '2');
+    // Rows that the table refused, sealed after the promotion by a process that met batches from before.
+    const { keyring } = insideOf(deployment);
+    for (const { mail } of await tokens()) {
+      const id = systemClock.id();
+      const { kid, sealed } = sealMasked(keyring, id, Buffer.from(`mail\n${String(mail)}\n`));
+      assert.equal(kid, 2);
+      await deployment.query(
+        `insert into maskline.quarantine
+           (id, pipeline, record_id, message_id, batch_id, code, kind, sealed, kid, sent_at)
+         values ($1, $2, 'r', 'm', $1, 'refused_23514', 'masked', $3, $4, now())`,
+        [id, PIPELINE, sealed, kid],
+      );
+    }
   });
 
   async function command(...args: string[]): Promise<CliResult> {
@@ -157,6 +171,7 @@ describe('a key under which the vault holds values', () => {
         { place: `public.${PIPELINE}.mails`, count: n },
         { place: 'maskline.vault', count: 2 * n },
         { place: 'maskline.vault_subjects', count: 2 * n },
+        { place: 'tokens in masked rows of maskline.quarantine', count: n },
       ]);
     };
     await counted(2);
@@ -173,6 +188,7 @@ describe('a key under which the vault holds values', () => {
       remasked: 1,
       unopened: 0,
       left: 0,
+      quarantine_resealed: 1,
       vault_remasked: 2,
       vault_unopened: 0,
     });
