@@ -147,6 +147,30 @@ export async function noteUnsealing(
   await pool.query('select maskline.note_unsealing($1, $2, $3)', [osUser, purpose, JSON.stringify(details)]);
 }
 
+/**
+ * How often values were asked for, by outcome, over all records: what is returned reads only those that it has not seen,
+ * one call after the other. Throws `postgres_unavailable`, `permission_denied`.
+ */
+export function revealTotals(pool: Queries): () => Promise<ReadonlyMap<string, number>> {
+  const totals = new Map([['granted', 0]]);
+  let last = 0;
+  let turn: Promise<unknown> = Promise.resolve();
+  const read = async (): Promise<ReadonlyMap<string, number>> => {
+    const { rows } = await pool.query<{ outcome: string; reveals: number; last: number }>(
+      'select outcome, reveals::float8, last::float8 from maskline.count_reveals($1)',
+      [last],
+    );
+    for (const row of rows) totals.set(row.outcome, (totals.get(row.outcome) ?? 0) + row.reveals);
+    last = Math.max(last, ...rows.map((row) => row.last));
+    return new Map(totals);
+  };
+  return () => {
+    const next = turn.then(read);
+    turn = next.catch(() => undefined);
+    return next;
+  };
+}
+
 /** Puts the limits of the configuration in force; on record if they change. Needs the owner's rights. */
 export async function setRevealLimits(
   pool: Queries,

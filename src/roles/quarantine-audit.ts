@@ -35,9 +35,17 @@ export async function recordUnsealing(
   });
 }
 
-/** Puts it on record that values of messages are shown before they are masked; to be awaited before they are. */
-export async function recordPreview(log: Logger, unsealing: Omit<Unsealing, 'ids'>): Promise<void> {
+/**
+ * Puts it on record, in the audit chain and the log, that values of messages are shown before they are masked; to be
+ * awaited before they are. Throws `postgres_unavailable`, `permission_denied`.
+ */
+export async function recordPreview(
+  pool: Pick<PostgresPool, 'query'>,
+  log: Logger,
+  unsealing: Omit<Unsealing, 'ids'>,
+): Promise<void> {
   const { reason, records, pipelines } = unsealing;
+  await noteUnsealing(pool, { osUser: osUser(), purpose: reason }, { preview: true, records, pipelines });
   log.warn({ event: 'preview_unsealed', user: userName(), host: hostname(), reason, records, pipelines });
 }
 

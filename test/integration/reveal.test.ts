@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { CliResult, Json } from '../support/cli.js';
 import { allowLogins, applyRoles, urlAs } from '../support/database-roles.js';
+import { ask } from '../support/http.js';
 import { tokenOracle } from '../support/oracle.js';
 import { rowsOf, withConnection } from '../support/postgres.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
@@ -207,6 +208,35 @@ describe('reveal', () => {
     );
     assert.equal(writes.code, 2);
     assert.equal(await deployment.count(TABLE), 2);
+  });
+
+  test('is counted by the admin process, from the records, as they come', async () => {
+    const counted = async (port: unknown): Promise<Json> => {
+      const { text } = await ask(port, '/metrics');
+      const lines = text.matchAll(/^maskline_reveals_total\{outcome="(\w+)"\} (\d+)$/gm);
+      return Object.fromEntries([...lines].map(([, outcome, count]) => [outcome, Number(count)]));
+    };
+    const recorded = async (): Promise<Json> => {
+      const rows = await deployment.query(
+        `select outcome, count(*)::int as n from maskline.reveals where action = 'reveal' group by outcome`,
+      );
+      return Object.fromEntries(rows.map(({ outcome, n }) => [outcome, n]));
+    };
+    const admin = deployment.start('admin');
+    const { port } = await admin.waitFor('listening');
+    const before = await recorded();
+    assert.ok(
+      Number(before['granted']) > 0 && Number(before['hmac']) > 0,
+      'some were revealed, some were not',
+    );
+    assert.deepEqual(await counted(port), before);
+    const row = await rowOf(deployment);
+    await reveal(deployment, String(row['device']), String(row['counted']), 'no token');
+    const after = await recorded();
+    assert.deepEqual(await counted(port), after);
+    assert.equal(after['granted'], Number(before['granted']) + 1);
+    admin.signal('SIGTERM');
+    assert.equal((await admin.ended).code, 0);
   });
 
   test('asks for a purpose, and does nothing without one', async () => {

@@ -350,8 +350,8 @@ $$;
 
 -- Rows that an erasure on record has deleted, by what they came from: `prove` must not take them for lost ones.
 create table maskline.erased (
-  -- The record with which the erasure began.
-  erasure bigint not null references maskline.reveals (seq),
+  -- `seq` of the record with which the erasure began.
+  erasure bigint not null,
   -- As format('%I.%I', schema, table) spells it.
   target text not null,
   -- Null where the table does not tell.
