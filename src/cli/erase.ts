@@ -1,12 +1,16 @@
 import { text } from 'node:stream/consumers';
 import { PipelineError } from '../errors.js';
+import { Releases } from '../lifecycle.js';
+import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
 import { selectPipelines } from '../roles/deployment.js';
 import { openKeyring } from '../roles/keyring.js';
+import { openStatusParts } from '../roles/status-parts.js';
+import { findUnsearched } from '../roles/unsearched.js';
 import { type ErasureOrder, type ErasureReport, erase } from '../roles/erase.js';
 import { osUser } from '../roles/os-user.js';
 import { confirm } from './confirmation.js';
-import type { Command } from './context.js';
+import type { CliContext, Command } from './context.js';
 import { withPool } from './database.js';
 import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
@@ -37,44 +41,60 @@ export const eraseCommand: Command<EraseOptions> = async (context, options) => {
   const subject =
     options.subject === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : options.subject;
   const who = { osUser: osUser(), purpose, ticket };
-  const order: ErasureOrder = { keyring, pipelines, subject, who, mode, dryRun: true };
-  return withPool(
-    deployment,
-    'migrate',
-    async (pool) => {
+  const order = { keyring, pipelines, subject, who, mode } as const;
+  const releases = new Releases();
+  try {
+    const work = async (pool: PostgresPool): Promise<number> => {
       await checkSchema(pool);
-      const expected = await erase(pool, order);
-      if (dryRun) return print(expected, true);
-      const question = `${describe(expected)} to be erased for good. Erase it?`;
-      if (!(await confirm(context, question))) return declined(context);
-      return print(await erase(pool, { ...order, dryRun: false }), false);
-    },
-    { statementTimeoutMs: STATEMENT_TIMEOUT_MS },
-  );
-
-  function print(report: ErasureReport, isDry: boolean): number {
-    const { vault, columns, quarantine } = report;
-    const row = {
-      dry_run: isDry,
-      vault_entries: vault.entries,
-      vault_shared: vault.shared,
-      ...rowCounts(report),
-      quarantine_entries: quarantine.entries,
-      quarantine_unsearched: quarantine.unsearched,
-      columns: columns.map((one): Row => ({ ...one })),
+      const parts = await openStatusParts(deployment, pipelines, { pool, releases });
+      const { pipelines: all } = deployment.config;
+      const unsearched = await findUnsearched(pool, parts, all);
+      const isWhole = pipelines.length === all.length;
+      return rehearseAndErase(context, pool, { ...order, isWhole, unsearched, dryRun });
     };
-    context.out.result(row, `${describe(report)} ${isDry ? 'would be erased' : 'erased'}.`);
-    if (quarantine.unsearched > 0) {
-      context.out.note(
-        `${quarantine.unsearched} quarantine entries can't be opened, so nobody knows what they hold: run \`maskline keys check\`, or purge them.`,
-      );
-    }
-    const unsearched = columns.filter(({ action }) => action === 'not_searched');
-    for (const { table, column } of unsearched)
-      context.out.note(`Column ${column} of ${table} does not exist, and was not searched.`);
-    return quarantine.unsearched + unsearched.length > 0 ? exitCode.failed : exitCode.ok;
+    return await withPool(deployment, 'migrate', work, { statementTimeoutMs: STATEMENT_TIMEOUT_MS });
+  } finally {
+    await releases.release();
   }
 };
+
+async function rehearseAndErase(
+  context: CliContext,
+  pool: PostgresPool,
+  order: ErasureOrder,
+): Promise<number> {
+  const expected = await erase(pool, { ...order, dryRun: true });
+  if (order.dryRun) return print(context, expected, true);
+  const question = `${describe(expected)} to be erased for good. Erase it?`;
+  if (!(await confirm(context, question))) return declined(context);
+  return print(context, await erase(pool, order), false);
+}
+
+function print({ out }: CliContext, report: ErasureReport, isDry: boolean): number {
+  const { vault, columns, quarantine } = report;
+  const row = {
+    dry_run: isDry,
+    vault_entries: vault.entries,
+    vault_shared: vault.shared,
+    ...rowCounts(report),
+    quarantine_entries: quarantine.entries,
+    quarantine_unsearched: quarantine.unsearched,
+    columns: columns.map((one): Row => ({ ...one })),
+    not_searched: report.not_searched.map((one): Row => ({ ...one })),
+  };
+  out.result(row, `${describe(report)} ${isDry ? 'would be erased' : 'erased'}.`);
+  if (quarantine.unsearched > 0) {
+    out.note(
+      `${quarantine.unsearched} quarantine entries can't be opened, so nobody knows what they hold: run \`maskline keys check\`, or purge them.`,
+    );
+  }
+  const missing = columns.filter(({ action }) => action === 'not_searched');
+  for (const { table, column } of missing)
+    out.note(`Column ${column} of ${table} does not exist, and was not searched.`);
+  for (const { place, count, why } of report.not_searched)
+    out.note(`Not searched: ${place}${count === null ? '' : ` (${count})`}; ${why}.`);
+  return quarantine.unsearched + missing.length > 0 ? exitCode.failed : exitCode.ok;
+}
 
 function rowCounts({ columns }: ErasureReport): {
   readonly rows_nulled: number;

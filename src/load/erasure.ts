@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type ClientBase, escapeIdentifier } from 'pg';
 import type { OriginColumns } from './baseline.js';
+import type { PostgresPool } from './connection.js';
 import { type TableName, quoteTable } from './copy.js';
 import { lockVault } from './remask-vault.js';
 import type { CatalogTable } from './target-catalog.js';
@@ -195,6 +196,31 @@ export async function certifyErasure(
     'select max(r.seq)::float8 as seq from maskline.reveals r',
   );
   return rows[0]?.seq ?? 0;
+}
+
+/** So much of something that has a name. */
+interface Named {
+  readonly name: string;
+  readonly count: number;
+}
+
+const UNCONFIGURED_ROWS = `
+  select q.pipeline as name, count(*)::float8 as count from maskline.quarantine q
+   where q.kind = 'masked' and q.pipeline <> all ($1::text[]) group by 1 order by 1`;
+
+const UNCONFIGURED_ENTRIES = `
+  select v.domain as name, count(*)::float8 as count from maskline.vault v
+   where v.domain <> all ($1::text[]) group by 1 order by 1`;
+
+/** Masked rows in quarantine of other pipelines, and vault entries of other domains: nobody knows how those were masked. */
+export async function unconfiguredPlaces(
+  pool: Pick<PostgresPool, 'query'>,
+  pipelines: readonly string[],
+  domains: readonly string[],
+): Promise<{ readonly rows: readonly Named[]; readonly entries: readonly Named[] }> {
+  const { rows } = await pool.query<Named>(UNCONFIGURED_ROWS, [pipelines]);
+  const { rows: entries } = await pool.query<Named>(UNCONFIGURED_ENTRIES, [domains]);
+  return { rows, entries };
 }
 
 /** Notes of deleted rows that no proof asks for, as their batches were pruned, and a while after that. */

@@ -49,7 +49,7 @@ export interface Vault {
 /** What would be stored for a value: its entry, and the canonical subject, null where it has none. */
 interface Storable {
   readonly subject: string | null;
-  entry(): VaultEntry;
+  readonly entry: () => VaultEntry;
 }
 
 /** Gives the token of a value. */

@@ -23,6 +23,7 @@ import type { Keyring } from '../masking/keyring.js';
 import { openMasked, openRaw } from '../masking/quarantined.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
 import { subjectHmac } from '../masking/vault.js';
+import type { Unsearched } from './unsearched.js';
 
 /** Whose traces go, at whose word, and how. */
 export interface ErasureOrder {
@@ -33,6 +34,10 @@ export interface ErasureOrder {
   readonly mode: ErasureMode;
   /** Counts, and changes nothing; nor does it go on record. */
   readonly dryRun: boolean;
+  /** Whether these are all pipelines: then the quarantine is searched for those that there were before, too. */
+  readonly isWhole: boolean;
+  /** Where else it may be: for the certificate. */
+  readonly unsearched: readonly Unsearched[];
 }
 
 /** What went, or would go. */
@@ -44,6 +49,7 @@ export interface ErasureReport {
     /** Entries that could not be opened, so that nobody knows what is in them. */
     readonly unsearched: number;
   };
+  readonly not_searched: readonly Unsearched[];
 }
 
 /** An error about one entry's own bytes or key, which leaves the others unharmed. */
@@ -89,6 +95,7 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
       vault,
       columns: columns.filter(({ rows, action }) => rows > 0 || action === 'not_searched'),
       quarantine,
+      not_searched: order.unsearched,
     };
     if (!dryRun) await certifyErasure(client, who, 'done', JSON.stringify(report));
     return report;
@@ -109,7 +116,7 @@ function originOf(pipelines: readonly PipelineConfig[], { schema, table }: Table
 /** Entries are sealed, so each is opened and looked through. */
 async function eraseQuarantine(
   pool: PostgresPool,
-  { keyring, pipelines, dryRun }: ErasureOrder,
+  { keyring, pipelines, dryRun, isWhole }: ErasureOrder,
   subject: string,
 ): Promise<ErasureReport['quarantine']> {
   const stored = new Set(
@@ -121,7 +128,7 @@ async function eraseQuarantine(
   );
   const filter = {
     ids: null,
-    pipelines: pipelines.map(({ name }) => name),
+    pipelines: isWhole ? [] : pipelines.map(({ name }) => name),
     codes: [],
     withoutCodes: [],
     since: null,

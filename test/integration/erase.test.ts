@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { PayloadSealer } from '../../src/masking/seal.js';
+import { openQueues } from '../../src/roles/queues.js';
 import type { CliOptions, CliResult, Json } from '../support/cli.js';
+import { insideOf } from '../support/failed.js';
+import { batchOf } from '../support/masking.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
 
 const TABLE = `public.${PIPELINE}`;
@@ -265,6 +269,80 @@ test('a value that a column keeps as it is does not get into the log of the serv
   const log = await stack.postgres.log();
   assert.match(log, /update "public"\."user_logins" as t set "plain" = null/, 'the log has the statements');
   assert.ok(!log.includes(kept));
+});
+
+test('names where it has not looked, and how much is there, in its output and its certificate', async () => {
+  const deployment = await loaded([event(1, A), event(2, A, { n: 'no number' })], 1, {
+    ...COLUMNS,
+    hint: { from: 'mail', mask: { method: 'partial', kind: 'email' } },
+  });
+  const { inside, keyring } = insideOf(deployment);
+  const queues = openQueues(inside, new PayloadSealer(keyring), PIPELINE);
+  await queues.transformQueue.add({ ...batchOf([event(3, A)]), pipeline: PIPELINE });
+  await Promise.all([queues.transformQueue.close(), queues.loadQueue.close()]);
+  await deployment.send([event(4, A)]);
+  // Of pipelines and domains that there were before: bodies can be searched, and what was masked can't.
+  for (const kind of ['raw', 'masked'] as const) {
+    await deployment.query(
+      `insert into maskline.quarantine (id, pipeline, record_id, message_id, batch_id, code, kind, sealed, kid, sent_at)
+       select gen_random_uuid(), 'former', 'r', 'm', batch_id, 'x', $1, '', 99, now() from maskline.quarantine limit 1`,
+      [kind],
+    );
+  }
+  await deployment.query(`insert into maskline.vault (lookup, token, kid, domain, sealed)
+    values ('\\x00', 'v1.former', 1, 'former domain', '')`);
+  const { code, rows, stderr } = await erase(deployment, A);
+  assert.equal(code, 1, 'entries of the former pipeline do not open');
+  assert.equal(rows[0]?.['quarantine_entries'], 1);
+  assert.equal(rows[0]?.['quarantine_unsearched'], 2);
+  const places = rows[0]?.['not_searched'] as readonly { place: string; count: number | null; why: string }[];
+  const expected = [
+    [`queues transform.${PIPELINE} and load.${PIPELINE}`, 1],
+    [`SQS queue ${deployment.queue}`, 1],
+    [`dead-letter queue of ${deployment.queue}`, null],
+    [`column hint of ${TABLE}`, null],
+    ['masked rows of pipeline former in quarantine', 1],
+    ['vault entries of domain former domain', 1],
+  ];
+  assert.deepEqual(
+    places.map(({ place, count }) => [place, count]),
+    expected,
+  );
+  for (const { place, why } of places) {
+    assert.ok(stderr.includes(`Not searched: ${place}`), stderr);
+    assert.ok(stderr.includes(why));
+  }
+  const [certificate] = await deployment.query(
+    `select details from maskline.reveals where action = 'erase' and outcome = 'done'`,
+  );
+  assert.deepEqual(JSON.parse(String(certificate?.['details'])).not_searched, places);
+  // Once these have been loaded, it finds them.
+  await deployment.query(`delete from maskline.quarantine where pipeline = 'former'`);
+  const drained = await deployment.cli.run(['drain'], { env: deployment.environmentOf('all') });
+  assert.equal(drained.code, 0, drained.stderr);
+  const worker = deployment.start('all');
+  await deployment.countUntil(TABLE, (count) => count === 2);
+  worker.signal('SIGTERM');
+  assert.equal((await worker.ended).code, 0, worker.stderr);
+  const again = await erase(deployment, A);
+  assert.equal(again.code, 0, again.stderr);
+  assert.equal(again.rows[0]?.['vault_entries'], 1);
+  assert.equal(again.rows[0]?.['rows_deleted'], 2);
+});
+
+test('erases also while queue and SQS are away, and then knows no counts of theirs', async () => {
+  const deployment = await loaded([event(1, A)]);
+  const away = { REDIS_URL: 'redis://127.0.0.1:1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' };
+  const { code, rows, stderr } = await erase(deployment, A, [], {
+    env: { ...deployment.environmentOf('owner'), ...away },
+  });
+  assert.equal(code, 0, stderr);
+  assert.equal(rows[0]?.['vault_entries'], 1);
+  const places = rows[0]?.['not_searched'] as readonly { count: number | null }[];
+  assert.deepEqual(
+    places.map(({ count }) => count),
+    [null, null, null],
+  );
 });
 
 test('needs a purpose, a yes, and the owner', async () => {
