@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { systemClock } from '../../src/clock.js';
 import { PayloadSealer } from '../../src/masking/seal.js';
 import { openQueues } from '../../src/roles/queues.js';
 import type { CliOptions, CliResult, Json } from '../support/cli.js';
@@ -278,7 +279,9 @@ test('names where it has not looked, and how much is there, in its output and it
   });
   const { inside, keyring } = insideOf(deployment);
   const queues = openQueues(inside, new PayloadSealer(keyring), PIPELINE);
-  await queues.transformQueue.add({ ...batchOf([event(3, A)]), pipeline: PIPELINE });
+  const head = { sentAt: Date.now(), receivedAt: Date.now() };
+  const [batchId, runId] = [systemClock.id(), systemClock.id()];
+  await queues.transformQueue.add({ ...batchOf([event(3, A)], head), batchId, runId, pipeline: PIPELINE });
   await Promise.all([queues.transformQueue.close(), queues.loadQueue.close()]);
   await deployment.send([event(4, A)]);
   // Of pipelines and domains that there were before: bodies can be searched, and what was masked can't.
@@ -321,6 +324,7 @@ test('names where it has not looked, and how much is there, in its output and it
   const drained = await deployment.cli.run(['drain'], { env: deployment.environmentOf('all') });
   assert.equal(drained.code, 0, drained.stderr);
   const worker = deployment.start('all');
+  await worker.waitFor('started');
   await deployment.countUntil(TABLE, (count) => count === 2);
   worker.signal('SIGTERM');
   assert.equal((await worker.ended).code, 0, worker.stderr);
