@@ -269,6 +269,29 @@ describe('reveal', () => {
     assert.equal(away.stdout, '');
   });
 
+  test('has what is sealed given out for the tokens that are on record as granted to that user, and for no others', async () => {
+    const [a, b] = [await rowOf(deployment), await rowOf(deployment, 'subject-b')];
+    const tokens = [String(a['mail']), String(b['mail'])];
+    await withConnection(deployment.database, (client) =>
+      client.query(`create role another_revealer login password 'one-for-all' in role maskline_revealer`),
+    );
+    const given = async (role: string): Promise<readonly string[]> =>
+      (
+        await rowsOf(urlAs(deployment.database, role), 'select token from maskline.vault_sealed($1)', [
+          tokens,
+        ])
+      ).map(({ token }) => String(token));
+    assert.deepEqual(await given('another_revealer'), []);
+    const args = ['reveal', String(a['mail']), '--purpose', PURPOSE];
+    assert.equal((await deployment.cli.run(args, asRole(deployment, 'another_revealer'))).code, 0);
+    assert.deepEqual(await given('another_revealer'), [a['mail']]);
+    assert.ok(!(await given('maskline_revealer')).includes(String(b['mail'])));
+    // A record of an hour ago has expired.
+    await tamper(deployment, `update maskline.reveals set at = at - interval '61 minutes'`);
+    assert.deepEqual(await given('another_revealer'), []);
+    await tamper(deployment, `update maskline.reveals set at = at + interval '61 minutes'`);
+  });
+
   test('leaves its record though it is killed before it opens anything', async () => {
     const row = await rowOf(deployment, 'subject-b');
     const tokens = [String(row['device']), String(row['mail'])];
