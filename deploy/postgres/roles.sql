@@ -45,8 +45,8 @@ begin
       ('maskline_operator', 'maskline: the admin process, and the commands that look, steer, replay and prune'),
       ('maskline_all', 'maskline: one process for all of it: `run all`, `drain`, `failed retry`'),
       ('maskline_analyst', 'maskline: who reads the target tables; sees nothing else'),
-      ('maskline_revealer', 'maskline: who may turn tokens back; has no rights of its own in the database yet'),
-      ('maskline_auditor', 'maskline: who checks what became of each record; sees no sealed value')
+      ('maskline_revealer', 'maskline: who may turn tokens back, on record, and approve it for others'),
+      ('maskline_auditor', 'maskline: who checks what became of each record, and who revealed; sees no sealed value')
     ) as roles (name, purpose)
   loop
     begin
@@ -65,7 +65,7 @@ begin
   execute format('grant connect, temporary on database %I to maskline_loader', current_database());
   execute format(
     'grant connect on database %I to maskline_ingest, maskline_transform, maskline_operator, maskline_analyst, '
-    'maskline_auditor', current_database());
+    'maskline_revealer, maskline_auditor', current_database());
 end
 $$;
 
@@ -138,12 +138,13 @@ begin
     execute format('revoke all (%s) on %s from public, %s', each.columns, each.name, everyone);
   end loop;
   grant usage on schema maskline
-    to maskline_ingest, maskline_transform, maskline_loader, maskline_operator, maskline_auditor;
+    to maskline_ingest, maskline_transform, maskline_loader, maskline_operator, maskline_revealer, maskline_auditor;
 
   for each in
     select * from (values
       -- At its start each process looks whether the schema is of its version.
-      ('migrations', 'select', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator, maskline_auditor'),
+      ('migrations', 'select', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator, '
+        'maskline_revealer, maskline_auditor'),
       -- The ingester decides what is let go, and keeps the record of runs, schedules and breakers.
       ('loads', 'select, insert', 'maskline_ingest'),
       ('runs', 'select, insert, update', 'maskline_ingest'),
@@ -166,6 +167,7 @@ begin
       ('baselines', 'select', 'maskline_operator'),
       ('policies', 'select', 'maskline_operator'),
       ('horizons', 'select', 'maskline_operator'),
+      ('erased', 'select', 'maskline_operator'),
       ('schedules', 'select, insert, update', 'maskline_operator'),
       ('breaker', 'select, insert, update', 'maskline_operator'),
       -- The auditor counts, and proves.
@@ -179,7 +181,12 @@ begin
       ('purged', 'select', 'maskline_auditor'),
       ('baselines', 'select', 'maskline_auditor'),
       ('policies', 'select', 'maskline_auditor'),
-      ('horizons', 'select', 'maskline_auditor')
+      ('horizons', 'select', 'maskline_auditor'),
+      ('erased', 'select', 'maskline_auditor'),
+      -- And walks the chain of reveals. No role writes to it but by functions, and nobody changes a row of it.
+      ('reveals', 'select', 'maskline_auditor'),
+      ('reveal_limits', 'select', 'maskline_auditor'),
+      ('reveal_requests', 'select', 'maskline_revealer, maskline_auditor')
     ) as grants (name, rights, roles)
   loop
     continue when to_regclass('maskline.' || each.name) is null;
@@ -199,6 +206,16 @@ begin
       ('first_id_at', 'maskline_operator, maskline_auditor'),
       ('target_keys', 'maskline_operator, maskline_auditor'),
       ('target_count', 'maskline_operator, maskline_auditor'),
+      -- Who masks asks for tokens, and reads no value.
+      ('vault_tokens', 'maskline_transform, maskline_operator'),
+      ('note_unsealing', 'maskline_operator'),
+      -- How many values were revealed, and nothing about them.
+      ('count_reveals', 'maskline_operator'),
+      -- Sealed values are for who was granted them, on record.
+      ('begin_reveal', 'maskline_revealer'),
+      ('end_reveal', 'maskline_revealer'),
+      ('vault_sealed', 'maskline_revealer'),
+      ('approve_reveal', 'maskline_revealer'),
       ('count_prunable', 'maskline_operator'),
       ('prune', 'maskline_operator'),
       ('drop_ledger_partition', 'maskline_operator')

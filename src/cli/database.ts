@@ -3,10 +3,15 @@ import { outlast } from '../policy.js';
 import { type PoolUser, openPool } from '../roles/database.js';
 import type { Deployment } from '../roles/deployment.js';
 
-/** Who a command works as: `cli` looks and steers, `migrate` owns the tables. */
-export type CommandRole = 'cli' | 'migrate';
+/** Who a command works as: `cli` looks and steers, `migrate` owns the tables, `reveal` and `audit` are as they say. */
+export type CommandRole = 'cli' | 'migrate' | 'reveal' | 'audit';
 
-const USERS: { readonly [role in CommandRole]: PoolUser } = { cli: 'admin', migrate: 'owner' };
+const USERS: { readonly [role in CommandRole]: PoolUser } = {
+  cli: 'admin',
+  migrate: 'owner',
+  reveal: 'reveal',
+  audit: 'audit',
+};
 
 /** Lends a pool of the user that goes with the role, once Postgres answers; waits up to `startup_timeout` for it. */
 export async function withPool<T>(

@@ -2,12 +2,14 @@ import type { PipelineConfig } from '../config/config.js';
 import { recordBaseline } from '../load/baseline.js';
 import type { PostgresPool } from '../load/connection.js';
 import { migrate, migrationStatus } from '../load/migrate.js';
+import { setRevealLimits } from '../load/reveals.js';
 import { createTarget, planTarget } from '../load/target-plan.js';
 import { targetSpec } from '../load/target.js';
 import { migrateQueue } from '../queue/bullmq.js';
 import { outlast } from '../policy.js';
 import { databaseServer } from '../roles/database.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
+import { osUser } from '../roles/os-user.js';
 import type { CliContext, Command } from './context.js';
 import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
@@ -80,6 +82,7 @@ export async function migrateDeployment(
   const baselines: string[] = [];
   const unreadable: string[] = [];
   const prepare = async (pool: PostgresPool): Promise<void> => {
+    await setRevealLimits(pool, config.reveal, osUser());
     for (const { name, policy, target } of pipelines) {
       if (target.create) statements.push(...(await createTarget(pool, targetSpec(policy, target))));
       const state = await recordBaseline(pool, { name, policy, target });

@@ -17,19 +17,26 @@ export interface OfflineOptions {
   readonly file?: string;
   /** Whether messages of the queue are looked at, which then must be named. */
   readonly readsQueue?: boolean;
+  /** Whether something goes on record in the database, which then must be named. */
+  readonly records?: boolean;
 }
 
 /** The configuration for work without a database, which need not be named. Throws `config_invalid`. */
 export function readOfflineConfig(
   { configFile, environment: { variables } }: CliContext,
-  { file = configFile, readsQueue = false }: OfflineOptions = {},
+  { file = configFile, readsQueue = false, records = false }: OfflineOptions = {},
 ): Config {
-  return loadConfig({ file, env: readsQueue ? withoutDatabase(variables) : withoutServers(variables) });
+  const env = records ? variables : withoutDatabase(variables);
+  return loadConfig({ file, env: readsQueue ? env : withoutQueue(env) });
 }
 
 /** The environment, with stand-ins for the servers that it does not name. */
 export function withoutServers(variables: Environment): Environment {
-  return { ...withoutDatabase(variables), SQS_QUEUE_URL: variables['SQS_QUEUE_URL'] || NO_QUEUE };
+  return withoutQueue(withoutDatabase(variables));
+}
+
+function withoutQueue(variables: Environment): Environment {
+  return { ...variables, SQS_QUEUE_URL: variables['SQS_QUEUE_URL'] || NO_QUEUE };
 }
 
 function withoutDatabase(variables: Environment): Environment {

@@ -4,10 +4,12 @@ import type { PipelineConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
 import { type ColumnPreview, type Preview, preview as previewOf } from '../foresight/preview.js';
 import type { ShapeCount } from '../foresight/shape.js';
+import { checkSchema } from '../load/migrate.js';
 import { selectPipelines } from '../roles/deployment.js';
 import { recordPreview } from '../roles/quarantine-audit.js';
 import type { CliContext, Command } from './context.js';
-import { openAuditLog } from './deployment.js';
+import { withPool } from './database.js';
+import { openAuditLog, openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
 import { readOfflineConfig, rehearsalKeyring } from './offline.js';
 import { type Row, renderTable } from './output.js';
@@ -21,6 +23,9 @@ interface PreviewOptions extends UnsealOptions {
   readonly throwawayKey?: boolean;
 }
 
+/** Puts on record whose messages are shown. */
+type Recorder = (pipeline: PipelineConfig, messages: readonly Envelope[]) => Promise<void>;
+
 /** Enough to see a pattern; who wants to see more looks at the messages themselves. */
 const EXAMPLES = 5;
 
@@ -31,29 +36,31 @@ export const preview: Command<PreviewOptions> = async (context, options) => {
   if ((sample === undefined) === (fromQueue === undefined)) {
     throw new PipelineError('usage', 'give either --sample FILE or --from-queue N: the messages to look at');
   }
-  const config = readOfflineConfig(context, { readsQueue: fromQueue !== undefined });
+  const isUnsealed = reason !== null;
+  const config = readOfflineConfig(context, { readsQueue: fromQueue !== undefined, records: isUnsealed });
   const pipelines = selectPipelines(config, context.pipelines);
   const keyring = await rehearsalKeyring(context, config, throwawayKey);
   const given = sample === undefined ? null : await messagesOfFile(context, sample);
-  for (const pipeline of pipelines) {
-    const messages = given ?? (await messagesOfQueue(context, pipeline, fromQueue ?? 0));
-    if (reason !== null) await announce(context, pipeline, messages, reason);
-    const examples = reason === null ? 0 : EXAMPLES;
-    print(context, previewOf(pipeline, keyring, systemClock, messages, examples), reason !== null);
-  }
-  return exitCode.ok;
+  const look = async (record: Recorder | null): Promise<number> => {
+    for (const pipeline of pipelines) {
+      const messages = given ?? (await messagesOfQueue(context, pipeline, fromQueue ?? 0));
+      // Nothing is shown that is not on record.
+      await record?.(pipeline, messages);
+      print(context, previewOf(pipeline, keyring, systemClock, messages, record ? EXAMPLES : 0), isUnsealed);
+    }
+    return exitCode.ok;
+  };
+  if (!isUnsealed) return look(null);
+  const deployment = openDeployment(context, 'cli', config);
+  // Before any message is received that could not be shown.
+  return withPool(deployment, 'cli', async (pool) => {
+    await checkSchema(pool);
+    return look(({ name }, messages) => {
+      const records = Math.min(EXAMPLES, messages.length);
+      return recordPreview(pool, openAuditLog(context), { reason, records, pipelines: [name] });
+    });
+  });
 };
-
-/** Nothing is shown that is not on record. */
-async function announce(
-  context: CliContext,
-  { name }: PipelineConfig,
-  messages: readonly Envelope[],
-  reason: string,
-): Promise<void> {
-  const records = Math.min(EXAMPLES, messages.length);
-  await recordPreview(openAuditLog(context), { reason, records, pipelines: [name] });
-}
 
 function print({ out }: CliContext, shown: Preview, isUnsealed: boolean): void {
   if (out.json) {

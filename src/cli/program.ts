@@ -9,6 +9,7 @@ import { addKeyCommands } from './key-commands.js';
 import { addForesightCommands } from './foresight-commands.js';
 import { addProofCommands } from './proof-commands.js';
 import { addQuarantineCommands } from './quarantine-commands.js';
+import { addRevealCommands } from './reveal-commands.js';
 import { addRunCommands } from './run-commands.js';
 import { addSetUpCommands } from './set-up-commands.js';
 import { addWatchCommands } from './watch-commands.js';
@@ -54,6 +55,7 @@ export function buildProgram(argv: readonly string[]): Program {
   addFailedCommands(program, action);
   addDlqCommands(program, action);
   addQuarantineCommands(program, action);
+  addRevealCommands(program, action);
   addProofCommands(program, action);
   return {
     run: async () => {

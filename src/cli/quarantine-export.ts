@@ -70,7 +70,7 @@ async function announce(
 ): Promise<void> {
   const counts = await countEntries(pool, filter);
   const all = counts.reduce((sum, { open: opened, replayed }) => sum + opened + replayed, 0);
-  await recordUnsealing(openAuditLog(context), {
+  await recordUnsealing(pool, openAuditLog(context), {
     reason,
     records: Math.min(all, limit ?? all),
     ids: filter.ids ?? [],

@@ -68,18 +68,27 @@ export const quarantineShow: Command<UnsealOptions & { readonly args: readonly s
   const selection = readSelection({ args }, deployment.clock.now());
   const entry = await withPool(deployment, 'cli', async (pool) => {
     const filter = await quarantineFilter(pool, context, selection, 'any');
-    for await (const [found] of pageContents(pool, filter)) if (found) return found;
+    for await (const [found] of pageContents(pool, filter)) {
+      if (!found) continue;
+      const { id, pipeline } = found;
+      if (reason !== null)
+        await recordUnsealing(pool, openAuditLog(context), {
+          reason,
+          records: 1,
+          ids: [id],
+          pipelines: [pipeline],
+        });
+      return found;
+    }
     throw new PipelineError(
       'not_found',
       'the entry is not of the pipelines that were named, or was deleted just now',
     );
   });
-  if (keyring === null || reason === null) {
+  if (keyring === null) {
     print(context, entry, {});
     return exitCode.ok;
   }
-  const { id, pipeline } = entry;
-  await recordUnsealing(openAuditLog(context), { reason, records: 1, ids: [id], pipelines: [pipeline] });
   const content = unsealedRow(keyring, entry);
   print(context, entry, content);
   const { unseal_error: problem } = content;

@@ -86,7 +86,9 @@ function printReport({ out }: CliContext, report: RemaskReport): void {
     `${pipeline}: ${report.remasked} rows ${would}brought from key ${from} to key ${to} (${state})`,
     `  quarantine: ${report.quarantine_resealed} records ${would}sealed anew`,
   ];
-  const unopened = report.unopened + report.quarantine_unopened;
+  if (report.vault_remasked > 0)
+    lines.push(`  vault: ${report.vault_remasked} values ${would}given new tokens`);
+  const unopened = report.unopened + report.quarantine_unopened + report.vault_unopened;
   if (unopened > 0) lines.push(`  ${unopened} stay: something in them does not open under key ${from}`);
   if (!report.dry_run && report.left) lines.push(`  ${report.left} rows are still under key ${from}`);
   for (const { column, method, values, why } of oneWay) {

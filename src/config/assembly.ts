@@ -52,6 +52,7 @@ export function assembleConfig(
       allowActions: admin.allow_actions,
       metricsPublic: admin.metrics_public,
     },
+    reveal: shell.reveal,
     retention: {
       ledgerMs: retention.ledger,
       runsMs: retention.runs,
@@ -117,7 +118,7 @@ function checkDomains(pipelines: readonly PipelineConfig[], findings: Findings):
   const domains = new Map<string, { readonly shape: string; readonly place: string }>();
   for (const pipeline of pipelines) {
     for (const { name, mask } of pipeline.policy.columns) {
-      if (mask.method !== 'siv' && mask.method !== 'hmac') continue;
+      if (mask.method !== 'siv' && mask.method !== 'hmac' && mask.method !== 'vault') continue;
       const shape = `${mask.as} ${String(mask.pad)} ${String(mask.lower)}`;
       const key = `${mask.method} ${mask.domain}`;
       const first = domains.get(key) ?? { shape, place: `${pipeline.name}.${name}` };

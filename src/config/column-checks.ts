@@ -75,7 +75,7 @@ function checkSource({ input, source }: ColumnUnderCheck, wrong: Wrong): void {
   }
   if (source.kind !== 'meta') return;
   const types: readonly ColumnType[] = META_TYPES[source.name];
-  const isToken = method === 'siv' || method === 'hmac';
+  const isToken = method === 'siv' || method === 'hmac' || method === 'vault';
   if (isToken && source.name.endsWith('_at')) {
     wrong(
       ['mask', 'method'],
@@ -132,7 +132,8 @@ function checkLengths({ input, source, at, findings }: ColumnUnderCheck, mask: M
     wrong: (message: string) => wrong(['max_length'], message),
     doubtful: (message: string) => findings.warn([...at, 'max_length'], message),
   };
-  if (mask.method === 'siv' || mask.method === 'hmac') reportTokenLength(mask, maxLength, verdict);
+  if (mask.method === 'siv' || mask.method === 'hmac' || mask.method === 'vault')
+    reportTokenLength(mask, maxLength, verdict);
   if (mask.method === 'ff1') reportTemplateLength(mask.template, maxLength, verdict);
   if (type !== undefined) return;
   if (mask.method === 'keep' && source.kind === 'meta' && source.name.endsWith('_at')) {

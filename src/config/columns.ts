@@ -94,7 +94,7 @@ function sourceOf(input: ColumnInput, at: Path, findings: Findings): ColumnSourc
 
 /** Whether what the mask makes has a length that a column of 256 characters was chosen for. */
 function isSized({ method }: MaskSpec): boolean {
-  return method === 'siv' || method === 'hmac' || method === 'partial';
+  return method === 'siv' || method === 'hmac' || method === 'vault' || method === 'partial';
 }
 
 function defaultType(source: ColumnSource, mask: MaskSpec): ColumnType {

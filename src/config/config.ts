@@ -65,7 +65,7 @@ export type KekConfig =
     };
 
 /** Whose rights a connection to Postgres has. */
-export type DatabaseUser = 'ingest' | 'transform' | 'load' | 'admin' | 'owner';
+export type DatabaseUser = 'ingest' | 'transform' | 'load' | 'admin' | 'owner' | 'reveal' | 'audit';
 
 /** How Postgres is reached. */
 export interface DatabaseConfig {
@@ -113,6 +113,8 @@ export interface Config {
     readonly runsMs: number;
     readonly replayedQuarantineMs: number;
   };
+  /** Limits of what one database user may reveal, in values. */
+  readonly reveal: { readonly rate: number; readonly quota: number };
   readonly startupTimeoutMs: number;
   readonly healthMaxLagMs: number;
   readonly pipelines: readonly PipelineConfig[];

@@ -21,7 +21,11 @@ const roles = z.strictObject({
   transform: user('`run transform`'),
   load: user('`run load`'),
   admin: user('`run admin`, and for the commands that look and steer: `status`, `runs`, `failed`, …'),
-  owner: user('`migrate`: the owner of the schema maskline and, under `create: true`, of the tables'),
+  owner: user(
+    '`migrate`: the owner of the schema maskline and, under `create: true`, of the tables. `erase` too',
+  ),
+  reveal: user('`reveal` and `approve`'),
+  audit: user('`reveal --verify` and `reveal --head`'),
 });
 
 /** How Postgres is reached. */

@@ -21,7 +21,9 @@ const BACKENDS = {
   memory: 'memory',
 } as const;
 
-const USERS: readonly DatabaseUser[] = ['ingest', 'transform', 'load', 'admin', 'owner'];
+// Without a URL for all, each of these needs its own.
+const NEEDED: readonly DatabaseUser[] = ['ingest', 'transform', 'load', 'admin', 'owner'];
+const USERS: readonly DatabaseUser[] = [...NEEDED, 'reveal', 'audit'];
 
 type TlsInput = ShellInput['database']['tls'];
 
@@ -30,9 +32,9 @@ export function databaseOf(shell: ShellInput, env: Environment, findings: Findin
   const { roles } = shell.database;
   const tls = tlsOf(shell.database.tls);
   const url = shell.database.url ?? envText(env, 'DATABASE_URL');
-  const missing = USERS.filter((user) => roles[user] === undefined);
+  const missing = NEEDED.filter((user) => roles[user] === undefined);
   if (url === undefined && missing.length > 0) {
-    const others = missing.length < USERS.length ? `, or name ${missing.join(', ')} in database.roles` : '';
+    const others = missing.length < NEEDED.length ? `, or name ${missing.join(', ')} in database.roles` : '';
     findings.error(['database', 'url'], `required: the URL of Postgres; or set DATABASE_URL${others}`);
     return null;
   }

@@ -4,8 +4,16 @@ import type { Path } from './problem.js';
 /** Takes what is wrong with a column, at a key below it. */
 export type Wrong = (key: Path, message: string) => void;
 
-const KEYED: readonly MaskMethod[] = ['siv', 'hmac', 'ff1', 'ipcrypt-det', 'ipcrypt-pfx', 'date-shift'];
-const TOKENS: readonly MaskMethod[] = ['siv', 'hmac'];
+const KEYED: readonly MaskMethod[] = [
+  'siv',
+  'hmac',
+  'vault',
+  'ff1',
+  'ipcrypt-det',
+  'ipcrypt-pfx',
+  'date-shift',
+];
+const TOKENS: readonly MaskMethod[] = ['siv', 'hmac', 'vault'];
 
 // Which masks each option belongs to.
 const OPTIONS: Readonly<{ [option in Exclude<keyof MaskInput, 'method'>]: readonly MaskMethod[] }> = {
@@ -13,6 +21,7 @@ const OPTIONS: Readonly<{ [option in Exclude<keyof MaskInput, 'method'>]: readon
   as: TOKENS,
   pad: TOKENS,
   lower: [...TOKENS, 'generalize'],
+  subject: ['vault'],
   value: ['constant'],
   v4: ['ip-truncate'],
   v6: ['ip-truncate'],

@@ -7,6 +7,7 @@ import { didYouMean } from './suggestion.js';
 export const maskMethods = [
   'siv',
   'hmac',
+  'vault',
   'ff1',
   'ipcrypt-det',
   'ipcrypt-pfx',
@@ -24,27 +25,23 @@ export const maskMethods = [
 /** One of `maskMethods`. */
 export type MaskMethod = (typeof maskMethods)[number];
 
-const LATER_METHODS = ['vault'];
-
 const METHODS_IN_WORDS = `one of ${maskMethods.join(', ')}`;
 
 // YAML reads a bare `null` as no value at all; here it is the name of a mask.
 const method = scalar(
-  'How values are masked: `siv` makes tokens that compare equal and can be recovered with the key, `hmac` tokens that cannot be recovered, `ff1` numbers of the same format, `ipcrypt-det` and `ipcrypt-pfx` other addresses (`pfx` keeps networks together), `ip-truncate` the network of an address, `partial` a part of the value, `date-shift` dates moved by some days, `bucket` the range a number lies in, `generalize` the period or group that a value belongs to; `constant` stores `value` instead, `null` stores NULL, `drop` leaves the column out, `keep` stores the value as it is.',
+  'How values are masked: `siv` makes tokens that compare equal and can be recovered with the key, `hmac` tokens that cannot be recovered, `vault` random tokens whose values are kept sealed in Postgres, `ff1` numbers of the same format, `ipcrypt-det` and `ipcrypt-pfx` other addresses (`pfx` keeps networks together), `ip-truncate` the network of an address, `partial` a part of the value, `date-shift` dates moved by some days, `bucket` the range a number lies in, `generalize` the period or group that a value belongs to; `constant` stores `value` instead, `null` stores NULL, `drop` leaves the column out, `keep` stores the value as it is.',
   { anyOf: [{ enum: [...maskMethods, null] }, { type: 'string', pattern: '\\$\\{' }] },
   (given): Reading<MaskMethod> => {
     const word = given === null ? 'null' : given;
     const value = maskMethods.find((known) => known === word);
     if (value !== undefined) return { value };
     if (typeof word !== 'string') return { wrong: `must be ${METHODS_IN_WORDS}` };
-    return LATER_METHODS.includes(word)
-      ? { wrong: `this mask is not supported by this version of maskline; it must be ${METHODS_IN_WORDS}` }
-      : { wrong: `no such mask${didYouMean(word, maskMethods)}; it must be ${METHODS_IN_WORDS}` };
+    return { wrong: `no such mask${didYouMean(word, maskMethods)}; it must be ${METHODS_IN_WORDS}` };
   },
 );
 
 const pad = scalar(
-  'With `siv` and `hmac`: values are padded to a multiple of so many bytes, to hide their lengths. 16, 32 or 64.',
+  'With `siv`, `hmac` and `vault`: values are padded to a multiple of so many bytes, to hide their lengths. 16, 32 or 64.',
   { anyOf: [{ enum: [16, 32, 64] }, { type: 'string', pattern: '^(16|32|64)$|\\$\\{' }] },
   (given): Reading<16 | 32 | 64> => {
     const value = ([16, 32, 64] as const).find((bytes) => bytes === given || String(bytes) === given);
@@ -97,17 +94,20 @@ export function listOf(description: string, itself: string) {
 export const maskSchema = z.strictObject({
   method,
   domain: text(
-    'With `siv`, `hmac`, `ff1`, `ipcrypt-det`, `ipcrypt-pfx` and `date-shift`: columns that share a domain get equal results for equal values. Default: `from` as written.',
+    'With `siv`, `hmac`, `vault`, `ff1`, `ipcrypt-det`, `ipcrypt-pfx` and `date-shift`: columns that share a domain get equal results for equal values. Default: `from` as written.',
     /^[^\p{C}]{1,128}$/u,
     'must be 1 to 128 characters, none of them a control character',
   ).optional(),
   as: choice(
-    'With `siv` and `hmac`: `ip` makes one token of all spellings of an address, and takes nothing else; `text` is the default.',
+    'With `siv`, `hmac` and `vault`: `ip` makes one token of all spellings of an address, and takes nothing else; `text` is the default.',
     ['text', 'ip'],
   ).optional(),
   pad: pad.optional(),
   lower: flag(
-    'With `siv`, `hmac` and the `map` of `generalize`: whether case is ignored. Default false.',
+    'With `siv`, `hmac`, `vault` and the `map` of `generalize`: whether case is ignored. Default false.',
+  ).optional(),
+  subject: text(
+    'With `vault`: the field that says whose value it is, such as `user_id`; `maskline erase --subject` deletes by it.',
   ).optional(),
   value: constantValue.optional(),
   v4: integer('With `ip-truncate`: bits of IPv4 addresses that are kept. Default 24.', 1, 31).optional(),

@@ -18,6 +18,7 @@ const LISTS: readonly ColumnType[] = ['jsonb', 'text[]'];
 const TYPES: Readonly<{ [method in MaskMethod]?: readonly ColumnType[] }> = {
   siv: TEXT,
   hmac: TEXT,
+  vault: TEXT,
   ff1: TEXT,
   partial: TEXT,
   bucket: TEXT,
@@ -39,7 +40,7 @@ export function typeProblem({ type, mask }: ColumnInput, isList: boolean): TypeP
   if (types === CALENDAR && type === undefined)
     return { key: ['type'], message: `required by the mask ${method}: date or timestamptz` };
   if (type !== undefined && !types.includes(type)) {
-    const what = method === 'siv' || method === 'hmac' ? 'tokens are' : 'results are';
+    const what = method === 'siv' || method === 'hmac' || method === 'vault' ? 'tokens are' : 'results are';
     return { key: ['type'], message: `contradicts the mask ${method}, whose ${what} ${types.join(' or ')}` };
   }
   const isIdle = type === 'date' && (mask?.to === 'hour' || mask?.to === 'day');

@@ -4,9 +4,11 @@ import type {
   BucketMask,
   DateShiftMask,
   Ff1Mask,
+  FieldPath,
   GeneralizeMask,
   MaskSpec,
   PartialMask,
+  VaultMask,
 } from '../masking/methods.js';
 import type { ColumnInput } from './column-schema.js';
 import { alphabetProblem, parseTemplate } from './ff1-template.js';
@@ -38,6 +40,8 @@ export function buildMask(input: ColumnInput, column: string, wrong: Wrong): Mas
     case 'siv':
     case 'hmac':
       return { method, domain, as: mask.as ?? 'text', pad: mask.pad ?? null, lower: mask.lower ?? false };
+    case 'vault':
+      return vault(mask, domain, wrong);
     case 'ip-truncate':
       return { method, v4: mask.v4 ?? V4_BITS, v6: mask.v6 ?? V6_BITS };
     case 'ipcrypt-det':
@@ -80,17 +84,26 @@ function ff1({ template, alphabet = DIGITS }: MaskInput, domain: string, wrong: 
 
 function dateShift({ entity, days }: MaskInput, domain: string, wrong: Wrong): DateShiftMask | null {
   if (entity === undefined || days === undefined) return null;
-  const path = entity.startsWith('$') ? 'must be a field of the body' : parsePath(entity);
-  const problem =
-    typeof path === 'string'
-      ? path
-      : path.steps.some((step) => 'each' in step)
-        ? 'must be one value, without "[*]"'
-        : null;
-  if (typeof path !== 'string' && problem === null)
-    return { method: 'date-shift', domain, entity: path, days };
-  wrong(['mask', 'entity'], problem ?? '');
+  const path = onePlace(entity);
+  if (typeof path !== 'string') return { method: 'date-shift', domain, entity: path, days };
+  wrong(['mask', 'entity'], path);
   return null;
+}
+
+function vault(mask: MaskInput, domain: string, wrong: Wrong): VaultMask | null {
+  const { as = 'text', pad, lower = false, subject } = mask;
+  const path = subject === undefined ? null : onePlace(subject);
+  if (typeof path !== 'string')
+    return { method: 'vault', domain, as, pad: pad ?? null, lower, subject: path };
+  wrong(['mask', 'subject'], path);
+  return null;
+}
+
+/** The place of one value in the body, or what is wrong with what should name it. */
+function onePlace(text: string): FieldPath | string {
+  const path = text.startsWith('$') ? 'must be a field of the body' : parsePath(text);
+  const isMany = typeof path !== 'string' && path.steps.some((step) => 'each' in step);
+  return isMany ? 'must be one value, without "[*]"' : path;
 }
 
 function bucket({ edges, width }: MaskInput, wrong: Wrong): BucketMask | null {

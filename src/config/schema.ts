@@ -102,6 +102,15 @@ const retention = z.strictObject({
   ).prefault('30d'),
 });
 
+const reveal = z.strictObject({
+  rate: integer('So many values a minute at most one database user may reveal.', 1, 1_000_000).prefault(1000),
+  quota: integer(
+    'Above so many values, in a request or in a day (UTC), another database user must approve.',
+    1,
+    1_000_000,
+  ).prefault(1000),
+});
+
 const health = z.strictObject({
   max_lag: duration(
     'How long messages may wait, beyond the time to the next slot of the schedule, before `status` calls the pipeline unhealthy.',
@@ -130,6 +139,9 @@ export const configSchema = z
     keyring: keyring.meta({ description: 'The keys that values are masked with.' }).prefault({}),
     admin: admin.meta({ description: 'The admin page.' }).prefault({}),
     retention: retention.meta({ description: 'How long maskline keeps its own records.' }).prefault({}),
+    reveal: reveal
+      .meta({ description: 'Limits of `maskline reveal`; `maskline migrate` puts them in force.' })
+      .prefault({}),
     startup_timeout: duration(
       'How long a start waits for Postgres, the queue and SQS before it ends with exit code 3.',
       '1s',

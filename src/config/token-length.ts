@@ -1,4 +1,4 @@
-import { type TokenMask, tokenLength } from '../masking/methods.js';
+import { type TokenMask, type VaultMask, tokenLength } from '../masking/methods.js';
 
 const FIRST_KID = 1;
 // A token carries its kid in at most four digits.
@@ -12,14 +12,14 @@ interface Verdict {
 }
 
 /** Bytes of the largest value, up to `most`, whose token always fits into so many characters; 0 when none does. */
-export function largestValue(mask: TokenMask, maxLength: number, most: number): number {
+export function largestValue(mask: TokenMask | VaultMask, maxLength: number, most: number): number {
   let bytes = most;
   while (bytes > 0 && tokenLength(mask, LAST_KID, bytes) > maxLength) bytes -= 1;
   return bytes;
 }
 
 /** Says when no token fits into the column, none once key ids have grown, or none of longer values. */
-export function reportTokenLength(mask: TokenMask, maxLength: number, verdict: Verdict): void {
+export function reportTokenLength(mask: TokenMask | VaultMask, maxLength: number, verdict: Verdict): void {
   const shortest = tokenLength(mask, FIRST_KID, 1);
   const grown = tokenLength(mask, LAST_KID, 1);
   if (maxLength < shortest) {

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../clock.js';
 import type { Keyring } from '../masking/keyring.js';
-import type { ColumnSpec } from '../masking/methods.js';
+import { type ColumnSpec, tokenMaskOf } from '../masking/methods.js';
 import { type ValueKind, kindOf, valueKinds } from './detectors.js';
 import { type Rehearsed, type RehearsedPipeline, rehearse } from './rehearsal.js';
 import { rawValues } from './raw-values.js';
@@ -90,8 +90,7 @@ export function sampleStrength(
 }
 
 function smallSpaceOf(rows: readonly Rehearsed[], column: ColumnSpec, clock: Clock): readonly SmallSpace[] {
-  const isToken = column.mask.method === 'siv' || column.mask.method === 'hmac';
-  if (!isToken || column.source.kind === 'meta') return [];
+  if (tokenMaskOf(column) === null || column.source.kind === 'meta') return [];
   const texts = rawTexts(rows, column, clock).flat();
   const kinds = texts.map(kindOf);
   for (const kind of valueKinds) {

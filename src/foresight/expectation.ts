@@ -2,7 +2,7 @@
 
 import { type Document, isMap, isScalar } from 'yaml';
 import { didYouMean } from '../config/suggestion.js';
-import type { ColumnPolicy, ColumnSpec } from '../masking/methods.js';
+import { type ColumnPolicy, type ColumnSpec, tokenMaskOf } from '../masking/methods.js';
 import { isRejectionCode, rejectionCodes } from '../masking/remedies.js';
 import type { Expected, ExpectedCell } from './test-case.js';
 import type { Value, YamlFile } from './yaml-nodes.js';
@@ -110,7 +110,7 @@ function readCell(
 }
 
 function hasTokens(column: ColumnSpec | undefined): boolean {
-  return column?.mask.method === 'siv' || column?.mask.method === 'hmac';
+  return column !== undefined && tokenMaskOf(column) !== null;
 }
 
 function readValue(

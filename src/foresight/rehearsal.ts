@@ -5,6 +5,7 @@ import { NULL_FIELD, decodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { Keyring } from '../masking/keyring.js';
 import { compileMasker } from '../masking/mask.js';
+import { candidateTokens } from '../masking/vault.js';
 import { recordsOf } from '../source/unwrap.js';
 
 /** What became of a record: a row, in the text that Postgres would read, or a rejection. */
@@ -41,10 +42,15 @@ export function rehearse(
 ): readonly Rehearsed[] {
   const masker = compileMasker(pipeline.policy, keyring, clock);
   const rehearsed: Rehearsed[] = [];
+  // Instead of a vault's: equal for equal values, and forgotten.
+  const tokens = new Map<string, string>();
   for (let from = 0; from < envelopes.length; from += BATCH_MESSAGES) {
     const part = envelopes.slice(from, from + BATCH_MESSAGES);
     const batch = batchOf(pipeline, clock, part);
-    const { masked } = masker.mask(batch);
+    for (const [lookup, token] of candidateTokens(masker.wanted(batch))) {
+      if (!tokens.has(lookup)) tokens.set(lookup, token);
+    }
+    const { masked } = masker.mask(batch, tokens);
     const outcomes = new Map<string, Outcome>();
     const lines = masked.rows.toString('utf8').split('\n');
     for (const [k, { id }] of masked.keys.entries())

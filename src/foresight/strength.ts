@@ -63,6 +63,13 @@ function judge(column: ColumnSpec): Judgement {
     case 'siv':
     case 'hmac':
       return judgeToken(column, mask);
+    case 'vault':
+      return {
+        exposure: 'token',
+        space: mask.as === 'ip' ? IPV4_SPACE : spaceOf(column),
+        found_by: `whoever holds the key and may ask the vault; ${TOKENS_AT_ONCE}`,
+        leaks: EQUALITY,
+      };
     case 'ff1':
       return judgeFf1(mask);
     case 'ipcrypt-det':

@@ -102,10 +102,23 @@ interface TargetState {
 
 async function notePolicy(client: PoolClient, { name, policy }: BaselinePipeline): Promise<void> {
   const { columns, sha256 } = policy;
-  const messageId = columnOf(columns, 'message_id', ['text', 'uuid']);
-  const batchId = columnOf(columns, 'batch_id', ['text', 'uuid']);
+  const { messageId, batchId } = originColumns(columns);
   const sentAt = columnOf(columns, 'sent_at', ['timestamptz', 'date']);
   await client.query(POLICY, [name, sha256, messageId, batchId, sentAt]);
+}
+
+/** The columns that tell what a row came from; null where there is none. */
+export interface OriginColumns {
+  readonly messageId: string | null;
+  readonly batchId: string | null;
+}
+
+/** Those of a policy. */
+export function originColumns(columns: readonly ColumnSpec[]): OriginColumns {
+  return {
+    messageId: columnOf(columns, 'message_id', ['text', 'uuid']),
+    batchId: columnOf(columns, 'batch_id', ['text', 'uuid']),
+  };
 }
 
 /** The column that holds it as it is, in a type from which it can be read back. */

@@ -1,7 +1,7 @@
 import { escapeIdentifier } from 'pg';
 import type { PostgresPool } from './connection.js';
 import { type TableName, quoteTable } from './copy.js';
-import { holdsToken, isOfKid } from './remask-sql.js';
+import { holdsToken, holdsVaultToken, isOfKid } from './remask-sql.js';
 
 /** What a pipeline's table may hold of keys. */
 export interface KeyedTarget extends TableName {
@@ -27,7 +27,10 @@ const SEALED_TABLES = `
    where c.relnamespace = 'maskline'::regnamespace and a.attname = 'kid' and not a.attisdropped
    order by c.relname`;
 
-/** How often a column of a target holds a token of that key, or a row goes by it. Columns that are not there hold none. */
+/**
+ * How often a column of a target holds a token of that key, or a row goes by it. Columns that are not there hold none,
+ * and tokens of the vault whose values were erased don't count.
+ */
 export async function targetUses(
   pool: Pick<PostgresPool, 'query'>,
   target: KeyedTarget,
@@ -41,7 +44,10 @@ export async function targetUses(
   );
   const known = new Set(found.map(({ name }) => name));
   const conditions = new Map([
-    ...target.tokens.map((column) => [column.name, holdsToken(column, 'hsv', kid)] as const),
+    ...target.tokens.map(
+      (column) =>
+        [column.name, `(${holdsToken(column, 'hs', kid)} or ${holdsVaultToken(column, kid)})`] as const,
+    ),
     ...target.kidColumns.map((name) => [name, isOfKid([name], kid)] as const),
   ]);
   const columns = [...conditions].filter(([name]) => known.has(name));
@@ -80,6 +86,20 @@ export async function processesSince(pool: Pick<PostgresPool, 'query'>, sinceMs:
     [SEEN_MINUTES, new Date(sinceMs).toISOString()],
   );
   return { place: 'processes that began before the keyring was last changed', count: rows[0]?.n ?? 0 };
+}
+
+/** Which of these tokens the vault knows, as those of today or former ones. */
+export async function knownTokens(
+  pool: Pick<PostgresPool, 'query'>,
+  tokens: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (tokens.length === 0) return new Set();
+  const { rows } = await pool.query<{ token: string }>(
+    `select v.token from maskline.vault v where v.token = any ($1::text[])
+     union all select f.token from maskline.vault_former f where f.token = any ($1::text[])`,
+    [[...new Set(tokens)]],
+  );
+  return new Set(rows.map(({ token }) => token));
 }
 
 /** A masked row in quarantine, sealed. */

@@ -17,9 +17,14 @@ const BATCHES = `
     union all
     select case p.kind when 'raw' then p.replayed_in else p.batch_id end, p.entries
       from maskline.purged p join covered c on c.batch_id = p.replayed_in),
-  expected as (
+  -- What an erasure on record has deleted.
+  gone as (
+    select e.batch_id as id, sum(e.rows) as n from maskline.erased e where e.target = $2 group by e.batch_id),
+  loaded as (
     select p.batch_id::text as id, sum(p.n) as n, bool_or(c.batch_id is not null) as is_covered
       from part p left join covered c on c.batch_id = p.batch_id group by p.batch_id),
+  expected as (
+    select l.id, greatest(l.n - coalesce(g.n, 0), 0) as n, l.is_covered from loaded l left join gone g on g.id = l.id),
   found as (
     select k.batch_id as id, count(*) as n from maskline.target_keys($1, $2, $6) as k group by k.batch_id)
   select coalesce(e.id, f.id) as batch_id, coalesce(e.n, 0)::float8 as expected, coalesce(f.n, 0)::float8 as found,

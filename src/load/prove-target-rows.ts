@@ -23,14 +23,21 @@ const IDS = `
      where e.pipeline in (select pipeline from maskline.baselines where target = $2) and e.outcome = 'quarantined'
     union all
     select q.message_id, 1, 1 from maskline.quarantine q join covered c on c.batch_id = q.replayed_in),
-  expected as (
+  -- An erasure on record has deleted them by right: those, and no others of the same batch.
+  gone as (
+    select e.message_id as id, sum(e.rows)::int as rows from maskline.erased e where e.target = $2 group by e.message_id),
+  named as (
     select id, sum(at_least)::int as at_least, sum(at_most)::int as at_most from entry group by id),
+  expected as (
+    select n.id, greatest(n.at_least - coalesce(g.rows, 0), 0) as at_least,
+           greatest(n.at_most - coalesce(g.rows, 0), 0) as at_most, least(n.at_least, coalesce(g.rows, 0)) as erased
+      from named n left join gone g on g.id = n.id),
   found as (
     select k.message_id as id, count(*)::int as n, max(k.sent_at) as sent_at
       from maskline.target_keys($1, $2, $6) as k group by k.message_id),
   compared as (
     select coalesce(e.id, f.id) as id, e.id is not null as is_known, coalesce(e.at_least, 0) as at_least,
-           coalesce(e.at_most, 0) as at_most, coalesce(f.n, 0) as n, f.sent_at
+           coalesce(e.at_most, 0) as at_most, coalesce(f.n, 0) as n, coalesce(e.erased, 0) as erased, f.sent_at
       from expected e full join found f on f.id = e.id)`;
 
 const TOTALS = `${IDS}
@@ -43,7 +50,7 @@ const TOTALS = `${IDS}
          count(*) filter (where not is_known and id is not null and sent_at >= greatest($4::timestamptz, $5::timestamptz))::float8 as recent_ids,
          coalesce(sum(n) filter (where not is_known and id is not null and sent_at >= greatest($4::timestamptz, $5::timestamptz)), 0)::float8 as recent_rows,
          (select count(*) from covered)::float8 as batches,
-         (select coalesce(sum(loaded), 0) from covered)::float8 as covered,
+         ((select coalesce(sum(loaded), 0) from covered) - coalesce(sum(erased), 0))::float8 as covered,
          (select coalesce(sum(p.entries), 0) from maskline.purged p join covered c on c.batch_id = p.replayed_in)::float8
            as purged,
          exists (select from maskline.purged p join covered c on c.batch_id = p.replayed_in

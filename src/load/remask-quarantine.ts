@@ -1,5 +1,6 @@
 import type { PostgresPool } from './connection.js';
 import type { RemaskRequest } from './remask.js';
+import { readSuccessors } from './remask-vault.js';
 
 /** A sealed entry, and how it is bound to its place. */
 interface Entry {
@@ -16,10 +17,14 @@ export interface EntriesResealed {
   readonly unopened: number;
 }
 
-/** Seals an entry anew; `kept` when it needs no other seal, `unopened` when it can't be opened. */
+/** An entry sealed anew; `kept` when it needs no other seal, `unopened` when it can't be opened. */
+type Resealed = { readonly kid: number; readonly sealed: Buffer } | 'kept' | 'unopened';
+
+/** Seals an entry anew; `successorsOf` asks what the vault has in place of tokens, as `readSuccessors` does. */
 export type Reseal = (
   entry: Entry,
-) => { readonly kid: number; readonly sealed: Buffer } | 'kept' | 'unopened';
+  successorsOf: (tokens: readonly string[]) => Promise<ReadonlyMap<string, string | null>>,
+) => Promise<Resealed>;
 
 /** Entries of one transaction: a body has 1 MiB at most, and most have far less. */
 const PAGE = 32;
@@ -66,7 +71,11 @@ async function resealPage(
   return pool.transaction(async (client) => {
     const sql = dryRun ? PAGES : `${PAGES} for update`;
     const { rows } = await client.query<Entry>(sql, [pipeline, after, remask.fromKid]);
-    const results = rows.map((entry) => ({ id: entry.id, result: reseal(entry) }));
+    const results: { readonly id: string; readonly result: Resealed }[] = [];
+    for (const entry of rows) {
+      const result = await reseal(entry, (tokens) => readSuccessors(client, tokens, dryRun));
+      results.push({ id: entry.id, result });
+    }
     const changed = results.flatMap(({ id, result }) =>
       typeof result === 'string' ? [] : [{ id, ...result }],
     );

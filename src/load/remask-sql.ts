@@ -6,8 +6,8 @@ export interface RemaskedColumn {
   readonly name: string;
   /** Whether it takes each element of an array. */
   readonly isList: boolean;
-  /** False: its cells carry no kid, and go by the row's. */
-  readonly isToken: boolean;
+  /** `format`: its cells carry no kid, and go by the row's; `vault`: others stand for its tokens, if they mean anything. */
+  readonly kind: 'siv' | 'vault' | 'format';
 }
 
 /** What the statements of one table are made of. */
@@ -22,7 +22,7 @@ export interface RemaskTable {
 
 const TEXTS = ['text', 'varchar', 'bpchar', 'citext'];
 
-/** The condition under which a column holds a token of that key; `letters` are those of its methods. */
+/** The condition under which a column holds a token of that key; `letters` are those of its methods, but for the vault's. */
 export function holdsToken(
   column: Pick<RemaskedColumn, 'name' | 'isList'>,
   letters: string,
@@ -35,6 +35,22 @@ export function holdsToken(
   return likes.length === 1 ? (likes[0] ?? '') : `(${likes.join(' or ')})`;
 }
 
+/** The condition under which a column holds a token of that key that the vault knows: others mean nothing any more. */
+export function holdsVaultToken(column: Pick<RemaskedColumn, 'name' | 'isList'>, kid: number): string {
+  const holds = holdsToken(column, 'v', kid);
+  const name = `t.${escapeIdentifier(column.name)}`;
+  if (!column.isList) return `(${holds} and ${isKnown(`${name}::text`)})`;
+  const items = `jsonb_array_elements_text(case jsonb_typeof(to_jsonb(${name})) when 'array' then to_jsonb(${name}) else '[]' end)`;
+  return `(${holds} and exists (select from ${items} as i (item) where i.item like 'v${String(kid)}.%' and ${isKnown('i.item')}))`;
+}
+
+function isKnown(token: string): string {
+  return (
+    `(exists (select from maskline.vault k where k.token = ${token}) ` +
+    `or exists (select from maskline.vault_former k where k.token = ${token}))`
+  );
+}
+
 /** The condition under which a row goes by that key. */
 export function isOfKid(kidColumns: readonly string[], kid: number): string {
   const tests = kidColumns.map((name) => `t.${escapeIdentifier(name)}::bigint = ${String(kid)}`);
@@ -43,7 +59,11 @@ export function isOfKid(kidColumns: readonly string[], kid: number): string {
 
 /** Which rows are still to be brought over. */
 export function isLeft({ columns, kidColumns, fromKid }: RemaskTable): string {
-  const tokens = columns.filter(({ isToken }) => isToken).map((column) => holdsToken(column, 's', fromKid));
+  const tokens = columns.flatMap((column) =>
+    column.kind === 'format'
+      ? []
+      : [column.kind === 'siv' ? holdsToken(column, 's', fromKid) : holdsVaultToken(column, fromKid)],
+  );
   return `coalesce(${[...tokens, isOfKid(kidColumns, fromKid)].join(', false) or coalesce(')}, false)`;
 }
 

@@ -8,6 +8,7 @@ import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 import { type TableName, quoteTable } from './copy.js';
 import { type RemaskTable, type RemaskedColumn, isLeft, readSql, writeSql } from './remask-sql.js';
+import { readSuccessors } from './remask-vault.js';
 import { readCatalog } from './target-catalog.js';
 
 /** A cell of a masked column as JSON has it. */
@@ -20,9 +21,13 @@ export interface RowRemask {
   readonly columns: readonly RemaskedColumn[];
   /** Columns that hold the key id of their row, to be set with it. */
   readonly kidColumns: readonly string[];
-  /** The cells of each row under the new key; null for a row that can't be brought over, and stays. */
+  /**
+   * The cells of each row under the new key; null for a row that can't be brought over, and stays. Tokens of the vault
+   * become their successors: those that have none as yet make their row stay, and those that are not there stay.
+   */
   change(
     rows: readonly { readonly cells: readonly Cell[]; readonly isOfOldKid: boolean }[],
+    successors: ReadonlyMap<string, string | null>,
   ): readonly (readonly Cell[] | null)[];
 }
 
@@ -39,6 +44,8 @@ export interface RemaskRequest {
   readonly signal: AbortSignal;
   /** Runs a step, again where an outage ends it. */
   readonly attempt: <T>(step: () => Promise<T>) => Promise<T>;
+  /** Awaited before each passage but the first, for what the vault has got meanwhile. */
+  readonly prepare: () => Promise<void>;
 }
 
 /** What a passage through the table has come to. */
@@ -93,7 +100,7 @@ const MOVE = `
  * `permission_denied`, `postgres_unavailable` and what `remask` throws.
  */
 export async function remaskRows(pool: PostgresPool, request: RemaskRequest): Promise<RowsRemasked> {
-  const { signal, remask, attempt } = request;
+  const { signal, remask, attempt, prepare } = request;
   let remasked = 0;
   if (remask.columns.length + remask.kidColumns.length === 0) return { remasked, unopened: 0, left: 0 };
   for (;;) {
@@ -110,6 +117,7 @@ export async function remaskRows(pool: PostgresPool, request: RemaskRequest): Pr
     );
     const isDone = request.dryRun || left === 0 || passage.remasked === 0;
     if (isDone) return { remasked, unopened: passage.unopened, left };
+    await prepare();
   }
 }
 
@@ -183,7 +191,8 @@ async function passBlocks(
   return pool.transaction(
     async (client) => {
       const { rows } = await client.query<StoredPlace>(readSql(table, dryRun), [next, end]);
-      const changed = changeRows(request.remask, rows);
+      const successors = await readSuccessors(client, vaultTokensIn(table, rows), dryRun);
+      const changed = changeRows(request.remask, rows, successors);
       if (!dryRun) {
         await writeRows(client, request, table, changed);
         await client.query(MOVE, [...ownerOf(request), table.relation, end, changed.length]);
@@ -206,12 +215,25 @@ interface StoredPlace {
 
 type ChangedRow = readonly [place: string, isOfOldKid: boolean, cells: readonly Cell[]];
 
+function vaultTokensIn({ columns }: RemaskTable, rows: readonly StoredPlace[]): readonly string[] {
+  return rows.flatMap(({ cells }) =>
+    cells
+      .filter((_, c) => columns[c]?.kind === 'vault')
+      .flat()
+      .filter((cell) => typeof cell === 'string'),
+  );
+}
+
 /** The rows that can be brought over, changed. What comes back as it was would be met again for ever. */
-function changeRows(remask: RowRemask, rows: readonly StoredPlace[]): readonly ChangedRow[] {
+function changeRows(
+  remask: RowRemask,
+  rows: readonly StoredPlace[],
+  successors: ReadonlyMap<string, string | null>,
+): readonly ChangedRow[] {
   const readable = rows.flatMap(({ place, is_of_old_kid: isOfOldKid, cells }) =>
     cells.every(isCell) ? [{ place, isOfOldKid, cells }] : [],
   );
-  return remask.change(readable).flatMap((cells, i): ChangedRow[] => {
+  return remask.change(readable, successors).flatMap((cells, i): ChangedRow[] => {
     const row = readable[i];
     if (!row || !cells) return [];
     const isSame = !row.isOfOldKid && JSON.stringify(cells) === JSON.stringify(row.cells);

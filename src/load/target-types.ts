@@ -1,4 +1,12 @@
-import { type ColumnSpec, type ColumnType, isList, tokenLength, type TokenMask } from '../masking/methods.js';
+import {
+  type ColumnSpec,
+  type ColumnType,
+  isList,
+  tokenLength,
+  type TokenMask,
+  type VaultMask,
+  tokenMaskOf,
+} from '../masking/methods.js';
 
 /** How well a column of the table takes what the pipeline sends. `lossy` loads, but not everything or not as it was. */
 export type Fit = 'fits' | 'lossy' | 'unfit' | 'unknown';
@@ -27,9 +35,8 @@ const TAKERS: Readonly<{
 const isForeign = (baseType: string, builtIn: boolean): boolean => !builtIn && !TEXTS.includes(baseType);
 
 /** Whether the column holds tokens, whatever its type says; a list of tokens is what its type says. */
-export function tokenMask(column: ColumnSpec): TokenMask | null {
-  if (isList(column)) return null;
-  return column.mask.method === 'siv' || column.mask.method === 'hmac' ? column.mask : null;
+export function tokenMask(column: ColumnSpec): TokenMask | VaultMask | null {
+  return isList(column) ? null : tokenMaskOf(column);
 }
 
 /** What arrives in the column: tokens are text. */
@@ -99,7 +106,7 @@ export function lengthNeed(column: ColumnSpec): LengthNeed | null {
   if (mask) {
     const shortest = tokenLength(mask, FIRST_KID, 1);
     const grown = tokenLength(mask, LAST_KID, 1);
-    const isFixed = mask.method === 'hmac' || mask.as === 'ip';
+    const isFixed = mask.method !== 'siv' || mask.as === 'ip';
     const ample = column.maxLength ?? (isFixed ? grown : TOKEN_COLUMN_LENGTH);
     return {
       least: Math.max(shortest, Math.min(column.maxLength ?? 0, ample)),

@@ -33,7 +33,7 @@ export function dateShiftMask(column: ColumnSpec, mask: DateShiftMask, keyring: 
     for (const [i, value] of values.entries()) {
       const text = trimmedOf(value, i, cells, normalized);
       if (text === null) continue;
-      const entity = entityOf(companions[i]);
+      const entity = canonicalEntity(companions[i]);
       const cell = typeof entity === 'string' ? read(text) : entity;
       cells[i] = typeof cell === 'string' && typeof entity === 'string' ? moved(cell, shiftOf(entity)) : cell;
     }
@@ -41,7 +41,8 @@ export function dateShiftMask(column: ColumnSpec, mask: DateShiftMask, keyring: 
   };
 }
 
-function entityOf(value: unknown): string | Refusal {
+/** The canonical text of the field that says whose a value is, or why it says that of nobody. */
+export function canonicalEntity(value: unknown): string | Refusal {
   if (value === undefined || value === null) return refuse('missing_field');
   if (typeof value !== 'string') return refuse('wrong_type');
   const trimmed = trimAscii(value);

@@ -2,6 +2,7 @@
 export const keyBytes = {
   hmac: 32,
   siv: 64,
+  vault: 32,
   seal: 32,
   ff1: 32,
   'ipcrypt-det': 16,
@@ -17,6 +18,9 @@ export interface KeyScope {
   readonly method: KeyMethod;
   readonly domain: string;
 }
+
+/** The domain of the `hmac` key that subjects of the vault are found by. */
+export const SUBJECT_DOMAIN = 'maskline/subject';
 
 /** Whether keys are derived for a method of that name. */
 export function isKeyMethod(name: unknown): name is KeyMethod {

@@ -68,6 +68,7 @@ function kindOf(spec: ColumnSpec): Kind {
       return isSendersOwn(spec) ? 'kept' : null;
     case 'siv':
     case 'hmac':
+    case 'vault':
       return 'token';
     default:
       return null;

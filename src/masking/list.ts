@@ -10,12 +10,17 @@ const arraySpecial = /["\\]/g;
  */
 export function listMask({ type, mask }: ColumnSpec, element: ColumnMask): ColumnMask {
   const write = type === 'text[]' ? textArray : mask.method === 'keep' ? jsonOfJson : jsonOfTexts;
-  return (values, normalized) => {
+  return (values, normalized, companions = []) => {
     const present: unknown[] = [];
-    for (const value of values) {
-      if (Array.isArray(value)) for (const item of value) if (!isNone(item)) present.push(item);
+    const owners: unknown[] = [];
+    for (const [i, value] of values.entries()) {
+      for (const item of Array.isArray(value) ? value : []) {
+        if (isNone(item)) continue;
+        present.push(item);
+        owners.push(companions[i]);
+      }
     }
-    const cells = element(present, normalized);
+    const cells = element(present, normalized, owners);
     if (cells.length !== present.length)
       throw new RangeError('a mask returned fewer or more cells than values');
     let next = 0;

@@ -5,7 +5,7 @@ import { PipelineError } from '../errors.js';
 import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
 import { maskOf } from './masks.js';
-import { type ColumnPolicy, type ColumnSpec, formatKeepingMethods } from './methods.js';
+import { type ColumnPolicy, type ColumnSpec, companionOf, formatKeepingMethods } from './methods.js';
 import { sealRaw } from './quarantined.js';
 import type { RawRecord } from './raw-record.js';
 import { companionReaderOf, readerOf } from './reading.js';
@@ -13,6 +13,7 @@ import { type Normalized, noneNormalized } from './refusal.js';
 import { type CompiledColumn, type Work, liveOf, maskColumn, readBodies } from './rows.js';
 import { sentinelTest } from './sentinels.js';
 import { selfTest } from './siv.js';
+import { VaultEntries, type VaultEntry, type VaultTokens, foundTokens } from './vault.js';
 
 /** What masking a batch did, for the metrics. */
 export interface MaskCounts {
@@ -36,17 +37,29 @@ export interface Masking {
 export interface Masker {
   /**
    * COPY-ready rows of the records that can go on, sealed rejections of those that cannot. Throws `key_unavailable`:
-   * a key error is never a record's fault.
+   * a key error is never a record's fault. `tokens` are the vault's for what the batch wanted of it; without them,
+   * columns of the method `vault` throw.
    */
-  mask(batch: Batch): Masking;
+  mask(batch: Batch, tokens?: VaultTokens): Masking;
+}
+
+/** Masks batches, in whatever time it takes. */
+export interface BatchMasker {
+  mask(batch: Batch): Masking | Promise<Masking>;
+}
+
+/** A masker that says beforehand what it will need of the vault. */
+export interface VaultMasker extends Masker {
+  /** What the batch's columns of the method `vault` hold, each value once; empty without such columns. */
+  wanted(batch: Batch): readonly VaultEntry[];
 }
 
 const ANY_OTHER_KEY = '*';
 /** Methods whose results need a key of that id to be made, and to be undone. */
-const keyedMethods: readonly string[] = ['siv', 'hmac', ...formatKeepingMethods];
+const keyedMethods: readonly string[] = ['siv', 'hmac', 'vault', ...formatKeepingMethods];
 
 /** Prepares a policy: derives its keys and tests the cipher. Throws `key_unavailable` or `config_invalid`. */
-export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clock): Masker {
+export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clock): VaultMasker {
   selfTest();
   const columns = policy.columns.map((spec) => ({
     spec,
@@ -63,11 +76,14 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
     );
   }
   const fieldNames = new Set(policy.columns.flatMap(fieldNamesOf));
+  const vaulted = columns.filter(({ spec }) => spec.mask.method === 'vault');
   return {
-    mask: (batch) => {
+    wanted: (batch) => (vaulted.length === 0 ? [] : wantedBy(batch, policy, vaulted, keyring)),
+    mask: (batch, tokens) => {
+      const ready = tokens === undefined ? columns : withTokens(columns, tokens, keyring);
       const work = readBodies(batch, policy);
       const normalized = noneNormalized();
-      const cells = columns.map((column) => maskColumn(work, column, normalized));
+      const cells = ready.map((column) => maskColumn(work, column, normalized));
       const fieldsDropped = checkUnknownFields(work, policy, fieldNames);
       const masked = countMasked(work, columns, cells);
       const isKeyed = keyedMethods.some((method) => (masked[method] ?? 0) > 0);
@@ -100,10 +116,38 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
   };
 }
 
+/** What vault columns hold, by masking them with tokens that nobody is to see. */
+function wantedBy(
+  batch: Batch,
+  policy: ColumnPolicy,
+  vaulted: readonly CompiledColumn[],
+  keyring: Keyring,
+): readonly VaultEntry[] {
+  const entries = new VaultEntries(keyring);
+  const work = readBodies(batch, policy);
+  for (const column of vaulted)
+    maskColumn(work, { ...column, mask: maskOf(column.spec, keyring, entries.add) }, noneNormalized());
+  return entries.sorted();
+}
+
+/** The same columns; those of the vault take their tokens from what was found. */
+function withTokens(
+  columns: readonly CompiledColumn[],
+  tokens: VaultTokens,
+  keyring: Keyring,
+): readonly CompiledColumn[] {
+  return columns.map((column) => {
+    const { spec } = column;
+    if (spec.mask.method !== 'vault') return column;
+    return { ...column, mask: maskOf(spec, keyring, foundTokens(tokens, spec)) };
+  });
+}
+
 /** The fields of a body that a column takes something of. */
 export function fieldNamesOf({ source, mask }: ColumnSpec): readonly string[] {
   const own = source.kind === 'field' || source.kind === 'path' ? [source.name] : [];
-  return mask.method === 'date-shift' ? [...own, mask.entity.name] : own;
+  const companion = companionOf(mask);
+  return companion === null ? own : [...own, companion.name];
 }
 
 /** Counts the fields that no column takes, or rejects their records, as the policy has it. */

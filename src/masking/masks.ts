@@ -15,20 +15,25 @@ import { isKeptTime } from './reading.js';
 import type { ColumnMask } from './refusal.js';
 import { tokenMask } from './tokenize.js';
 import { keepMask } from './values.js';
+import { type TokenOf, foundTokens, vaultMask } from './vault.js';
 
 /**
- * How a column is masked. Throws `key_unavailable`, or `config_invalid` for options that cannot be.
+ * How a column is masked; `tokenOf` gives the tokens of the vault, without which its columns throw. Throws `key_unavailable`, or `config_invalid` for options that cannot be.
  */
-export function maskOf(column: ColumnSpec, keyring: Keyring): ColumnMask {
+export function maskOf(
+  column: ColumnSpec,
+  keyring: Keyring,
+  tokenOf: TokenOf = foundTokens(null, column),
+): ColumnMask {
   const { mask, type } = column;
   const isStored = mask.method !== 'null' && mask.method !== 'drop' && mask.method !== 'constant';
-  if (!isList(column) || !isStored) return valueMask(column, keyring);
+  if (!isList(column) || !isStored) return valueMask(column, keyring, tokenOf);
   const element = { ...column, type: mask.method === 'keep' && type === 'jsonb' ? type : 'text' } as const;
-  return listMask(column, valueMask(element, keyring));
+  return listMask(column, valueMask(element, keyring, tokenOf));
 }
 
 /** The registry: one line a method. */
-function valueMask(column: ColumnSpec, keyring: Keyring): ColumnMask {
+function valueMask(column: ColumnSpec, keyring: Keyring, tokenOf: TokenOf): ColumnMask {
   const { mask } = column;
   switch (mask.method) {
     case 'keep':
@@ -41,6 +46,8 @@ function valueMask(column: ColumnSpec, keyring: Keyring): ColumnMask {
     case 'siv':
     case 'hmac':
       return tokenMask(column, mask, keyring);
+    case 'vault':
+      return vaultMask(column, mask, keyring, tokenOf);
     case 'ip-truncate':
       return ipTruncateMask(mask);
     case 'partial':

@@ -5,6 +5,7 @@ export type MaskSpec =
   | { readonly method: 'keep' | 'null' | 'drop' }
   | { readonly method: 'constant'; readonly value: string }
   | TokenMask
+  | VaultMask
   | IpTruncateMask
   | PartialMask
   | Ff1Mask
@@ -23,6 +24,13 @@ export interface TokenMask {
   /** ISO/IEC 7816-4 padding to a multiple of so many bytes, to hide lengths. */
   readonly pad: 16 | 32 | 64 | null;
   readonly lower: boolean;
+}
+
+/** A random token; the value is in the vault, sealed, and erasable by its subject. */
+export interface VaultMask extends Omit<TokenMask, 'method'> {
+  readonly method: 'vault';
+  /** Whose value it is; null: nobody can have it erased by name. */
+  readonly subject: FieldPath | null;
 }
 
 /** Keeps the network of an address: so many leading bits. */
@@ -171,6 +179,12 @@ export function isList({ source }: Pick<ColumnSpec, 'source'>): boolean {
   return source.kind === 'path' && source.steps.some((step) => 'each' in step);
 }
 
+/** The other field that a mask needs besides its own; null when it needs none. */
+export function companionOf(mask: MaskSpec): FieldPath | null {
+  if (mask.method === 'date-shift') return mask.entity;
+  return mask.method === 'vault' ? mask.subject : null;
+}
+
 /** All that `transform` must know of a pipeline, apart from its keys. */
 export interface ColumnPolicy {
   readonly pipeline: string;
@@ -192,7 +206,7 @@ const IP_BYTES = 16;
  * How many characters a token has; to check a column's `max_length` before any value is seen. `valueBytes` is the
  * length of the value in UTF-8, which counts for `siv` unless `as: ip`.
  */
-export function tokenLength(mask: TokenMask, kid: number, valueBytes: number): number {
+export function tokenLength(mask: TokenMask | VaultMask, kid: number, valueBytes: number): number {
   const plain = mask.as === 'ip' ? IP_BYTES : valueBytes;
   const padded = mask.pad === null ? plain : (Math.floor(plain / mask.pad) + 1) * mask.pad;
   const bytes = TOKEN_BASE_BYTES + (mask.method === 'siv' ? padded : 0);
@@ -212,4 +226,9 @@ export function policySha256(policy: Omit<ColumnPolicy, 'sha256'>): string {
 function sortKeys(_: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** The mask of a column that stores tokens with the id of their key in them, or null. */
+export function tokenMaskOf({ mask }: Pick<ColumnSpec, 'mask'>): TokenMask | VaultMask | null {
+  return mask.method === 'siv' || mask.method === 'hmac' || mask.method === 'vault' ? mask : null;
 }

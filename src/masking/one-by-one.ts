@@ -1,5 +1,5 @@
 import type { Batch } from '../batch.js';
-import type { Masker, Masking } from './mask.js';
+import type { BatchMasker, Masking } from './mask.js';
 import { joinRows } from './quarantined.js';
 
 /** A batch of that record alone, in which all messages keep their places. */
@@ -13,22 +13,22 @@ export function onlyRecord(batch: Batch, index: number): Batch {
  * what the masker and `before` throw.
  */
 export async function maskOneByOne(
-  masker: Masker,
+  masker: BatchMasker,
   batch: Batch,
   crashed: ReadonlySet<number>,
   before: (index: number) => Promise<void>,
 ): Promise<Masking> {
-  const none = masker.mask({ ...batch, records: [] });
+  const none = await masker.mask({ ...batch, records: [] });
   const parts: Masking[] = [];
   for (const index of batch.records.keys()) {
     const alone = onlyRecord(batch, index);
     if (crashed.has(index)) {
       const records = alone.records.map((record) => ({ ...record, rejected: 'crashed_worker' as const }));
-      parts.push(masker.mask({ ...alone, records }));
+      parts.push(await masker.mask({ ...alone, records }));
       continue;
     }
     await before(index);
-    parts.push(masker.mask(alone));
+    parts.push(await masker.mask(alone));
   }
   return joined(none, parts);
 }

@@ -4,7 +4,7 @@ import { PipelineError } from '../errors.js';
 import type { Fields } from './body.js';
 import { trimAscii } from './canonical.js';
 import { listSources, sourceAt, valueAtPath, wrongShape } from './field-path.js';
-import { type ColumnSpec, type FieldPath, isList } from './methods.js';
+import { type ColumnSpec, type FieldPath, companionOf, isList } from './methods.js';
 import { isWhole } from './values.js';
 
 /** A record whose body was read. */
@@ -49,9 +49,8 @@ export function readerOf(column: ColumnSpec, clock: Clock, maskKid = 0): Reader 
 
 /** The other field that a column's mask needs; null when it needs none. */
 export function companionReaderOf({ mask }: ColumnSpec): Reader | null {
-  if (mask.method !== 'date-shift') return null;
-  const { entity } = mask;
-  return ({ fields }) => valueAtPath(fields, entity);
+  const path = companionOf(mask);
+  return path === null ? null : ({ fields }) => valueAtPath(fields, path);
 }
 
 /** Kept numbers and `jsonb`, and buckets, need the text that was sent, since parsed numbers have lost digits. */

@@ -16,9 +16,12 @@ export interface StoredRow {
 export interface RemaskColumn {
   readonly name: string;
   readonly isList: boolean;
-  /** False: its cells carry no kid, and go by the row's. */
-  readonly isToken: boolean;
+  /** `format`: its cells carry no kid, and go by the row's; `vault`: others stand for its tokens, if they mean anything. */
+  readonly kind: 'siv' | 'vault' | 'format';
 }
+
+/** What stands for tokens of the vault, by token; null: nothing can as yet. A token that is not there means nothing. */
+export type Successors = ReadonlyMap<string, string | null>;
 
 /** A column that can't, and why. */
 export interface LeftColumn {
@@ -36,7 +39,7 @@ export interface RemaskPlan {
   readonly kidColumns: readonly string[];
   readonly left: readonly LeftColumn[];
   /** The cells of each row under the new key, or null for a row with a cell that is not what its mask makes. */
-  change(rows: readonly StoredRow[]): readonly (readonly StoredCell[] | null)[];
+  change(rows: readonly StoredRow[], successors: Successors): readonly (readonly StoredCell[] | null)[];
 }
 
 /** The methods whose results hold nothing of the value that a key could bring back. */
@@ -54,16 +57,21 @@ export function planRemask(
 ): RemaskPlan {
   const isFormat = ({ mask }: ColumnSpec): boolean => formatKeepingMethods.includes(mask.method);
   const isStuck = policy.columns.some((column) => isFormat(column) && oneWay.includes(column.mask.method));
-  const work: { readonly column: RemaskColumn; readonly remask: Remask }[] = [];
+  const work: {
+    readonly column: RemaskColumn;
+    readonly remask: (stored: readonly string[], successors: Successors) => ReturnType<Remask>;
+  }[] = [];
   const left: LeftColumn[] = [];
   for (const column of policy.columns) {
     const { name, mask } = column;
     if (oneWay.includes(mask.method)) left.push({ name, method: mask.method, why: 'one_way' });
     else if (isFormat(column) && isStuck) left.push({ name, method: mask.method, why: 'beside_one_way' });
+    else if (mask.method === 'vault')
+      work.push({ column: { name, isList: isList(column), kind: 'vault' }, remask: succeed });
     else {
       const remask = remaskOf(mask, keyring, fromKid);
-      const isToken = mask.method === 'siv';
-      if (remask) work.push({ column: { name, isList: isList(column), isToken }, remask });
+      const kind = mask.method === 'siv' ? 'siv' : 'format';
+      if (remask) work.push({ column: { name, isList: isList(column), kind }, remask });
     }
   }
   const kidColumns = isStuck ? [] : kidColumnsOf(policy);
@@ -73,22 +81,30 @@ export function planRemask(
     columns: work.map(({ column }) => column),
     kidColumns,
     left,
-    change: (rows) => {
+    change: (rows, successors) => {
       const columns = work.map(({ column, remask }, c) =>
         changeColumn(
-          rows.map((row) => (column.isToken || row.isOfOldKid ? (row.cells[c] ?? null) : null)),
-          remask,
+          rows.map((row) => (column.kind !== 'format' || row.isOfOldKid ? (row.cells[c] ?? null) : null)),
+          (stored) => remask(stored, successors),
         ),
       );
       return rows.map((row, r) => {
         const cells = work.map(({ column }, c) =>
-          column.isToken || row.isOfOldKid ? columns[c]?.[r] : (row.cells[c] ?? null),
+          column.kind !== 'format' || row.isOfOldKid ? columns[c]?.[r] : (row.cells[c] ?? null),
         );
         const whole = cells.filter((cell) => cell !== undefined);
         return whole.length === cells.length ? whole : null;
       });
     },
   };
+}
+
+/** Tokens that mean nothing any more stay: they are equal to one another, and to no other. */
+function succeed(stored: readonly string[], successors: Successors): readonly (string | null)[] {
+  return stored.map((token) => {
+    const successor = successors.get(token);
+    return successor === undefined ? token : successor;
+  });
 }
 
 /** The columns from `$mask_kid`: by them go the cells of the row that carry no kid. */

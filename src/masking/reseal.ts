@@ -1,7 +1,7 @@
 import { NULL_FIELD, decodeField, encodeField } from '../copy-text.js';
 import type { Keyring } from './keyring.js';
 import { type SealedEntry, openMasked, openRaw, sealMasked, sealRaw } from './quarantined.js';
-import type { RemaskPlan, StoredCell } from './remask-rows.js';
+import type { RemaskPlan, StoredCell, Successors } from './remask-rows.js';
 import type { Sealed } from './seal.js';
 import { parseToken } from './token.js';
 
@@ -9,46 +9,55 @@ import { parseToken } from './token.js';
  * A quarantined record sealed anew under the primary key, with the tokens of a masked row brought to it too; null when
  * nothing of it is of the old key. Throws `key_unavailable`, `payload_newer` or `payload_corrupt`, as opening does.
  */
-export function resealEntry(keyring: Keyring, plan: RemaskPlan, entry: SealedEntry): Sealed | null {
+export function resealEntry(
+  keyring: Keyring,
+  plan: RemaskPlan,
+  entry: SealedEntry,
+  successors: Successors,
+): Sealed | null {
   const isOld = entry.kid === plan.fromKid;
   if (entry.kind === 'raw') return isOld ? sealRaw(keyring, entry.id, openRaw(keyring, entry)) : null;
   const { columns, row } = openMasked(keyring, entry);
   const fields = fieldsOf(row);
-  if (!isOld && !kidsIn(columns, fields, plan.kidColumns).has(plan.fromKid)) return null;
-  const changed = changedFields(plan, columns, fields) ?? fields;
+  const changed = changedFields(plan, columns, fields, successors) ?? fields;
+  if (!isOld && changed.every((field, i) => field === fields[i])) return null;
   const header = columns.map(encodeField).join('\t');
   return sealMasked(keyring, entry.id, Buffer.from(`${header}\n${changed.join('\t')}\n`, 'utf8'));
 }
 
-/** The key ids that a sealed entry needs: its seal's, and those in the masked row that it holds. Throws as `openMasked`. */
-export function kidsOfEntry(
-  keyring: Keyring,
-  entry: SealedEntry,
-  kidColumns: readonly string[],
-): ReadonlySet<number> {
-  if (entry.kind === 'raw') return new Set([entry.kid]);
+/** What of a quarantined record needs keys. */
+export interface EntryKeys {
+  /** The key ids of its seal, its row and its tokens, but for those of the vault. */
+  readonly kids: ReadonlySet<number>;
+  /** Its tokens of the vault: whether they mean anything, the vault knows. */
+  readonly vaultTokens: readonly Token[];
+}
+
+/** What a sealed entry needs: its seal, and the masked row that it holds. Throws as `openMasked`. */
+export function keysOfEntry(keyring: Keyring, entry: SealedEntry, kidColumns: readonly string[]): EntryKeys {
+  const kids = new Set([entry.kid]);
+  const vaultTokens: Token[] = [];
+  if (entry.kind === 'raw') return { kids, vaultTokens };
   const { columns, row } = openMasked(keyring, entry);
-  return new Set([entry.kid, ...kidsIn(columns, fieldsOf(row), kidColumns)]);
+  for (const [i, field] of fieldsOf(row).entries()) {
+    if (kidColumns.includes(columns[i] ?? '')) kids.add(Number(field));
+    for (const text of [cellOf(field, true)].flat()) {
+      const token = text === null ? null : parseToken(text);
+      if (text === null || !token) continue;
+      if (token.letter === 'v') vaultTokens.push({ text, kid: token.kid });
+      else kids.add(token.kid);
+    }
+  }
+  return { kids, vaultTokens };
+}
+
+interface Token {
+  readonly text: string;
+  readonly kid: number;
 }
 
 function fieldsOf(row: Buffer): readonly string[] {
   return row.toString('utf8').replace(/\n$/, '').split('\t');
-}
-
-function kidsIn(
-  columns: readonly string[],
-  fields: readonly string[],
-  kidColumns: readonly string[],
-): ReadonlySet<number> {
-  const kids = new Set<number>();
-  for (const [i, field] of fields.entries()) {
-    if (kidColumns.includes(columns[i] ?? '')) kids.add(Number(field));
-    for (const cell of [cellOf(field, true)].flat()) {
-      const token = cell === null ? null : parseToken(cell);
-      if (token) kids.add(token.kid);
-    }
-  }
-  return kids;
 }
 
 /** Null when a cell is not what its mask makes: then the row stays as it is. */
@@ -56,11 +65,12 @@ function changedFields(
   plan: RemaskPlan,
   columns: readonly string[],
   fields: readonly string[],
+  successors: Successors,
 ): readonly string[] | null {
   const places = plan.columns.map(({ name }) => columns.indexOf(name));
   const isOfOldKid = plan.kidColumns.some((name) => fields[columns.indexOf(name)] === String(plan.fromKid));
   const cells = plan.columns.map(({ isList }, c): StoredCell => cellOf(fields[places[c] ?? -1], isList));
-  const [changed] = plan.change([{ cells, isOfOldKid }]);
+  const [changed] = plan.change([{ cells, isOfOldKid }], successors);
   if (!changed) return null;
   const result = [...fields];
   for (const [c, place] of places.entries()) {

@@ -48,6 +48,7 @@ function takesAddresses({ mask, type }: ColumnSpec): boolean {
   switch (mask.method) {
     case 'siv':
     case 'hmac':
+    case 'vault':
       return mask.as === 'ip';
     case 'ip-truncate':
     case 'ipcrypt-det':

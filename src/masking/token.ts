@@ -10,6 +10,7 @@ import { Siv } from './siv.js';
 export const tokenPattern = /^[hsv][0-9]{1,4}\.[A-Za-z0-9_-]{22,}$/;
 
 const parts = /^([hsv])([1-9][0-9]{0,3})\.([A-Za-z0-9_-]{22,})$/;
+const letters = { siv: 's', hmac: 'h', vault: 'v' } as const;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A token taken apart. */
@@ -28,8 +29,8 @@ export function parseToken(text: string): Token | null {
 }
 
 /** What a method's tokens begin with under that key. */
-export function tokenPrefix(method: TokenMask['method'], kid: number): string {
-  return `${method === 'siv' ? 's' : 'h'}${String(kid)}.`;
+export function tokenPrefix(method: keyof typeof letters, kid: number): string {
+  return `${letters[method]}${String(kid)}.`;
 }
 
 /** AES-SIV under the key of a domain, the domain being its associated data. Throws `key_unavailable`. */
@@ -45,7 +46,11 @@ export function openToken(keyring: Keyring, mask: TokenMask, text: string): stri
   const token = parseToken(text);
   if (token?.letter !== 's' || mask.method !== 'siv') return null;
   const [opened] = domainSiv(keyring, mask.domain, token.kid).open(packBytes([token.bytes]));
-  if (!opened) return null;
+  return opened ? valueOf(mask, opened) : null;
+}
+
+/** The canonical value that authentic bytes are under a mask; null when they were sealed by another of its domain. */
+export function valueOf(mask: Pick<TokenMask, 'as' | 'pad'>, opened: Buffer): string | null {
   const value = mask.pad === null ? opened : unpad(opened, mask.pad);
   if (!value) return null;
   if (mask.as === 'ip') return value.length === IP_BYTES ? formatIp(value) : null;

@@ -25,7 +25,7 @@ export function tokenMask(spec: ColumnSpec, mask: TokenMask, keyring: Keyring): 
   const kid = keyring.primaryKid;
   const prefix = tokenPrefix(mask.method, kid);
   const cipher = cipherOf(mask, keyring, kid);
-  const encode: Encode = mask.as === 'ip' ? acceptIps : encodeTexts(mask.lower);
+  const encode = encoderOf(mask);
   const { maxLength } = spec;
   return (values, normalized) => {
     const cells = nullCells(values);
@@ -39,7 +39,13 @@ export function tokenMask(spec: ColumnSpec, mask: TokenMask, keyring: Keyring): 
   };
 }
 
-function cipherOf(mask: TokenMask, keyring: Keyring, kid: number): Cipher {
+/** How the values of a token mask become bytes, before any padding. */
+export function encoderOf({ as, lower }: Pick<TokenMask, 'as' | 'lower'>): Encode {
+  return as === 'ip' ? acceptIps : encodeTexts(lower);
+}
+
+/** The cipher of a mask under that key id. Throws `key_unavailable`. */
+export function cipherOf(mask: TokenMask, keyring: Keyring, kid: number): Cipher {
   if (mask.method === 'siv') {
     const siv = domainSiv(keyring, mask.domain, kid);
     return (column) => siv.seal(column);

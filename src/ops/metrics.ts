@@ -45,6 +45,8 @@ export interface MetricSources {
   readonly backlog?: () => Promise<readonly BacklogSample[]>;
   /** Goes before what the events of this process tell. */
   readonly schedules?: () => Promise<readonly ScheduleSample[]>;
+  /** How often values were asked for on record, by outcome. */
+  readonly reveals?: () => Promise<ReadonlyMap<string, number>>;
   /** BullMQ's own metrics in the exposition format, one text for each queue. */
   readonly bullmq?: () => Promise<readonly string[]>;
 }
@@ -75,6 +77,7 @@ export function createMetrics(options: {
   followRuns(registry, events, options.pipelines, sources.schedules);
   if (sources.queues) sampleQueues(registry, sources.queues);
   if (sources.backlog) sampleBacklog(registry, sources.backlog);
+  if (sources.reveals) sampleReveals(registry, sources.reveals);
   return {
     registry,
     contentType: registry.contentType,
@@ -86,7 +89,6 @@ export function createMetrics(options: {
 }
 
 const noTexts = (): Promise<readonly string[]> => Promise.resolve([]);
-
 function ask<T>(read: () => Promise<T>): Promise<Answer<T>> {
   return attempt(read, READ_TIMEOUT_MS);
 }
@@ -242,6 +244,21 @@ function sampleBacklog(registry: Registry, read: () => Promise<readonly BacklogS
       }
     },
   );
+}
+
+/** While nothing can be read it stays as it was. */
+function sampleReveals(registry: Registry, read: () => Promise<ReadonlyMap<string, number>>): void {
+  const reveals = new Counter({
+    name: metricNames.reveals,
+    help: 'Values asked for by `reveal`, as its records tell.',
+    labelNames: ['outcome'],
+    registers: [registry],
+    collect: async () => {
+      const answer = await ask(read);
+      if (answer.ok) reveals.reset();
+      for (const [outcome, count] of answer.ok ? answer.value : []) reveals.inc({ outcome }, count);
+    },
+  });
 }
 
 function counter(

@@ -39,6 +39,9 @@ export class FailpointPorts {
   readonly commitStep = (step: CommitStep, batchId: string): Promise<void> =>
     this.#points.pass(`load.${step}`, { batchId });
 
+  /** For a reveal: its record is committed, and nothing is opened yet. */
+  readonly revealRecorded = (): Promise<void> => this.#points.pass('reveal.recorded');
+
   source<S extends Source>(source: S): S {
     const points = this.#points;
     return overlaid<Source, S>(source, {
@@ -56,12 +59,13 @@ export class FailpointPorts {
     });
   }
 
-  masker(masker: Masker): Masker {
+  masker<M extends Masker>(masker: M): M {
     return {
-      mask: (batch) => {
+      ...masker,
+      mask: (batch, tokens) => {
         const { batchId } = batch;
         this.#points.passSync('mask.before', { batchId });
-        const masked = masker.mask(batch);
+        const masked = masker.mask(batch, tokens);
         this.#points.passSync('mask.after', { batchId });
         return masked;
       },

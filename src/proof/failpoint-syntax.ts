@@ -42,6 +42,7 @@ export const failpointNames = [
   'ack.after',
   'release.before',
   'release.after',
+  'reveal.recorded',
 ] as const;
 
 /** One of `failpointNames`. `load.committed` is after COMMIT and before anyone knows. */

@@ -7,6 +7,7 @@ import type { PostgresPool } from '../load/connection.js';
 import { quoteTable } from '../load/copy.js';
 import type { Keyring } from '../masking/keyring.js';
 import { compileMasker } from '../masking/mask.js';
+import { candidateTokens } from '../masking/vault.js';
 import type { QueueClient } from '../source/queue-client.js';
 import type { SqsSender } from '../source/sqs-sender.js';
 import type { Arena, LivesFacts, Sent } from './arena.js';
@@ -85,7 +86,8 @@ function proveTaken({ pipeline, keyring, seed }: StagingOptions): void {
   const head = { messageId: 'probe', sentAt: now, receivedAt: now, attributes: {} };
   const ids = { batchId: systemClock.id(), runId: systemClock.id() };
   const batch = { ...ids, pipeline: pipeline.name, messages: [head], records };
-  const { masked } = compileMasker(policy, keyring, systemClock).mask(batch);
+  const masker = compileMasker(policy, keyring, systemClock);
+  const { masked } = masker.mask(batch, candidateTokens(masker.wanted(batch)));
   const [rejection] = masked.rejections;
   if (rejection === undefined) return;
   const where = rejection.path === null ? '' : ` at ${rejection.path}`;

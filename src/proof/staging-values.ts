@@ -70,6 +70,7 @@ function maskedValue(mask: MaskSpec, marks: Marks, index: number): unknown {
   switch (mask.method) {
     case 'siv':
     case 'hmac':
+    case 'vault':
       return mask.as === 'ip' ? address : text;
     case 'ip-truncate':
     case 'ipcrypt-det':

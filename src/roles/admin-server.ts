@@ -1,6 +1,7 @@
 import type { StopMode } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
+import { revealTotals } from '../load/reveals.js';
 import { listRuns } from '../load/runs.js';
 import { startAdminServer } from '../ops/admin/server.js';
 import { StatusWatch } from '../ops/admin/status-watch.js';
@@ -45,7 +46,7 @@ export async function serveAdmin(
     events,
     version: packageVersion(),
     pipelines: parts.counted,
-    sources: { ...statusSources(watch), bullmq: () => expositions(queues) },
+    sources: { ...statusSources(watch), reveals: revealTotals(pool), bullmq: () => expositions(queues) },
   });
   const server = await startAdminServer({
     host,
@@ -69,7 +70,7 @@ export async function serveAdmin(
 }
 
 /** Pages and metrics tell the same, and ask once for it. */
-function statusSources(watch: StatusWatch): Omit<MetricSources, 'bullmq'> {
+function statusSources(watch: StatusWatch): Omit<MetricSources, 'reveals' | 'bullmq'> {
   const pipelines = async (): Promise<Status['pipelines']> => (await watch.read()).status.pipelines;
   return {
     queues: async () =>

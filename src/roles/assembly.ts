@@ -7,6 +7,7 @@ import { createPostgresSink } from '../load/postgres.js';
 import { createRunLog } from '../load/runs.js';
 import { type ScheduleLog, createScheduleLog } from '../load/schedules.js';
 import type { Sink } from '../load/sink.js';
+import { type PostgresVault, createVault } from '../load/vault.js';
 import type { Keyring } from '../masking/keyring.js';
 import { sealMasked } from '../masking/quarantined.js';
 import { PayloadSealer } from '../masking/seal.js';
@@ -34,6 +35,7 @@ export interface AssembledPipeline {
   readonly pipeline: PipelineConfig;
   readonly queues: PipelineQueues;
   readonly sink: Sink;
+  readonly vault: PostgresVault;
   /** Null in production. */
   readonly failpoints: FailpointPorts | null;
   /** Null in processes that don't receive, as is `ingester`. */
@@ -114,7 +116,8 @@ async function assemblePipeline(
     ...(failpoints ? { onStep: failpoints.commitStep } : {}),
   });
   const sink = failpoints?.sink(postgres) ?? postgres;
-  if (!receives) return { pipeline, queues, sink, failpoints, client: null, ingester: null };
+  const vault = createVault(pool);
+  if (!receives) return { pipeline, queues, sink, vault, failpoints, client: null, ingester: null };
   const connected = watchedClient(deployment.loops, pipeline.name, createSqsClient(pipeline.source.sqs));
   const client = await releases.acquire(connected, (open) => open.close());
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
@@ -146,7 +149,7 @@ async function assemblePipeline(
     onWait,
     owner,
   };
-  return { pipeline, queues, sink, failpoints, client, ingester };
+  return { pipeline, queues, sink, vault, failpoints, client, ingester };
 }
 
 function oncePerDay(clock: Clock, work: () => Promise<unknown>): () => Promise<void> {

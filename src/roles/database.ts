@@ -9,7 +9,15 @@ import type { Deployment } from './deployment.js';
 /** Who uses a connection: a process of its own, or `all` for what does the work of several. */
 export type PoolUser = DatabaseUser | 'all';
 
-const USERS: readonly string[] = ['ingest', 'transform', 'load', 'admin', 'owner'] satisfies DatabaseUser[];
+const USERS: readonly string[] = [
+  'ingest',
+  'transform',
+  'load',
+  'admin',
+  'owner',
+  'reveal',
+  'audit',
+] satisfies DatabaseUser[];
 
 /** The user of a role's process; of a process that is several roles in one, or none, it is `all`. */
 export function userOf(role: string): PoolUser {
@@ -43,7 +51,9 @@ export function databaseServer(
   if (secret) return { url: secret.reveal(), tls };
   throw new PipelineError(
     'config_invalid',
-    'database.url is missing: what does the work of several roles in one process needs it besides database.roles',
+    user === 'all'
+      ? 'database.url is missing: what does the work of several roles in one process needs it besides database.roles'
+      : `database.roles.${user} is missing, and there is no database.url: name one of them`,
   );
 }
 

@@ -6,6 +6,7 @@ import type { Releases } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
 import {
   type KeyUse,
+  knownTokens,
   maskedRowsSealedOtherwise,
   processesSince,
   sealedUses,
@@ -15,7 +16,7 @@ import { checkSchema } from '../load/migrate.js';
 import type { Keyring } from '../masking/keyring.js';
 import { formatKeepingMethods, isList } from '../masking/methods.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
-import { kidsOfEntry } from '../masking/reseal.js';
+import { type EntryKeys, keysOfEntry } from '../masking/reseal.js';
 import { PayloadSealer } from '../masking/seal.js';
 import { outlast } from '../policy.js';
 import type { BoardQueue, BoardState } from '../queue/board.js';
@@ -80,10 +81,19 @@ async function tokensInQuarantine(
   const kidColumns = new Map(pipelines.map(({ name, policy }) => [name, kidColumnsOf(policy)]));
   let count = 0;
   for await (const page of maskedRowsSealedOtherwise(pool, kid)) {
-    for (const entry of page) {
-      const kids = openedKids(() => kidsOfEntry(keyring, entry, kidColumns.get(entry.pipeline) ?? []));
-      if (kids.has(kid)) count += 1;
-    }
+    const opened = page.flatMap((entry) => {
+      const keys = openedKeys(() => keysOfEntry(keyring, entry, kidColumns.get(entry.pipeline) ?? []));
+      if (keys === null) return [];
+      const { kids, vaultTokens } = keys;
+      return [{ kids, tokens: vaultTokens.flatMap((token) => (token.kid === kid ? [token.text] : [])) }];
+    });
+    const known = await knownTokens(
+      pool,
+      opened.flatMap(({ tokens }) => tokens),
+    );
+    count += opened.filter(
+      ({ kids, tokens }) => kids.has(kid) || tokens.some((each) => known.has(each)),
+    ).length;
   }
   return { place: 'tokens in masked rows of maskline.quarantine', count };
 }
@@ -147,11 +157,10 @@ function unopenable(error: unknown): null {
   throw asPipelineError(error);
 }
 
-function openedKids(open: () => ReadonlySet<number>): ReadonlySet<number> {
+function openedKeys(open: () => EntryKeys): EntryKeys | null {
   try {
     return open();
   } catch (error) {
-    unopenable(error);
-    return new Set();
+    return unopenable(error);
   }
 }

@@ -1,5 +1,8 @@
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
+import type { PostgresPool } from '../load/connection.js';
+import { noteUnsealing } from '../load/reveals.js';
 import type { Logger } from '../ops/logger.js';
+import { osUser, userName } from './os-user.js';
 
 /** Who is about to see what was sealed, and why. */
 export interface Unsealing {
@@ -12,11 +15,15 @@ export interface Unsealing {
 }
 
 /**
- * Puts it on record that quarantined bodies are unsealed. To be awaited before anything of them is shown: what
- * cannot be recorded is not shown.
+ * Puts it on record, in the audit chain and the log, that quarantined bodies are unsealed. To be awaited before
+ * anything of them is shown: what cannot be recorded is not shown.
  */
-export async function recordUnsealing(log: Logger, unsealing: Unsealing): Promise<void> {
-  const { reason, records, ids, pipelines } = unsealing;
+export async function recordUnsealing(
+  pool: Pick<PostgresPool, 'query'>,
+  log: Logger,
+  { reason, records, ids, pipelines }: Unsealing,
+): Promise<void> {
+  await noteUnsealing(pool, { osUser: osUser(), purpose: reason }, { records, ids, pipelines });
   log.warn({
     event: 'quarantine_unsealed',
     user: userName(),
@@ -28,20 +35,18 @@ export async function recordUnsealing(log: Logger, unsealing: Unsealing): Promis
   });
 }
 
-/** Puts it on record that values of messages are shown before they are masked; to be awaited before they are. */
-export async function recordPreview(log: Logger, unsealing: Omit<Unsealing, 'ids'>): Promise<void> {
+/**
+ * Puts it on record, in the audit chain and the log, that values of messages are shown before they are masked; to be
+ * awaited before they are. Throws `postgres_unavailable`, `permission_denied`.
+ */
+export async function recordPreview(
+  pool: Pick<PostgresPool, 'query'>,
+  log: Logger,
+  unsealing: Omit<Unsealing, 'ids'>,
+): Promise<void> {
   const { reason, records, pipelines } = unsealing;
+  await noteUnsealing(pool, { osUser: osUser(), purpose: reason }, { preview: true, records, pipelines });
   log.warn({ event: 'preview_unsealed', user: userName(), host: hostname(), reason, records, pipelines });
-}
-
-/** Of the process, as the system knows it: variables of the environment are for anyone to set. */
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // In containers, a user need not have a name.
-    return String(process.getuid?.() ?? 'unknown');
-  }
 }
 
 /** Puts it on record that entries were deleted for good. */

@@ -7,10 +7,12 @@ import { targetUses } from '../load/key-uses.js';
 import { asOutage } from '../load/postgres-error.js';
 import { type RemaskRequest, remaskRows } from '../load/remask.js';
 import { type Reseal, resealQuarantine } from '../load/remask-quarantine.js';
+import { remaskVault } from '../load/remask-vault.js';
 import type { Keyring } from '../masking/keyring.js';
 import { isList } from '../masking/methods.js';
 import { type RemaskPlan, kidColumnsOf, planRemask } from '../masking/remask-rows.js';
-import { resealEntry } from '../masking/reseal.js';
+import { keysOfEntry, resealEntry } from '../masking/reseal.js';
+import { rekeyEntry } from '../masking/vault-rekey.js';
 import { outlast } from '../policy.js';
 import type { Deployment } from './deployment.js';
 
@@ -53,6 +55,9 @@ export interface RemaskReport {
   readonly left: number | null;
   readonly quarantine_resealed: number;
   readonly quarantine_unopened: number;
+  /** Entries of the vault, of whatever domain: it is of all pipelines. */
+  readonly vault_remasked: number;
+  readonly vault_unopened: number;
   readonly one_way: readonly LeftBehind[];
 }
 
@@ -114,11 +119,19 @@ async function remaskLocked(
   const plan = planRemask(policy, keyring, fromKid);
   const attempt: RemaskRequest['attempt'] = (step) =>
     outlast(clock, () => asOutage(step), signal, onWait, config.startupTimeoutMs);
-  const request = { pipeline: name, remask: plan, rate, dryRun, clock, signal, attempt };
-  // First, as a replay may load what is in there while the table is gone through.
+  const vault = { remasked: 0, unopened: 0 };
+  const prepare = async (): Promise<void> => {
+    const passage = await remaskVault(pool, { ...request, fromKid }, (stored) => rekeyEntry(keyring, stored));
+    vault.remasked += passage.remasked;
+    vault.unopened = passage.unopened;
+  };
+  const request = { pipeline: name, remask: plan, rate, dryRun, clock, signal, attempt, prepare };
+  // What stands for the vault's tokens, and then first what a replay may load while the table is gone through.
+  await prepare();
   const entries = await resealQuarantine(pool, request, resealWith(keyring, plan));
   const rows = await remaskRows(pool, { ...request, target });
-  const isWhole = rows.unopened + entries.unopened === 0 && (dryRun || rows.left === 0);
+  const unopened = rows.unopened + entries.unopened + vault.unopened;
+  const isWhole = unopened === 0 && (dryRun || rows.left === 0);
   return {
     pipeline: name,
     from_kid: fromKid,
@@ -128,14 +141,19 @@ async function remaskLocked(
     ...rows,
     quarantine_resealed: entries.resealed,
     quarantine_unopened: entries.unopened,
+    vault_remasked: vault.remasked,
+    vault_unopened: vault.unopened,
     one_way: signal.aborted ? [] : await attempt(() => leftBehind(pool, { policy, target }, plan)),
   };
 }
 
 function resealWith(keyring: Keyring, plan: RemaskPlan): Reseal {
-  return (entry) => {
+  const kidColumns: readonly string[] = [];
+  return async (entry, successorsOf) => {
     try {
-      return resealEntry(keyring, plan, entry) ?? 'kept';
+      const { vaultTokens } = keysOfEntry(keyring, entry, kidColumns);
+      const successors = await successorsOf(vaultTokens.map(({ text }) => text));
+      return resealEntry(keyring, plan, entry, successors) ?? 'kept';
     } catch (error) {
       const isItsOwn =
         error instanceof PipelineError &&

@@ -9,7 +9,7 @@ import type { ReplayBatch, Stay } from '../load/replay.js';
 import type { CatalogColumn } from '../load/target-catalog.js';
 import type { Keyring } from '../masking/keyring.js';
 import type { LeakGate } from '../masking/leak-gate.js';
-import type { Masker } from '../masking/mask.js';
+import type { BatchMasker } from '../masking/mask.js';
 import { type MaskedRow, joinRows, openMasked, openRaw } from '../masking/quarantined.js';
 import type { RawRecord } from '../masking/raw-record.js';
 import { recordsOf } from '../source/unwrap.js';
@@ -17,7 +17,7 @@ import { recordsOf } from '../source/unwrap.js';
 /** What it takes to make batches of one pipeline's entries. */
 export interface ReplayMaker {
   readonly pipeline: PipelineConfig;
-  readonly masker: Masker;
+  readonly masker: BatchMasker;
   /** Null: what was masked is not looked through again. */
   readonly leakGate: LeakGate | null;
   readonly keyring: Keyring;
@@ -44,15 +44,15 @@ interface Opened {
  * The entries as batches: one of what was raw or can't go on, and one for each column list and policy under which
  * rows were masked. Throws `key_unavailable` when the key is missing that masking needs, and `leak_found`.
  */
-export function replayBatches(
+export async function replayBatches(
   maker: ReplayMaker,
   runId: string,
   entries: readonly QuarantineEntry[],
-): readonly ReplayBatch[] {
+): Promise<readonly ReplayBatch[]> {
   const opened = openEntries(maker, entries);
   const batches: ReplayBatch[] = [];
   if (opened.raw.length + opened.stays.length + opened.unopened.length > 0)
-    batches.push(rawBatch(maker, runId, opened));
+    batches.push(await rawBatch(maker, runId, opened));
   for (const group of sameColumns(opened.masked)) batches.push(maskedBatch(maker, runId, group));
   return batches;
 }
@@ -108,7 +108,11 @@ function sameColumns(masked: Opened['masked']): Iterable<Opened['masked']> {
   return groups.values();
 }
 
-function rawBatch(maker: ReplayMaker, runId: string, { raw, stays, unopened }: Opened): ReplayBatch {
+async function rawBatch(
+  maker: ReplayMaker,
+  runId: string,
+  { raw, stays, unopened }: Opened,
+): Promise<ReplayBatch> {
   const { pipeline, masker, leakGate, clock } = maker;
   const batch: Batch = {
     batchId: clock.id(),
@@ -117,7 +121,7 @@ function rawBatch(maker: ReplayMaker, runId: string, { raw, stays, unopened }: O
     messages: raw.map(({ entry, record }) => headOf(entry, record)),
     records: raw.map(({ entry, record }, message) => recordOf(pipeline, entry, record, message)),
   };
-  const { masked } = masker.mask(batch);
+  const { masked } = await masker.mask(batch);
   leakGate?.check(batch, masked);
   return {
     batchId: batch.batchId,

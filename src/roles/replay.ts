@@ -18,9 +18,12 @@ import { type QuarantineFilter, pageContents } from '../load/quarantine-entries.
 import { Replay, type ReplayBatch } from '../load/replay.js';
 import { createRunLog } from '../load/runs.js';
 import { readCatalog } from '../load/target-catalog.js';
+import { createVault } from '../load/vault.js';
 import type { Keyring } from '../masking/keyring.js';
 import { compileLeakGate } from '../masking/leak-gate.js';
 import { compileMasker } from '../masking/mask.js';
+import { type Vault, dryVault } from '../masking/vault.js';
+import { withVault } from '../masking/vaulted.js';
 import { outlast } from '../policy.js';
 import type { RunOptions } from '../run.js';
 import type { Deployment } from './deployment.js';
@@ -117,9 +120,9 @@ async function replayAll(
   const { schema, table } = pipeline.target;
   const paths = new Map(pipeline.policy.columns.map(({ name, path }) => [name, path]));
   const patient = outlasting(parts, stop);
-  const maker = await makerOf(parts, pipeline, patient);
+  const maker = await makerOf(parts, pipeline, patient, createVault(patient));
   for await (const entries of pageContents(patient, request.filter, request.limit)) {
-    for (const batch of replayBatches(maker, run.options.runId, entries)) {
+    for (const batch of await replayBatches(maker, run.options.runId, entries)) {
       if (stop.aborted) return;
       const one = new Replay({ pool, target: pipeline.target, paths, clock }, batch);
       try {
@@ -153,7 +156,7 @@ export async function rehearse(
 ): Promise<Rehearsal> {
   const { pipeline } = request;
   const patient = outlasting(parts, stop);
-  const maker = await makerOf(parts, pipeline, patient);
+  const maker = await makerOf(parts, pipeline, patient, dryVault);
   const codes: { [code: string]: number } = {};
   let wouldPass = 0;
   let received = 0;
@@ -163,7 +166,7 @@ export async function rehearse(
     const open = entries.filter((entry) => entry.replayed_at === null);
     received += entries.length;
     wouldPass += entries.length - open.length;
-    for (const { ids, stays, unopened } of replayBatches(maker, parts.deployment.clock.id(), open)) {
+    for (const { ids, stays, unopened } of await replayBatches(maker, parts.deployment.clock.id(), open)) {
       wouldPass += ids.length;
       for (const { code } of [...stays, ...unopened]) codes[code] = (codes[code] ?? 0) + 1;
     }
@@ -175,10 +178,11 @@ async function makerOf(
   { deployment, keyring }: ReplayParts,
   pipeline: PipelineConfig,
   pool: Pick<PostgresPool, 'query'>,
+  vault: Vault,
 ): Promise<ReplayMaker> {
   const { clock } = deployment;
   const { table } = await readCatalog(pool, pipeline.target);
-  const masker = compileMasker(pipeline.policy, keyring, clock);
+  const masker = withVault(compileMasker(pipeline.policy, keyring, clock), vault);
   const leakGate = pipeline.leakGate ? compileLeakGate(pipeline.policy, clock) : null;
   return { pipeline, masker, leakGate, keyring, clock, columns: table?.columns ?? [] };
 }

@@ -90,7 +90,7 @@ interface RunningPipeline extends Service {
 async function startPipeline(
   deployment: Deployment,
   assembly: Assembly,
-  { pipeline, queues, sink, failpoints, ingester }: AssembledPipeline,
+  { pipeline, queues, sink, vault, failpoints, ingester }: AssembledPipeline,
   { role, jobs }: Pick<WorkerOptions, 'role' | 'jobs'>,
 ): Promise<RunningPipeline> {
   let breakDown: (error: unknown) => void = () => undefined;
@@ -100,7 +100,7 @@ async function startPipeline(
   const onError = (error: unknown): void => {
     if (actionFor(error) === 'stop') breakDown(error);
   };
-  const workers = startWorkers(deployment, { pipeline, queues, sink, failpoints }, assembly.keyring, {
+  const workers = startWorkers(deployment, { pipeline, queues, sink, vault, failpoints }, assembly.keyring, {
     role,
     jobs,
     onError,

@@ -11,6 +11,7 @@ import { createKeyring } from '../masking/keyring-file.js';
 import { Keyring } from '../masking/keyring.js';
 import { type Masker, compileMasker } from '../masking/mask.js';
 import type { ColumnPolicy } from '../masking/methods.js';
+import { candidateTokens } from '../masking/vault.js';
 
 /** Whether masking a batch of one record ends the process that does it. False too when that can't be told. */
 export type Probe = (batch: Batch, hardStop: AbortSignal) => Promise<boolean>;
@@ -68,7 +69,9 @@ export async function maskSuspect(
     const { policy, batch } = suspicion;
     const kek = kekFromEnv(randomBytes(KEK_BYTES).toString('base64'));
     const keyring = new Keyring(createKeyring(kek, systemClock.now()), kek, 'a throw-away keyring');
-    wrap(compileMasker(policy, keyring, systemClock)).mask(batch);
+    const masker = compileMasker(policy, keyring, systemClock);
+    // Whether it lives does not hang on what the vault holds.
+    wrap(masker).mask(batch, candidateTokens(masker.wanted(batch)));
   } catch {
     // An error is no crash: the worker's own masker will throw it again, and is believed.
   }

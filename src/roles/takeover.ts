@@ -1,7 +1,7 @@
 import type { Batch } from '../batch.js';
 import type { Clock } from '../clock.js';
 import { PipelineError } from '../errors.js';
-import type { Masker, Masking } from '../masking/mask.js';
+import type { BatchMasker, Masking } from '../masking/mask.js';
 import { maskOneByOne, onlyRecord } from '../masking/one-by-one.js';
 import { outlast } from '../policy.js';
 import type { Mark, Takeover } from '../queue/takeover.js';
@@ -9,7 +9,7 @@ import type { Probe } from './suspect.js';
 
 /** What masking a batch takes that was taken over. */
 export interface TakeoverPorts {
-  readonly masker: Masker;
+  readonly masker: BatchMasker;
   readonly probe: Probe;
   readonly clock: Clock;
   /** Hears of every wait for something that is away. */

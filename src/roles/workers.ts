@@ -4,9 +4,12 @@ import type { Service } from '../lifecycle.js';
 import { oldestSentAt } from '../load/fate.js';
 import type { Sink } from '../load/sink.js';
 import { type LeakGate, compileLeakGate } from '../masking/leak-gate.js';
-import { type Masker, type Masking, compileMasker } from '../masking/mask.js';
+import { type Masking, type VaultMasker, compileMasker } from '../masking/mask.js';
 import type { Keyring } from '../masking/keyring.js';
+import type { Vault } from '../masking/vault.js';
+import { withVault } from '../masking/vaulted.js';
 import { load, transform } from '../pipeline.js';
+import { outlast } from '../policy.js';
 import type { FailpointPorts } from '../proof/failpoint-ports.js';
 import type { BatchHandler, BatchQueue } from '../queue/queue.js';
 import type { Deployment } from './deployment.js';
@@ -27,6 +30,7 @@ export interface WorkerParts {
   readonly queues: PipelineQueues;
   readonly sink: Pick<Sink, 'commit'>;
   readonly failpoints: FailpointPorts | null;
+  readonly vault: Vault;
 }
 
 /** How to run them. */
@@ -41,7 +45,8 @@ export interface WorkerOptions {
 
 /** What masks a pipeline's batches. */
 export interface TransformParts {
-  readonly masker: Masker;
+  readonly masker: VaultMasker;
+  readonly vault: Vault;
   readonly probe: Probe;
   /** Null: what was masked is not looked through again. */
   readonly leakGate: LeakGate | null;
@@ -62,7 +67,7 @@ export function startWorkers(
     const leakGate = parts.pipeline.leakGate ? compileLeakGate(policy, deployment.clock) : null;
     const compiled = compileMasker(policy, keyring, deployment.clock);
     const masker = parts.failpoints?.masker(compiled) ?? compiled;
-    const ports = { masker, probe: processProbe(policy), leakGate, loadQueue };
+    const ports = { masker, vault: parts.vault, probe: processProbe(policy), leakGate, loadQueue };
     const loop = handlerLoop(deployment.loops, 'transform', parts.pipeline);
     const handle = telling(onError, loop, transformHandler(deployment, name, ports));
     const concurrency = jobs ?? TRANSFORM_CONCURRENCY;
@@ -92,7 +97,7 @@ function telling<T>(onError: (error: unknown) => void, loop: Loop, handle: Batch
 export function transformHandler(
   { clock, events, onWait }: Pick<Deployment, 'clock' | 'events' | 'onWait'>,
   pipeline: string,
-  { masker, probe, leakGate, loadQueue }: TransformParts,
+  { masker: compiled, vault, probe, leakGate, loadQueue }: TransformParts,
 ): BatchHandler<Batch> {
   let turn: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -102,6 +107,9 @@ export function transformHandler(
   };
   return async (batch, hardStop, takeover) => {
     const startedAt = clock.now();
+    const masker = withVault(compiled, {
+      tokens: (entries) => outlast(clock, () => vault.tokens(entries), hardStop, onWait),
+    });
     // Several at once would be at some record each when one of them ends the process.
     const careful = takeover && {
       mask: () => inTurn(() => maskTakenOver({ masker, probe, clock, onWait }, batch, takeover, hardStop)),

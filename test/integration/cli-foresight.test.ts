@@ -194,6 +194,45 @@ describe('a look into the queue', () => {
       log.find(({ event }) => event === 'preview_unsealed'),
       { reason: 'ticket 7', records: 1, pipelines: [PIPELINE] },
     );
+    const records = await deployment.query(
+      'select action, purpose, token, outcome, details from maskline.reveals order by seq',
+    );
+    assert.deepEqual(records, [
+      {
+        action: 'unseal',
+        purpose: 'ticket 7',
+        token: null,
+        outcome: 'granted',
+        details: JSON.stringify({ preview: true, records: 1, pipelines: [PIPELINE] }),
+      },
+    ]);
+  });
+
+  test('unsealed, shows and receives nothing while it cannot go on record', async () => {
+    const deployment = await stack.deployment({ roles: true, file: { startup_timeout: '1s' } });
+    await deployment.send(BODIES.slice(0, 1));
+    writeFileSync(join(deployment.dir, 'sample.jsonl'), `${BODIES[0] ?? ''}\n`);
+    const away = { DATABASE_URL: 'postgres://127.0.0.1:1/none' };
+    const forbidden = deployment.environmentOf('load');
+    const unnamed = { DATABASE_URL: undefined };
+    for (const [env, expected] of [
+      [away, 3],
+      [forbidden, 2],
+      [unnamed, 2],
+    ] as const) {
+      for (const from of [
+        ['--from-queue', '1'],
+        ['--sample', 'sample.jsonl'],
+      ]) {
+        const args = ['preview', ...from, '--unseal', '--reason', 'ticket 7'];
+        const { code, stdout, stderr } = await deployment.cli.run(args, { env });
+        assert.equal(code, expected, stderr);
+        assert.equal(stdout, '');
+        assertNoSecrets('preview', stderr);
+      }
+    }
+    assert.deepEqual(await deployment.receiveCounts(), [1], 'where only the record was refused');
+    assert.equal(await deployment.count('maskline.reveals'), 0);
   });
 
   test('is refused where a redrive policy allows few receives, unless told to go on', async () => {

@@ -118,6 +118,7 @@ describe('killed at every point of the flow', { concurrency: CHAINS_AT_ONCE }, (
 
   test('no point is left out', () => {
     const hit = chains.flatMap(({ points }) => points);
-    assert.deepEqual([...hit].sort(), [...failpointNames].sort());
+    const ofTheFlow = failpointNames.filter((name) => !name.startsWith('reveal.'));
+    assert.deepEqual([...hit].sort(), ofTheFlow.sort());
   });
 });

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/clock.js';
 import { kekFromFile } from '../../src/masking/kek.js';
 import { promoteKey } from '../../src/masking/keyring-change.js';
 import { Keyring, readKeyringFile } from '../../src/masking/keyring.js';
+import { sealMasked } from '../../src/masking/quarantined.js';
 import { PayloadSealer } from '../../src/masking/seal.js';
 import { openQueues } from '../../src/roles/queues.js';
 import { type CliResult, type Json, assertHas } from '../support/cli.js';
@@ -108,3 +109,102 @@ for (const queue of ['redis', 'postgres'] as const) {
     });
   });
 }
+
+describe('a key under which the vault holds values', () => {
+  let deployment: Deployment;
+  before(async () => {
+    deployment = await stack.deployment({
+      ddl: null,
+      file: { startup_timeout: '1s' },
+      pipeline: {
+        columns: {
+          n: { from: 'n', type: 'integer' },
+          mail: { from: 'mail', mask: { method: 'vault', domain: 'mail', subject: 'user' } },
+          mails: {
+            from: 'mails[*]',
+            type: 'jsonb',
+            mask: { method: 'vault', domain: 'mail', subject: 'user' },
+          },
+        },
+        target: { table: `public.${PIPELINE}`, create: true },
+      },
+    });
+    await command('migrate');
+    await deployment.send(
+      ['alice', 'bob'].map((user, n) =>
+        JSON.stringify({ n, user, mail: `${user}@example.org`, mails: [`${user}@example.net`] }),
+      ),
+    );
+    await command('drain');
+    await command('keys', 'add');
+    await command('keys', 'promote', '2');
+    // Rows that the table refused, sealed after the promotion by a process that met batches from before.
+    const { keyring } = insideOf(deployment);
+    for (const { mail } of await tokens()) {
+      const id = systemClock.id();
+      const { kid, sealed } = sealMasked(keyring, id, Buffer.from(`mail\n${String(mail)}\n`));
+      assert.equal(kid, 2);
+      await deployment.query(
+        `insert into maskline.quarantine
+           (id, pipeline, record_id, message_id, batch_id, code, kind, sealed, kid, sent_at)
+         values ($1, $2, 'r', 'm', $1, 'refused_23514', 'masked', $3, $4, now())`,
+        [id, PIPELINE, sealed, kid],
+      );
+    }
+  });
+
+  async function command(...args: string[]): Promise<CliResult> {
+    const result = await deployment.cli.run([...args, '--yes']);
+    assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}${result.stdout}`);
+    return result;
+  }
+  const tokens = (): Promise<readonly Json[]> =>
+    deployment.query(`select mail, mails ->> 0 as first from public.${PIPELINE} order by n`);
+
+  test('is not destroyed while entries, subjects or tokens of it are there, by name and count; erased ones are none', async () => {
+    const before = await tokens();
+    const counted = async (n: number): Promise<void> => {
+      const { code, rows, stderr } = await deployment.cli.run(['keys', 'destroy', '1', '--yes']);
+      assert.equal(code, 1, stderr);
+      assert.deepEqual(rows[0]?.['uses'], [
+        { place: `public.${PIPELINE}.mail`, count: n },
+        { place: `public.${PIPELINE}.mails`, count: n },
+        { place: 'maskline.vault', count: 2 * n },
+        { place: 'maskline.vault_subjects', count: 2 * n },
+        { place: 'tokens in masked rows of maskline.quarantine', count: n },
+      ]);
+    };
+    await counted(2);
+    await command('erase', '--subject', 'alice', '--purpose', 'article 17, on demand');
+    assert.deepEqual(await tokens(), before, 'her tokens stay, and mean nothing');
+    await counted(1);
+  });
+
+  test('is destroyed when all that means anything has come over, and leaves the tokens of erased values as they are', async () => {
+    const [alice, bob] = await tokens();
+    const { rows } = await command('remask', '--from-kid', '1');
+    assertHas(rows[0], {
+      state: 'done',
+      remasked: 1,
+      unopened: 0,
+      left: 0,
+      quarantine_resealed: 1,
+      vault_remasked: 2,
+      vault_unopened: 0,
+    });
+    const after = await tokens();
+    assert.deepEqual(after[0], alice);
+    for (const token of Object.values(after[1] ?? {})) assert.match(String(token), /^v2\./);
+    assert.notDeepEqual(after[1], bob);
+    assert.deepEqual((await command('keys', 'destroy', '1')).rows, [{ kid: 1, destroyed: true, uses: [] }]);
+    const asked = [...Object.values(after[1] ?? {}), ...Object.values(bob ?? {}), alice?.['mail']].map(
+      String,
+    );
+    const revealed = await deployment.cli.run(['reveal', ...asked, '--purpose', 'to see what is left']);
+    assert.deepEqual(
+      revealed.rows.map(({ value }) => value),
+      ['bob@example.org', 'bob@example.net', 'bob@example.org', 'bob@example.net', null],
+    );
+    assert.equal(revealed.rows.at(-1)?.['outcome'], 'not_in_vault');
+  });
+});

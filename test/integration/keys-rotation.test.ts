@@ -10,7 +10,7 @@ const TABLE = `public.${PIPELINE}`;
 const PEOPLE = 120;
 const TIMES = 3;
 const ROUND = PEOPLE * TIMES;
-const MASKED = ['masked_ip', 'masked_device', 'account', 'net', 'mails'] as const;
+const MASKED = ['masked_ip', 'masked_device', 'account', 'net', 'mails', 'phone', 'cards'] as const;
 /** A login of a table that would not take it, until it does. */
 const UNWELCOME = 'unwelcome';
 
@@ -21,6 +21,8 @@ const COLUMNS = {
   account: { from: 'account', mask: { method: 'ff1', template: '^(\\d{3})-(\\d{2})-(\\d{4})$' } },
   net: { from: 'ip', mask: { method: 'ipcrypt-pfx', domain: 'net' } },
   mails: { from: 'mails[*]', type: 'text[]', mask: { method: 'siv', domain: 'mail' } },
+  phone: { from: 'phone', mask: { method: 'vault', domain: 'phone', subject: 'device' } },
+  cards: { from: 'cards[*]', type: 'text[]', mask: { method: 'vault', domain: 'card', subject: 'device' } },
   counted: { from: 'device', mask: { method: 'hmac', domain: 'device' } },
   mask_kid: { from: '$mask_kid', type: 'integer' },
 } as const;
@@ -30,6 +32,8 @@ interface Person {
   readonly device: string;
   readonly account: string;
   readonly mails: readonly string[];
+  readonly phone: string;
+  readonly cards: readonly string[];
 }
 
 const people = Array.from({ length: PEOPLE }, (_, i): Person => ({
@@ -37,7 +41,11 @@ const people = Array.from({ length: PEOPLE }, (_, i): Person => ({
   device: `canary-device-${String(i).padStart(4, '0')}`,
   account: `${String(113 + i).padStart(3, '0')}-${String(i % 100).padStart(2, '0')}-${String(7_901 + i * 13).slice(-4)}`,
   mails: [`canary-${i}@first.example`, `canary-${i}@second.example`],
+  phone: `canary-phone-${String(i).padStart(4, '0')}`,
+  cards: [`canary-card-a-${i}`, `canary-card-b-${i}`],
 }));
+/** Of each person the vault holds so many values. */
+const VAULTED = 3;
 
 const round = (name: string): readonly string[] =>
   Array.from({ length: ROUND }, (_, i) => JSON.stringify({ login: `${name}-${i}`, ...people[i % PEOPLE] }));
@@ -135,9 +143,13 @@ describe('a rotation of the key', () => {
       [`${TABLE}.masked_ip`]: ROUND,
       [`${TABLE}.masked_device`]: ROUND,
       [`${TABLE}.mails`]: ROUND,
+      [`${TABLE}.phone`]: ROUND,
+      [`${TABLE}.cards`]: ROUND,
       [`${TABLE}.counted`]: ROUND,
       [`${TABLE}.mask_kid`]: ROUND,
       'maskline.quarantine': 2,
+      'maskline.vault': VAULTED * PEOPLE,
+      'maskline.vault_subjects': VAULTED * PEOPLE,
     });
     const { code, stderr } = await deployment.cli.run(['keys', 'destroy', '2', '--yes']);
     assert.equal(code, 2);
@@ -152,8 +164,11 @@ describe('a rotation of the key', () => {
       remasked: ROUND,
       unopened: 0,
       quarantine_resealed: 2,
+      vault_remasked: VAULTED * PEOPLE,
+      vault_unopened: 0,
     });
     assert.equal(await oldRows(), ROUND);
+    assert.equal(await deployment.count('maskline.vault where kid = 1'), VAULTED * PEOPLE);
   });
 
   test('old rows come over while others are loaded, killed once in the middle and stopped once by a signal', async () => {
@@ -204,11 +219,26 @@ describe('a rotation of the key', () => {
     assert.deepEqual([...tokens].sort(byToken), expected.sort(byToken));
   });
 
+  test('the vault has each value once, under the new key, with its subject', async () => {
+    const [vault] = await deployment.query(
+      `select count(*)::int as n, count(distinct token)::int as tokens, min(kid) as first, max(kid) as last from maskline.vault`,
+    );
+    assert.deepEqual(vault, { n: VAULTED * PEOPLE, tokens: VAULTED * PEOPLE, first: 2, last: 2 });
+    assert.equal(await deployment.count('maskline.vault_subjects where kid = 2'), VAULTED * PEOPLE);
+    assert.equal(await deployment.count('maskline.vault_former'), VAULTED * PEOPLE);
+    const tokens = await deployment.query(
+      `select count(*)::int as n from (select phone as token from ${TABLE} union all select unnest(cards) from ${TABLE}) t
+        where not exists (select from maskline.vault v where v.token = t.token)`,
+    );
+    assert.deepEqual(tokens, [{ n: 0 }], 'every token is one of today');
+  });
+
   test('what was quarantined is sealed under the new key, tokens and all, and replays to the same tokens', async () => {
     assert.equal(await deployment.count('maskline.quarantine where kid = 1'), 0);
     await deployment.query(`alter table ${TABLE} drop constraint welcome`);
     await command('quarantine', 'replay', '--code', 'refused_23514', '--all', '--yes');
     assert.equal(await deployment.count(`${TABLE} where login = '${UNWELCOME}'`), 1);
+    assert.equal(await deployment.count(`${TABLE} where phone like 'v1.%'`), 0);
     assert.deepEqual(await distinct(), each(PEOPLE));
   });
 
@@ -235,14 +265,41 @@ describe('a rotation of the key', () => {
     assertAddsUp(await deployment.runs());
   });
 
+  test('without the old key every value of the vault is revealed, by its tokens of before too, and erased by its subject', async () => {
+    const reveal = async (sql: string): Promise<readonly Json[]> =>
+      (await command('reveal', '--sql', sql, '--column', 'token', '--purpose', 'a rotation drill')).rows;
+    const values = async (sql: string): Promise<readonly string[]> =>
+      (await reveal(sql)).map(({ value }) => String(value)).toSorted();
+    const expected = people.flatMap(({ phone, cards }) => [phone, ...cards]).toSorted();
+    const ofToday = await values(
+      `select distinct phone as token from ${TABLE} union select distinct unnest(cards) from ${TABLE}`,
+    );
+    assert.deepEqual(ofToday, expected);
+    assert.deepEqual(await values('select token from maskline.vault_former'), expected);
+    const [first] = people;
+    const erased = await command(
+      'erase',
+      '--subject',
+      first?.device ?? '',
+      '--purpose',
+      'a rotation drill',
+      '--yes',
+    );
+    assertHas(erased.rows[0], { vault_entries: VAULTED });
+    assert.equal(await deployment.count('maskline.vault'), VAULTED * (PEOPLE - 1));
+    assert.equal(await deployment.count('maskline.vault_former'), VAULTED * (PEOPLE - 1));
+  });
+
   test('no value was ever in clear in the data directory, its WAL or the server log', async () => {
     await deployment.query('checkpoint');
     const canaries = Object.fromEntries(
-      people.flatMap(({ ip, device, account, mails }, i): [string, string][] => [
+      people.flatMap(({ ip, device, account, mails, phone, cards }, i): [string, string][] => [
         [`ip ${i}`, ip],
         [`device ${i}`, device],
         [`account ${i}`, account],
         [`mail ${i}`, mails[1] ?? ''],
+        [`phone ${i}`, phone],
+        [`card ${i}`, cards[1] ?? ''],
       ]),
     );
     const { dir } = stack.postgres.server;

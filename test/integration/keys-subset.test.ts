@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type CliResult, type Json, assertHas } from '../support/cli.js';
 import { tokenOracle } from '../support/oracle.js';
+import { rowsOf } from '../support/postgres.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
@@ -109,5 +110,90 @@ describe('a process with a subset of the keyring', () => {
     });
     use(altered, kek);
     await refused(/key 1 for siv of it does not open/, 'keys', 'check');
+  });
+});
+
+describe('a worker that masks by the vault with a subset of the keyring', () => {
+  const COLUMNS = {
+    n: { from: 'n', type: 'integer' },
+    mail: { from: 'mail', mask: { method: 'vault', domain: 'mail', subject: 'user' } },
+  } as const;
+  const LOGIN = JSON.stringify({ n: 1, user: 'alice', mail: 'alice@example.org' });
+  let deployment: Deployment;
+  let subset: string;
+  before(async () => {
+    deployment = await stack.deployment({ roles: true, pipeline: { columns: COLUMNS } });
+    subset = join(deployment.dir, 'subset.json');
+    for (const args of [
+      ['--out', subset],
+      ['--domain', 'mail', '--method', 'siv', '--out', `${subset}.siv`],
+    ]) {
+      const { code, stderr } = await deployment.cli.run(['keys', 'derive', ...args]);
+      assert.equal(code, 0, stderr);
+    }
+  });
+  const use = (file: string): void =>
+    deployment.configure((config) => ({
+      ...config,
+      keyring: { file, kek: { type: 'file', path: deployment.kekFile } },
+    }));
+  const drain = (): Promise<CliResult> =>
+    deployment.cli.run(['drain'], { env: deployment.environmentOf('all') });
+
+  test('has the keys to enter values and subjects, of these domains, and enters what the keyring itself opens', async () => {
+    const file = JSON.parse(readFileSync(subset, 'utf8')) as { keys: readonly Json[] };
+    assert.deepEqual(
+      file.keys.map(({ method, domain }) => `${String(method)} ${String(domain)}`),
+      [
+        'vault mail',
+        ...['payload', 'quarantine', 'redrive', 'vault'].map((purpose) => `seal ${purpose}`),
+        'hmac maskline/subject',
+      ],
+    );
+    use(subset);
+    await deployment.send([LOGIN]);
+    const { code, rows, stderr } = await drain();
+    assert.equal(code, 0, stderr);
+    assertHas(rows[0], { received: 1, loaded: 1 });
+    use(deployment.keyringFile);
+    const [row] = await deployment.query(`select mail from public.${PIPELINE}`);
+    const args = ['reveal', String(row?.['mail']), '--purpose', 'a lawful request'];
+    const revealed = await deployment.cli.run(args, { env: deployment.environmentOf('reveal') });
+    assert.equal(revealed.rows[0]?.['value'], 'alice@example.org', revealed.stderr);
+  });
+
+  test('reveals nothing and erases nothing, and reads nothing of the vault as its database user', async () => {
+    use(subset);
+    const [row] = await deployment.query(`select mail from public.${PIPELINE}`);
+    for (const [args, user] of [
+      [['reveal', String(row?.['mail'])], 'reveal'],
+      [['erase', '--subject', 'alice', '--yes'], 'owner'],
+    ] as const) {
+      const { code, stdout, stderr } = await deployment.cli.run([...args, '--purpose', 'a lawful request'], {
+        env: deployment.environmentOf(user),
+      });
+      assert.equal(code, 2, stdout);
+      assert.match(stderr, /needs the keyring .* itself/);
+    }
+    assert.equal(await deployment.count('maskline.vault'), 1);
+    for (const sql of [
+      'select sealed from maskline.vault',
+      'select sealed from maskline.vault_subjects',
+      'select lookup from maskline.vault_former',
+      "select * from maskline.vault_sealed(array['v1.x'])",
+    ]) {
+      await assert.rejects(rowsOf(deployment.environmentOf('transform')['DATABASE_URL'] ?? '', sql), {
+        code: '42501',
+      });
+    }
+  });
+
+  test('fails by name, before anything is received, where its subset was not derived for the vault', async () => {
+    use(`${subset}.siv`);
+    await deployment.send([LOGIN]);
+    const { code, stderr } = await drain();
+    assert.equal(code, 2);
+    assert.match(stderr, /key 1 for vault of mail is not in this subset/);
+    assert.equal((await deployment.depth()).visible, 1);
   });
 });

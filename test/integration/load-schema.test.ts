@@ -19,6 +19,7 @@ const MIGRATIONS = [
   '0005_quarantine',
   '0006_proof',
   '0007_remask',
+  '0008_reveal-and-vault',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;

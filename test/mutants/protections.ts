@@ -4,6 +4,7 @@ import { edgeProtections } from './protections-edges.js';
 import { flowProtections } from './protections-flow.js';
 import { ledgerProtections } from './protections-ledger.js';
 import { queueProtections } from './protections-queue.js';
+import { vaultProtections } from './protections-vault.js';
 
 /** Every protection that can be taken away, by row of the failure table. */
 export const protections: readonly Mutant[] = [
@@ -12,4 +13,5 @@ export const protections: readonly Mutant[] = [
   ...flowProtections,
   ...queueProtections,
   ...edgeProtections,
+  ...vaultProtections,
 ];

@@ -160,7 +160,7 @@ async function replayAll(pool: PostgresPool, pipeline: PipelineConfig): Promise<
   const all: QuarantineEntry[] = [];
   for await (const entries of pageContents(pool, filter)) {
     all.push(...entries);
-    for (const batch of replayBatches(maker, uuidv7(), entries))
+    for (const batch of await replayBatches(maker, uuidv7(), entries))
       await new Replay({ pool, target: pipeline.target, paths: new Map() }, batch).commit();
   }
   const { rows } = await pool.query<{ message_id: string; code: string }>(

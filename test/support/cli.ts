@@ -28,6 +28,8 @@ export interface CliOptions {
   readonly env?: Readonly<{ [name: string]: string | undefined }>;
   /** Ends the process, and fails the test, after so long. Default 90 s: some machines do much at once. */
   readonly limitMs?: number;
+  /** What it reads on stdin; without it, nothing. */
+  readonly input?: string;
   readonly uid?: number;
   readonly gid?: number;
 }
@@ -154,14 +156,15 @@ export class Cli {
 
   /** Starts one that goes on. */
   spawn(args: readonly string[], options: CliOptions = {}): CliProcess {
-    const { cwd = this.#cwd, env = {}, limitMs = LIMIT_MS, uid, gid } = options;
+    const { cwd = this.#cwd, env = {}, limitMs = LIMIT_MS, input, uid, gid } = options;
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
       env: { ...surroundings(), HOME: this.#cwd, ...this.#env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
     });
+    child.stdin?.end(input);
     const started = new CliProcess(child, `maskline ${args.join(' ')}`, limitMs);
     this.#all.push(started);
     return started;

@@ -12,6 +12,8 @@ export const DATABASE_ROLES = {
   admin: 'maskline_operator',
   all: 'maskline_all',
   owner: 'maskline_owner',
+  reveal: 'maskline_revealer',
+  audit: 'maskline_auditor',
 } as const;
 
 /** A kind of process with a database role of its own. */

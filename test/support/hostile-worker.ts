@@ -9,6 +9,7 @@ import type { Backend } from '../../src/queue/bullmq-errors.js';
 import { type BullQueueOptions, createBullQueue } from '../../src/queue/bullmq.js';
 import { batchCodec, maskedCodec } from '../../src/queue/payload.js';
 import { processProbe } from '../../src/roles/suspect.js';
+import { dryVault } from '../../src/masking/vault.js';
 import { transformHandler } from '../../src/roles/workers.js';
 import { deadly } from './hostile-killer.js';
 import { column, policyOf, testKeyring, token } from './masking.js';
@@ -45,11 +46,18 @@ function serve({ holds, ...place }: WorkerArguments): void {
   const options = queueOptions(place);
   const transformQueue = createBullQueue({ ...options, name: 'transform.logins', codec: batchCodec });
   const loadQueue = createBullQueue({ ...options, name: 'load.logins', codec: maskedCodec });
-  const masker = deadly(compileMasker(KILLED_POLICY, testKeyring(), systemClock), holds);
+  const compiled = compileMasker(KILLED_POLICY, testKeyring(), systemClock);
+  const masker = { ...compiled, ...deadly(compiled, holds) };
   const suspect = fileURLToPath(new URL('hostile-suspect.js', import.meta.url));
   const deployment = { clock: systemClock, events: new EventBus(), onWait: () => undefined };
   const probe = processProbe(KILLED_POLICY, suspect);
-  const handle = transformHandler(deployment, 'logins', { masker, probe, leakGate: null, loadQueue });
+  const handle = transformHandler(deployment, 'logins', {
+    masker,
+    vault: dryVault,
+    probe,
+    leakGate: null,
+    loadQueue,
+  });
   transformQueue.process(handle, { concurrency: 2 });
 }
 

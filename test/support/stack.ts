@@ -175,7 +175,10 @@ export class Deployment {
   }
 
   /** Starts the process of a role, under its own database role if the deployment has roles. */
-  start(role: Exclude<DatabaseUser, 'owner'>, { env = {}, ...options }: CliOptions = {}): CliProcess {
+  start(
+    role: Exclude<DatabaseUser, 'owner' | 'reveal' | 'audit'>,
+    { env = {}, ...options }: CliOptions = {},
+  ): CliProcess {
     const own = this.#options.roles ? this.environmentOf(role) : {};
     return this.cli.spawn(['run', role], { ...options, env: { ...own, ...env } });
   }

@@ -46,6 +46,7 @@ test('a file with nothing but columns and a target gets every default', () => {
     keyring: { file: './maskline.keyring.json', kek: { type: 'env' } },
     admin: { host: '127.0.0.1', port: 9090, allowActions: false, metricsPublic: false },
     retention: { ledgerMs: 15 * 86_400_000, runsMs: 90 * 86_400_000, replayedQuarantineMs: 30 * 86_400_000 },
+    reveal: { rate: 1000, quota: 1000 },
     startupTimeoutMs: 60_000,
     healthMaxLagMs: 900_000,
   });

@@ -5,12 +5,14 @@ import { encodeField } from '../../src/copy-text.js';
 import type { ColumnSpec } from '../../src/masking/methods.js';
 import { openMasked, sealMasked } from '../../src/masking/quarantined.js';
 import { planRemask } from '../../src/masking/remask-rows.js';
-import { kidsOfEntry, resealEntry } from '../../src/masking/reseal.js';
+import { keysOfEntry, resealEntry } from '../../src/masking/reseal.js';
 import { column, testKeyring, testMasters, token } from '../support/masking.js';
 import { tokenOracle } from '../support/oracle.js';
 
 // 2 is primary, 1 opens only.
 const keyring = testKeyring();
+/** Nothing of the vault is asked for. */
+const none = new Map<string, string | null>();
 /** The one in which 1 is primary, as it was before. */
 const before = testKeyring(new Map([...testMasters].filter(([kid]) => kid === 1)));
 const [first, second] = [...testMasters.values()];
@@ -38,10 +40,13 @@ test('tokens of the old key become those of the new one, in lists too, and all o
   const stranger = tokenOracle(first, 1, 'hmac', 'd', 'text', 'x') ?? '';
   const cells = [oldToken('a'), [oldToken('b'), null, newToken('c'), stranger]] as const;
   assert.deepEqual(
-    plan.change([
-      { cells, isOfOldKid: false },
-      { cells: [null, null], isOfOldKid: false },
-    ]),
+    plan.change(
+      [
+        { cells, isOfOldKid: false },
+        { cells: [null, null], isOfOldKid: false },
+      ],
+      none,
+    ),
     [
       [newToken('a'), [newToken('b'), null, newToken('c'), stranger]],
       [null, null],
@@ -60,17 +65,20 @@ test('a row with a token that was altered in any bit, or is of another domain, s
   });
   const other = tokenOracle(first, 1, 'siv', 'another', 'text', 'a value') ?? '';
   const rows = [...altered, other, 's1.', 's1.%', good].map((text) => ({ cells: [text], isOfOldKid: false }));
-  assert.deepEqual(plan.change(rows), [...rows.slice(1).map(() => null), [newToken('a value')]]);
+  assert.deepEqual(plan.change(rows, none), [...rows.slice(1).map(() => null), [newToken('a value')]]);
 });
 
 test('formats go by the kid of their row, and beside a date-shift, which has no way back, none of them can go', () => {
   const old = planRemask({ columns: [ff1, kid] }, keyring, 1);
   assert.deepEqual(old.kidColumns, ['kid']);
-  const [changed, kept, unfit] = old.change([
-    { cells: ['1234567'], isOfOldKid: true },
-    { cells: ['1234567'], isOfOldKid: false },
-    { cells: ['12-4567'], isOfOldKid: true },
-  ]);
+  const [changed, kept, unfit] = old.change(
+    [
+      { cells: ['1234567'], isOfOldKid: true },
+      { cells: ['1234567'], isOfOldKid: false },
+      { cells: ['12-4567'], isOfOldKid: true },
+    ],
+    none,
+  );
   assert.match(String(changed?.[0]), /^\d{7}$/);
   assert.notDeepEqual(changed, ['1234567']);
   assert.deepEqual(kept, ['1234567']);
@@ -97,13 +105,69 @@ test('a masked row in quarantine is sealed under the new key with its tokens and
     // Sealed under the old key, or under the new one by a process that met an older batch.
     for (const sealer of [before, keyring]) {
       const entry = { id, kind: 'masked' as const, ...sealMasked(sealer, id, text) };
-      assert.ok(kidsOfEntry(keyring, entry, ['kid']).has(1));
-      const resealed = resealEntry(keyring, plan, entry);
+      assert.ok(keysOfEntry(keyring, entry, ['kid']).kids.has(1));
+      const resealed = resealEntry(keyring, plan, entry, none);
       assert.equal(resealed?.kid, 2);
       const opened = { id, kind: 'masked' as const, ...resealed };
       assert.deepEqual(openMasked(keyring, opened).row.toString(), rowOf(make, newToken, '2').toString());
-      assert.deepEqual([...kidsOfEntry(keyring, opened, ['kid'])], [2]);
-      assert.equal(resealEntry(keyring, plan, opened), null, 'nothing of it is of the old key any more');
+      assert.deepEqual([...keysOfEntry(keyring, opened, ['kid']).kids], [2]);
+      assert.equal(
+        resealEntry(keyring, plan, opened, none),
+        null,
+        'nothing of it is of the old key any more',
+      );
     }
   }
+});
+
+/** A token of the vault that `n` tells apart. */
+const vaultToken = (keyId: number, n: number): string =>
+  `v${keyId}.${Buffer.alloc(16, n).toString('base64url')}`;
+const vaulted = column('vaulted', {
+  mask: { method: 'vault', domain: 'd', as: 'text', pad: null, lower: false, subject: null },
+});
+const vaultedList = column('vaulted_list', {
+  type: 'jsonb',
+  source: { kind: 'path', name: 'vaulted_list', steps: [{ each: true }] },
+  mask: { method: 'vault', domain: 'd', as: 'text', pad: null, lower: false, subject: null },
+});
+
+test('what stands for tokens of the vault takes their place, tokens of erased values stay, and a row waits for its own', () => {
+  const plan = planRemask({ columns: [vaulted, vaultedList] }, keyring, 1);
+  assert.deepEqual(
+    plan.columns.map(({ kind }) => kind),
+    ['vault', 'vault'],
+  );
+  const successors = new Map([
+    [vaultToken(1, 1), vaultToken(2, 11)],
+    [vaultToken(1, 2), vaultToken(2, 12)],
+    [vaultToken(1, 9), null],
+  ]);
+  const rows = [
+    [vaultToken(1, 1), [vaultToken(1, 2), null, vaultToken(1, 7)]],
+    [vaultToken(1, 7), null],
+    [vaultToken(1, 9), null],
+    [vaultToken(1, 1), [vaultToken(1, 9)]],
+  ].map((cells) => ({ cells, isOfOldKid: false }));
+  assert.deepEqual(plan.change(rows, successors), [
+    [vaultToken(2, 11), [vaultToken(2, 12), null, vaultToken(1, 7)]],
+    [vaultToken(1, 7), null],
+    null,
+    null,
+  ]);
+});
+
+test('a masked row in quarantine gets what stands for its tokens of the vault, and only then another seal', () => {
+  const plan = planRemask({ columns: [vaulted] }, keyring, 1);
+  const id = '01890a5d-ac96-774b-bcce-b302099a8057';
+  const rowOf = (text: string): Buffer => Buffer.from(`vaulted\n${text}\n`);
+  const entry = { id, kind: 'masked' as const, ...sealMasked(keyring, id, rowOf(vaultToken(1, 1))) };
+  const keys = keysOfEntry(keyring, entry, []);
+  assert.deepEqual([...keys.kids], [2], 'whether its token needs a key, the vault knows');
+  assert.deepEqual(keys.vaultTokens, [{ text: vaultToken(1, 1), kid: 1 }]);
+  assert.equal(resealEntry(keyring, plan, entry, none), null);
+  const resealed = resealEntry(keyring, plan, entry, new Map([[vaultToken(1, 1), vaultToken(2, 5)]]));
+  assert.ok(resealed);
+  const opened = openMasked(keyring, { id, kind: 'masked', ...resealed });
+  assert.equal(opened.row.toString(), `${vaultToken(2, 5)}\n`);
 });

@@ -6,7 +6,7 @@ import { mergeExpositions } from '../../src/ops/exposition.js';
 import { metricNames } from '../../src/ops/metric-names.js';
 import { type MetricSources, createMetrics } from '../../src/ops/metrics.js';
 
-/** interface.md, "Metrics", but for those of features that are not there yet (reveals). */
+/** interface.md, "Metrics". */
 const PROMISED = [
   'sqs_messages_received_total',
   'sqs_messages_deleted_total',
@@ -26,6 +26,7 @@ const PROMISED = [
   'end_to_end_lag_seconds',
   'backlog_batches',
   'breaker_open',
+  'reveals_total',
   'schedule_last_success_timestamp_seconds',
   'build_info',
 ];
@@ -57,7 +58,11 @@ function setUp(sources: MetricSources = {}): {
 }
 
 test('every promised metric is there under its promised name, and no other of ours', async () => {
-  const { scrape } = setUp({ queues: () => Promise.resolve([]), backlog: () => Promise.resolve([]) });
+  const { scrape } = setUp({
+    queues: () => Promise.resolve([]),
+    backlog: () => Promise.resolve([]),
+    reveals: () => Promise.resolve(new Map()),
+  });
   const served = (await scrape()).flatMap((line) => /^# TYPE (maskline_\S+)/.exec(line)?.[1] ?? []);
   const promised = PROMISED.map((name) => `maskline_${name}`);
   assert.deepEqual(served.toSorted(), promised.toSorted());
@@ -177,4 +182,25 @@ test('texts of several queues become one, each family in one group', () => {
     '# HELP jobs Jobs\n# TYPE jobs gauge\njobs{q="a"} 1\njobs{q="b"} 1\n\n' +
       '# HELP done Done\n# TYPE done counter\ndone{q="a"} 2\ndone{q="b"} 2\n',
   );
+});
+
+test('reveals are what their records tell, and stay as they were while these cannot be read', async () => {
+  let answer: () => Promise<ReadonlyMap<string, number>> = () => Promise.resolve(new Map([['granted', 7]]));
+  const { scrape } = setUp({ reveals: () => answer() });
+  const served = async (): Promise<readonly string[]> =>
+    (await scrape()).filter((line) => line.startsWith('maskline_reveals_total'));
+  assert.deepEqual(await served(), ['maskline_reveals_total{outcome="granted"} 7']);
+  answer = () => Promise.reject(new PipelineError('postgres_unavailable', 'away'));
+  assert.deepEqual(await served(), ['maskline_reveals_total{outcome="granted"} 7']);
+  answer = () =>
+    Promise.resolve(
+      new Map([
+        ['granted', 9],
+        ['no_key', 1],
+      ]),
+    );
+  assert.deepEqual(await served(), [
+    'maskline_reveals_total{outcome="granted"} 9',
+    'maskline_reveals_total{outcome="no_key"} 1',
+  ]);
 });

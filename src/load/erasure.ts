@@ -1,0 +1,234 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type ClientBase, escapeIdentifier } from 'pg';
+import type { OriginColumns } from './baseline.js';
+import type { PostgresPool } from './connection.js';
+import { type TableName, quoteTable } from './copy.js';
+import { lockVault } from './remask-vault.js';
+import type { CatalogTable } from './target-catalog.js';
+
+/** A column of a target, and what is to be erased from it. */
+export interface ErasureColumn {
+  readonly name: string;
+  /** Stored texts, each with the key id that must stand beside it; null: it says so itself. */
+  readonly forms: readonly { readonly stored: string; readonly kid: number | null }[];
+  /** Whether these are values as they came: then the server, which may log what it is asked, gets their digests. */
+  readonly isClear: boolean;
+  /** The column of the key ids; null: there is none. */
+  readonly kidColumn: string | null;
+}
+
+/** `null` empties the column, or deletes the row where the column may not be empty; `delete` deletes the row. */
+export type ErasureMode = 'null' | 'delete';
+
+/** What was done, or would be. */
+export interface ErasedColumn {
+  readonly table: string;
+  readonly column: string;
+  readonly action: 'null' | 'delete' | 'not_searched';
+  readonly rows: number;
+}
+
+/** Vault entries that went. */
+export interface ErasedVault {
+  readonly entries: number;
+  /** How many of them were also of somebody else. */
+  readonly shared: number;
+}
+
+/** The table that is searched, and under which record its deleted rows are noted. */
+export interface ErasureTarget {
+  readonly pipeline: string;
+  readonly target: TableName;
+  readonly catalog: CatalogTable;
+  /** What tells where a row came from. */
+  readonly origin: OriginColumns;
+  /** The number of the record with which the erasure began; null: it only counts. */
+  readonly erasure: number | null;
+  readonly mode: ErasureMode;
+}
+
+/** Arrays and JSON hold many values; all else is compared as text. */
+const ARRAYS: readonly string[] = ['_text', '_varchar'];
+const JSONS: readonly string[] = ['jsonb', 'json'];
+const SALT_BYTES = 16;
+
+/**
+ * Erases from one column of a table, within the caller's transaction; without a record it only counts. Of deleted rows
+ * `prove` must know that they are not lost: they are noted by what they came from, and the baseline of the table goes
+ * down with them.
+ */
+export async function eraseColumn(
+  client: ClientBase,
+  { pipeline, target, catalog, origin, erasure, mode }: ErasureTarget,
+  column: ErasureColumn,
+): Promise<ErasedColumn> {
+  const table = `${target.schema}.${target.table}`;
+  const found = catalog.columns.find(({ name }) => name === column.name);
+  if (!found) return { table, column: column.name, action: 'not_searched', rows: 0 };
+  const action = mode === 'null' && !found.not_null ? 'null' : 'delete';
+  const { sql: where, values } = conditionOf(`t.${escapeIdentifier(column.name)}`, found.base_type, column);
+  const quoted = quoteTable(target);
+  const count = async (sql: string, ...more: readonly unknown[]): Promise<ErasedColumn> => {
+    const { rows } = await client.query<{ n: number }>(`${sql} select count(*)::float8 as n from gone`, [
+      ...values,
+      ...more,
+    ]);
+    return { table, column: column.name, action, rows: rows[0]?.n ?? 0 };
+  };
+  if (erasure === null) return count(`with gone as (select from ${quoted} as t where ${where})`);
+  const name = escapeIdentifier(column.name);
+  if (action === 'null')
+    return count(`with gone as (update ${quoted} as t set ${name} = null where ${where} returning 1)`);
+  const originOf = (wanted: string | null): string =>
+    catalog.columns.some((one) => one.name === wanted) && wanted !== null
+      ? `t.${escapeIdentifier(wanted)}::text`
+      : 'null::text';
+  return count(
+    `with gone as (
+       delete from ${quoted} as t where ${where}
+       returning ${originOf(origin.messageId)} as message_id, ${originOf(origin.batchId)} as batch_id),
+     noted as (
+       insert into maskline.erased (erasure, target, message_id, batch_id, rows)
+       select $4::bigint, format('%I.%I', $5::text, $6::text), message_id, batch_id, count(*) from gone group by 3, 4),
+     lowered as (
+       update maskline.baselines b set rows = b.rows - (select count(*) from gone)
+        where b.pipeline = $3 and b.target = format('%I.%I', $5::text, $6::text))`,
+    pipeline,
+    erasure,
+    target.schema,
+    target.table,
+  );
+}
+
+/** Over $1, the stored texts, and $2, their key ids; or over $1, their digests, and $2, what these begin with. */
+function conditionOf(
+  name: string,
+  baseType: string,
+  { forms, isClear, kidColumn }: ErasureColumn,
+): { readonly sql: string; readonly values: readonly unknown[] } {
+  if (isClear) return clearCondition(name, baseType, forms);
+  const values = [forms.map(({ stored }) => stored), forms.map(({ kid }) => kid)];
+  if (ARRAYS.includes(baseType))
+    return { sql: `${name}::text[] && $1::text[] and cardinality($2::integer[]) >= 0`, values };
+  if (JSONS.includes(baseType))
+    return {
+      sql: `jsonb_exists_any(${name}::jsonb, $1::text[]) and cardinality($2::integer[]) >= 0`,
+      values,
+    };
+  // Addresses are compared as such: a network mask in their text would hide them.
+  const stored = baseType === 'inet' ? `host(${name})` : `${name}::text`;
+  const kid = kidColumn === null ? 'true' : `(f.kid is null or t.${escapeIdentifier(kidColumn)} = f.kid)`;
+  return {
+    sql: `exists (select from unnest($1::text[], $2::integer[]) as f (stored, kid) where ${stored} = f.stored and ${kid})`,
+    values,
+  };
+}
+
+function clearCondition(
+  name: string,
+  baseType: string,
+  forms: ErasureColumn['forms'],
+): { readonly sql: string; readonly values: readonly unknown[] } {
+  const salt = randomBytes(SALT_BYTES);
+  const digests = forms.map(({ stored }) =>
+    createHash('sha256').update(salt).update(stored, 'utf8').digest(),
+  );
+  const isIt = (text: string): string =>
+    `sha256($2::bytea || convert_to(${text}, 'UTF8')) = any ($1::bytea[])`;
+  const values = [digests, salt];
+  if (ARRAYS.includes(baseType))
+    return {
+      sql: `exists (select from unnest(${name}::text[]) as i (item) where ${isIt('i.item')})`,
+      values,
+    };
+  if (JSONS.includes(baseType)) {
+    const texts = `jsonb_path_query(${name}::jsonb, 'strict $.**') as i (item)`;
+    return { sql: `exists (select from ${texts} where ${isIt("i.item #>> '{}'")})`, values };
+  }
+  return { sql: isIt(baseType === 'inet' ? `host(${name})` : `${name}::text`), values };
+}
+
+const FOUND = `
+  select v.lookup,
+         exists (select from maskline.vault_subjects s where s.lookup = v.lookup and s.subject <> all ($1::bytea[])) as shared
+    from maskline.vault v
+   where v.lookup = any ($2::bytea[])
+      or v.lookup in (select s.lookup from maskline.vault_subjects s where s.subject = any ($1::bytea[]))
+   order by v.lookup`;
+
+/** Deletes what the vault holds of those subjects and under those lookups; their tokens mean nothing from then on. */
+export async function eraseVault(
+  client: ClientBase,
+  subjects: readonly Buffer[],
+  lookups: readonly Buffer[],
+  dryRun: boolean,
+): Promise<ErasedVault> {
+  // An entry that is being brought to another key would be missed under both.
+  if (!dryRun) await lockVault(client);
+  const { rows } = await client.query<{ lookup: Buffer; shared: boolean }>(
+    dryRun ? FOUND : `${FOUND} for update`,
+    [subjects, lookups],
+  );
+  if (!dryRun) {
+    await client.query('delete from maskline.vault where lookup = any ($1::bytea[])', [
+      rows.map(({ lookup }) => lookup),
+    ]);
+  }
+  return { entries: rows.length, shared: rows.filter(({ shared }) => shared).length };
+}
+
+/**
+ * Puts an erasure on record, within the caller's transaction: with it, it is done or not done. Returns the number of the
+ * record. Needs the owner's rights.
+ */
+export async function certifyErasure(
+  client: Pick<ClientBase, 'query'>,
+  who: { readonly osUser: string; readonly purpose: string; readonly ticket: string | null },
+  outcome: 'begun' | 'done',
+  details: string | null,
+): Promise<number> {
+  await client.query(
+    `select maskline.append_reveals('erase', $1, $2, $3, null, array[null::text], array[$4::text], $5)`,
+    [who.osUser, who.purpose, who.ticket, outcome, details],
+  );
+  // Nobody else appends before this transaction ends.
+  const { rows } = await client.query<{ seq: number }>(
+    'select max(r.seq)::float8 as seq from maskline.reveals r',
+  );
+  return rows[0]?.seq ?? 0;
+}
+
+/** So much of something that has a name. */
+interface Named {
+  readonly name: string;
+  readonly count: number;
+}
+
+const UNCONFIGURED_ROWS = `
+  select q.pipeline as name, count(*)::float8 as count from maskline.quarantine q
+   where q.kind = 'masked' and q.pipeline <> all ($1::text[]) group by 1 order by 1`;
+
+const UNCONFIGURED_ENTRIES = `
+  select v.domain as name, count(*)::float8 as count from maskline.vault v
+   where v.domain <> all ($1::text[]) group by 1 order by 1`;
+
+/** Masked rows in quarantine of other pipelines, and vault entries of other domains: nobody knows how those were masked. */
+export async function unconfiguredPlaces(
+  pool: Pick<PostgresPool, 'query'>,
+  pipelines: readonly string[],
+  domains: readonly string[],
+): Promise<{ readonly rows: readonly Named[]; readonly entries: readonly Named[] }> {
+  const { rows } = await pool.query<Named>(UNCONFIGURED_ROWS, [pipelines]);
+  const { rows: entries } = await pool.query<Named>(UNCONFIGURED_ENTRIES, [domains]);
+  return { rows, entries };
+}
+
+/** Notes of deleted rows that no proof asks for, as their batches were pruned, and a while after that. */
+const FORGET = `
+  delete from maskline.erased
+   where erased_at < (select h.at from maskline.horizons h where h.what = 'loads') - interval '7 days'`;
+
+/** Forgets rows that were erased so long ago that nothing on record names them any more. */
+export async function forgetErased(client: Pick<ClientBase, 'query'>): Promise<void> {
+  await client.query(FORGET);
+}
