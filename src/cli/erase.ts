@@ -69,6 +69,10 @@ export const eraseCommand: Command<EraseOptions> = async (context, options) => {
         `${quarantine.unsearched} quarantine entries can't be opened, so nobody knows what they hold: run \`maskline keys check\`, or purge them.`,
       );
     }
+    for (const { table, column } of columns.filter(({ action }) => action === 'custom_mask'))
+      context.out.note(
+        `Column ${column} of ${table} has a custom mask, and was not searched: only its author knows what becomes of a value.`,
+      );
     const unsearched = columns.filter(({ action }) => action === 'not_searched');
     for (const { table, column } of unsearched)
       context.out.note(`Column ${column} of ${table} does not exist, and was not searched.`);

@@ -18,7 +18,8 @@ export type ErasureMode = 'null' | 'delete';
 export interface ErasedColumn {
   readonly table: string;
   readonly column: string;
-  readonly action: 'null' | 'delete' | 'not_searched';
+  /** `custom_mask`: only its author knows what a value became there, and it was not searched. */
+  readonly action: 'null' | 'delete' | 'not_searched' | 'custom_mask';
   readonly rows: number;
 }
 

@@ -73,6 +73,13 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
         ({ source, mask }) => source.kind === 'meta' && source.name === 'mask_kid' && mask.method === 'keep',
       );
       for (const column of policy.columns) {
+        if (column.mask.method === 'custom')
+          columns.push({
+            table: `${target.schema}.${target.table}`,
+            column: column.name,
+            action: 'custom_mask',
+            rows: 0,
+          });
         const forms = storedForms(column, keyring, subject);
         if (forms === null || forms.length === 0) continue;
         const one = { name: column.name, forms, kidColumn: kidColumn?.name ?? null };
@@ -81,7 +88,9 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
     }
     const report = {
       vault,
-      columns: columns.filter(({ rows, action }) => rows > 0 || action === 'not_searched'),
+      columns: columns.filter(
+        ({ rows, action }) => rows > 0 || action === 'not_searched' || action === 'custom_mask',
+      ),
       quarantine,
     };
     if (!dryRun) await certifyErasure(client, who, 'done', JSON.stringify(report));

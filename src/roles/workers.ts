@@ -1,11 +1,13 @@
 import type { Batch, MaskedBatch } from '../batch.js';
 import type { PipelineConfig } from '../config/config.js';
+import { PipelineError } from '../errors.js';
 import type { Service } from '../lifecycle.js';
 import { oldestSentAt } from '../load/fate.js';
 import type { Sink } from '../load/sink.js';
 import { type LeakGate, compileLeakGate } from '../masking/leak-gate.js';
 import { type Masking, type VaultMasker, compileMasker } from '../masking/mask.js';
 import type { Keyring } from '../masking/keyring.js';
+import { unhurried } from '../masking/one-by-one.js';
 import type { Vault } from '../masking/vault.js';
 import { withVault } from '../masking/vaulted.js';
 import { load, transform } from '../pipeline.js';
@@ -107,8 +109,11 @@ export function transformHandler(
   };
   return async (batch, hardStop, takeover) => {
     const startedAt = clock.now();
-    const masker = withVault(compiled, {
+    const vaulted = withVault(compiled, {
       tokens: (entries) => outlast(clock, () => vault.tokens(entries), hardStop, onWait),
+    });
+    const masker = unhurried(vaulted, () => {
+      if (hardStop.aborted) throw new PipelineError('canceled', `batch ${batch.batchId} was cut short`);
     });
     // Several at once would be at some record each when one of them ends the process.
     const careful = takeover && {
