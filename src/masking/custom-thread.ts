@@ -17,7 +17,7 @@ export interface CallLimits {
 }
 
 /** A masker gave no answer: it hung, or ended its thread. Tells nothing of the values. */
-export class MaskerError extends Error {
+class MaskerError extends Error {
   override readonly name = 'MaskerError';
 }
 
@@ -57,7 +57,11 @@ export class MaskerThread {
 
   /** Starts the thread if need be. Throws `config_invalid` when the masker is not fit for this use of it. */
   prepare(usage: Usage): { readonly use: number; readonly input: Input } {
-    const prepared = { usage, input: 'canonical' as Input };
+    const known = this.#usages.findIndex((one) => isSame(one.usage, usage));
+    if (known !== -1) return { use: known, input: this.#usages[known]?.input ?? 'canonical' };
+    // What values have left behind there is not to be in its way.
+    if (this.#isUsed) this.#end();
+    const prepared: { readonly usage: Usage; input: Input } = { usage, input: 'canonical' };
     const use = this.#usages.push(prepared) - 1;
     const wrong = blocking.during(() => this.#getReady(performance.now() + START_MS));
     if (wrong === null) return { use, input: prepared.input };
@@ -90,7 +94,8 @@ export class MaskerThread {
       if (wrong !== null || leftMs <= 0) throw this.#stuck(use, wrong);
       this.#isUsed = true;
       const answer = this.#line?.ask({ kind: 'mask', use, values }, Math.min(timeoutMs, leftMs)) ?? 'ended';
-      if (typeof answer !== 'string') return soundResults(answer, values.length);
+      const results = typeof answer === 'string' ? null : soundResults(answer, values.length);
+      if (results !== null) return results;
       // At once, so that it is there when it is needed.
       this.#end();
       this.#start();
@@ -133,8 +138,8 @@ export class MaskerThread {
   #stuck(use: number, wrong: Unfit | Silence | null): PipelineError {
     const reason =
       wrong === null || wrong === 'overdue'
-        ? 'it holds the process up for too long: let it do less, or lower batch.max_messages'
-        : `it does not start again: ${reasonOf(wrong, START_MS)}`;
+        ? 'holds the process up for too long: let it do less, or lower batch.max_messages'
+        : `does not start again: ${reasonOf(wrong, START_MS)}`;
     const usage = this.#usages[use]?.usage;
     return new PipelineError('masker_stuck', this.#say(usage, reason));
   }
@@ -142,6 +147,13 @@ export class MaskerThread {
   #say(usage: Usage | undefined, reason: string): string {
     return `column ${usage?.column ?? ''}: the masker ${this.#file} ${reason}`;
   }
+}
+
+function isSame(one: Usage, other: Usage): boolean {
+  const isSameKey =
+    one.key !== null && other.key !== null ? one.key.equals(other.key) : one.key === other.key;
+  const rest = ({ key: _, ...plain }: Usage): string => JSON.stringify(plain);
+  return isSameKey && rest(one) === rest(other);
 }
 
 /** What is wrong with an answer to a start; null when nothing is. */
