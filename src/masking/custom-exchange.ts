@@ -65,4 +65,9 @@ export type Answer =
   | { readonly kind: 'loaded' }
   | Unfit
   | { readonly kind: 'prepared'; readonly input: 'canonical' | 'as_sent' }
-  | { readonly kind: 'masked'; readonly results: readonly Result[] };
+  | {
+      readonly kind: 'masked';
+      readonly results: readonly Result[];
+      /** Where the masker threw first, if it did and that can be told. */
+      readonly place: Place | null;
+    };

@@ -14,6 +14,8 @@ interface CompilerError {
   readonly startColumn: number;
 }
 
+/** Files that were written anew: their lines are no longer where they were. */
+const moved = new Set<string>();
 const HOOKS = new URL('custom-hooks.js', import.meta.url);
 const isTypeScript = /\.m?ts$/;
 const moduleName = /^[@A-Za-z0-9_][@A-Za-z0-9_./-]{0,213}$/;
@@ -41,7 +43,7 @@ export function placeOf(error: unknown, files: readonly CustomFile[]): Place | n
   const stack = error instanceof Error && typeof error.stack === 'string' ? error.stack : '';
   for (const frame of stack.split('\n')) {
     const [, url, line, column] = stackFrame.exec(frame) ?? [];
-    const file = files.find((one) => one.url === url);
+    const file = files.find((one) => one.url === url && !moved.has(url));
     // What stands above the frames is the error's own text: what is no line of the file is no place.
     if (file && Number(line) >= 1 && Number(line) <= file.text.split('\n').length)
       return { name: file.name, line: Number(line), column: Number(column) };
@@ -83,6 +85,7 @@ async function compiled(file: CustomFile): Promise<string> {
     if (error.code !== 'UnsupportedSyntax') throw new NotCompiled(startOf(error, file));
   }
   try {
+    moved.add(file.url);
     return compile('transform');
   } catch (error) {
     throw isCompilerError(error) ? new NotCompiled(startOf(error, file)) : error;

@@ -5,6 +5,7 @@ import { workerData } from 'node:worker_threads';
 
 import {
   type Answer,
+  type Place,
   type Question,
   type Result,
   type ThreadData,
@@ -46,7 +47,7 @@ export async function serveMasker(): Promise<void> {
   const masks = new Map<number, Mask>();
   port.on('message', (question: Question) => {
     if (question.kind === 'prepare') answer(prepare(question, loaded.exports, masks, files));
-    else answer({ kind: 'masked', results: maskAll(masks.get(question.use), question.values) });
+    else answer(maskAll(masks.get(question.use), question.values, files));
   });
   answer({ kind: 'loaded' });
 }
@@ -98,16 +99,19 @@ function hmacOf(key: KeyObject): (text: string) => string {
   };
 }
 
-function maskAll(mask: Mask | undefined, values: readonly string[]): readonly Result[] {
-  return values.map((value) => {
+function maskAll(mask: Mask | undefined, values: readonly string[], files: ThreadData['files']): Answer {
+  let place: Place | null = null;
+  const results = values.map((value): Result => {
     try {
       const result = mask?.(value);
       return typeof result === 'string' || result === null ? result : false;
-    } catch {
+    } catch (error) {
       // What it says may hold the value.
+      place ??= placeOf(error, files);
       return false;
     }
   });
+  return { kind: 'masked', results, place };
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,6 +1,6 @@
 import { PipelineError } from '../errors.js';
 import { Blocking } from './blocking.js';
-import type { Answer, Result, Unfit, Usage } from './custom-exchange.js';
+import type { Answer, Place, Result, Unfit, Usage } from './custom-exchange.js';
 import type { CustomFiles } from './custom-files.js';
 import { CustomLine, type Silence } from './custom-line.js';
 import { reasonOf } from './custom-unfit.js';
@@ -14,6 +14,12 @@ export interface CallLimits {
   readonly timeoutMs: number;
   /** By all calls, until the loop turns again. */
   readonly blockMs: number;
+}
+
+/** What a masker makes of values: one result for each, and where it threw first, as far as that is known. */
+export interface Answered {
+  readonly results: readonly Result[];
+  readonly place: Place | null;
 }
 
 /** A masker gave no answer: it hung, or ended its thread. Tells nothing of the values. */
@@ -77,7 +83,7 @@ export class MaskerThread {
    * tried again in a new thread. Throws `masker_stuck` when the event loop has to turn before more can be tried, or
    * the thread does not start again: that is no value's fault.
    */
-  mask(use: number, values: readonly string[], areBlamed: boolean, limits: CallLimits): readonly Result[] {
+  mask(use: number, values: readonly string[], areBlamed: boolean, limits: CallLimits): Answered {
     const isFresh = !this.#isUsed;
     const results =
       this.#ask(use, values, limits) ?? (areBlamed && !isFresh ? this.#ask(use, values, limits) : null);
@@ -86,7 +92,7 @@ export class MaskerThread {
   }
 
   /** Null: there was no answer, and the thread is started anew. */
-  #ask(use: number, values: readonly string[], { timeoutMs, blockMs }: CallLimits): readonly Result[] | null {
+  #ask(use: number, values: readonly string[], { timeoutMs, blockMs }: CallLimits): Answered | null {
     const until = performance.now() + blockMs - blocking.ms;
     return blocking.during(() => {
       const wrong = this.#getReady(until);
@@ -94,7 +100,7 @@ export class MaskerThread {
       if (wrong !== null || leftMs <= 0) throw this.#stuck(use, wrong);
       this.#isUsed = true;
       const answer = this.#line?.ask({ kind: 'mask', use, values }, Math.min(timeoutMs, leftMs)) ?? 'ended';
-      const results = typeof answer === 'string' ? null : soundResults(answer, values.length);
+      const results = typeof answer === 'string' ? null : soundAnswer(answer, values.length);
       if (results !== null) return results;
       // At once, so that it is there when it is needed.
       this.#end();
@@ -163,9 +169,11 @@ function faultOf(answer: Answer | Silence | undefined): Unfit | Silence | null {
 }
 
 /** One result for each value; what a masker has broken in its own thread is no answer. */
-function soundResults(answer: Answer, count: number): readonly Result[] | null {
-  const results: unknown = answer.kind === 'masked' ? answer.results : null;
-  return Array.isArray(results) && results.length === count && results.every(isResult) ? results : null;
+function soundAnswer(answer: Answer, count: number): Answered | null {
+  if (answer.kind !== 'masked') return null;
+  const results: unknown = answer.results;
+  const isSound = Array.isArray(results) && results.length === count && results.every(isResult);
+  return isSound ? { results, place: answer.place } : null;
 }
 
 function isResult(result: unknown): result is Result {

@@ -4,17 +4,34 @@ import { NULL_FIELD } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { acceptTexts, nullCells, trimmedOf } from './accepted.js';
 import { readCustomFiles } from './custom-files.js';
-import { type Input, threadOf } from './custom-thread.js';
+import { type Input, type Answered, threadOf } from './custom-thread.js';
 import type { Keyring } from './keyring.js';
 import { type ColumnSpec, type CustomMask, isList } from './methods.js';
 import { type Cell, type ColumnMask, type Normalized, noneNormalized, refuse } from './refusal.js';
 import { keepMask } from './values.js';
 
-/** Where maskers are, and how they may hold up the process. */
-export interface CustomPlace {
+/** What a masker failed with, for who has to mend it: no value, and nothing that it said. */
+export interface CustomFailure {
+  readonly column: string;
+  readonly file: string;
+  /** Different values of one call; null: it gave no answer at all to them. */
+  readonly values: number | null;
+  /** Where it threw first, as `file:line:column`, if it threw and that can be told. */
+  readonly at: string | null;
+}
+
+/** How maskers may hold up the process, and who hears of their failures. */
+export interface CustomSettings {
+  /** For how long all of them together may keep the event loop from turning, in ms; default 5,000. */
+  readonly blockMs?: number;
+  /** Hears of each call of a masker with which it failed. */
+  readonly onFailure?: (failure: CustomFailure) => void;
+}
+
+/** The same, and where their files are. */
+export interface CustomPlace extends CustomSettings {
   /** The folder that their files are named from. */
   readonly folder: string;
-  /** For how long all of them together may keep the event loop from turning, in ms. */
   readonly blockMs: number;
 }
 
@@ -27,7 +44,7 @@ export function customMask(
   column: ColumnSpec,
   mask: CustomMask,
   keyring: Keyring,
-  { folder, blockMs }: CustomPlace,
+  { folder, blockMs, onFailure = () => undefined }: CustomPlace,
 ): ColumnMask {
   const file = path.resolve(folder, mask.file);
   const files = readCustomFiles(file);
@@ -49,11 +66,30 @@ export function customMask(
     const { texts, at } = textsOf(input, values, cells, normalized);
     const distinct = [...new Set(texts)];
     if (distinct.length === 0) return cells;
-    const results = thread.mask(use, distinct, isWhole || distinct.length === 1, limits);
+    const { results, place } = ask(distinct);
     const stored = new Map<string, Cell>(distinct.map((text, k) => [text, cellOf(results[k] ?? null)]));
+    const failures = [...stored.values()].filter(isFailure).length;
+    if (failures > 0)
+      onFailure({
+        column: column.name,
+        file: mask.file,
+        values: failures,
+        at: place === null ? null : `${place.name}:${place.line}:${place.column}`,
+      });
     for (const [k, i] of at.entries()) cells[i] = stored.get(texts[k] ?? '') ?? refuse('mask_failed');
     return cells;
   };
+
+  function ask(texts: readonly string[]): Answered {
+    const areBlamed = isWhole || texts.length === 1;
+    try {
+      return thread.mask(use, texts, areBlamed, limits);
+    } catch (error) {
+      if (areBlamed && !(error instanceof PipelineError))
+        onFailure({ column: column.name, file: mask.file, values: null, at: null });
+      throw error;
+    }
+  }
 
   function cellOf(result: string | null | false): Cell {
     if (result === null) return NULL_FIELD;
@@ -62,6 +98,10 @@ export function customMask(
     // It is the masker's slip, not the sender's.
     return typeof cell === 'string' || cell.refused === 'too_long' ? cell : refuse('mask_failed');
   }
+}
+
+function isFailure(cell: Cell): boolean {
+  return typeof cell !== 'string' && cell.refused === 'mask_failed';
 }
 
 const unstorable = /[\0\p{Cs}]/u;

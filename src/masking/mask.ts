@@ -2,7 +2,7 @@ import type { Batch, InputRecord, MaskedBatch, MessageHead, RecordKey, Rejection
 import type { Clock } from '../clock.js';
 import { NULL_FIELD, encodeRows } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
-import type { CustomPlace } from './custom.js';
+import type { CustomPlace, CustomSettings } from './custom.js';
 import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
 import { maskOf, placeOf } from './masks.js';
@@ -57,24 +57,18 @@ export interface VaultMasker extends Masker {
 
 const ANY_OTHER_KEY = '*';
 
-/** How a policy is to be prepared. */
-export interface MaskerSettings {
-  /** For how long custom masks may keep the event loop from turning, in ms: more, where nothing else waits for it. */
-  readonly blockMs?: number;
-}
-
 /**
- * Prepares a policy: derives its keys, tests the cipher, and starts the threads of custom masks. Throws
+ * Prepares a policy: derives its keys, tests the cipher, and starts the threads of custom masks. `settings` are for these. Throws
  * `key_unavailable` or `config_invalid`.
  */
 export function compileMasker(
   policy: ColumnPolicy,
   keyring: Keyring,
   clock: Clock,
-  { blockMs }: MaskerSettings = {},
+  settings: CustomSettings = {},
 ): VaultMasker {
   selfTest();
-  const columns = compileColumns(policy, keyring, clock, placeOf(policy, blockMs));
+  const columns = compileColumns(policy, keyring, clock, placeOf(policy, settings));
   const copied = columns.map((column) => column.spec.mask.method !== 'drop');
   const fieldNames = new Set(policy.columns.flatMap(fieldNamesOf));
   const vaulted = columns.filter(({ spec }) => spec.mask.method === 'vault');

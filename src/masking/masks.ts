@@ -2,7 +2,7 @@ import { NULL_FIELD, encodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { bucketMask } from './bucket.js';
 import { trimAscii } from './canonical.js';
-import { type CustomPlace, customMask } from './custom.js';
+import { type CustomPlace, type CustomSettings, customMask } from './custom.js';
 import { dateShiftMask } from './date-shift.js';
 import { ff1Mask } from './ff1.js';
 import { generalizeMask } from './generalize.js';
@@ -24,9 +24,9 @@ const BLOCK_MS = 5_000;
 /** Where the files of a policy's custom masks are. */
 export function placeOf(
   { folder = '.' }: Pick<ColumnPolicy, 'folder'>,
-  blockMs: number = BLOCK_MS,
+  settings: CustomSettings = {},
 ): CustomPlace {
-  return { folder, blockMs };
+  return { blockMs: BLOCK_MS, ...settings, folder };
 }
 
 /**

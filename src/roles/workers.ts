@@ -67,7 +67,14 @@ export function startWorkers(
   if (role === 'transform' || role === 'all') {
     const { name, policy } = parts.pipeline;
     const leakGate = parts.pipeline.leakGate ? compileLeakGate(policy, deployment.clock) : null;
-    const compiled = compileMasker(policy, keyring, deployment.clock);
+    const compiled = compileMasker(policy, keyring, deployment.clock, {
+      onFailure: ({ column, file, values, at }) => {
+        const some = values === 1 ? 'a value' : `${values} values`;
+        const what = values === null ? 'gave no answer to a record' : `failed with ${some}`;
+        const fields = { event: 'mask_failed', pipeline: name, file, ...(at === null ? {} : { at }) };
+        deployment.log.warn(fields, `column ${column}: the masker ${file} ${what}`);
+      },
+    });
     const masker = parts.failpoints?.masker(compiled) ?? compiled;
     const ports = { masker, vault: parts.vault, probe: processProbe(policy), leakGate, loadQueue };
     const loop = handlerLoop(deployment.loops, 'transform', parts.pipeline);

@@ -101,10 +101,22 @@ describe('a deployment with custom masks', () => {
 
   test('loads every record but those that hang the masker or make it throw: these are quarantined', async () => {
     await deployment.send(Array.from({ length: COUNT }, (_, i) => ticket(i)));
-    const { code, rows, stderr } = await run('drain');
+    const { code, rows, log, stderr } = await run('drain');
     assert.equal(code, 0, stderr);
     assertHas(rows[0], { received: COUNT, loaded: COUNT - 2, quarantined: 2, duplicates: 0, released: 0 });
     assertAddsUp(await deployment.runs());
+    const told = log
+      .filter(({ event }) => event === 'mask_failed')
+      .map(({ file, at, msg }) => ({ file, at, msg }));
+    const of = 'column mood: the masker ./masks/mood.ts';
+    // It has an enum: its lines are no longer where they were, and so no place is told.
+    assert.ok(
+      told.some(
+        ({ file, at, msg }) =>
+          file === './masks/mood.ts' && at === undefined && msg === `${of} failed with a value`,
+      ),
+    );
+    assert.ok(told.some(({ msg }) => msg === `${of} gave no answer to a record`));
     assert.deepEqual(
       await deployment.query(
         'select code, path, kind, count(*)::int as n from maskline.quarantine group by 1, 2, 3',

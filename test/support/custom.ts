@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/clock.js';
 import { readCustomFiles } from '../../src/masking/custom-files.js';
-import { type MaskerSettings, type Masking, compileMasker } from '../../src/masking/mask.js';
+import type { CustomSettings } from '../../src/masking/custom.js';
+import { type Masking, compileMasker } from '../../src/masking/mask.js';
 import type { ColumnSpec, CustomMask } from '../../src/masking/methods.js';
 import { batchOf, column, policyOf, testKeyring } from './masking.js';
 
@@ -34,7 +35,7 @@ export class MaskerFolder {
   run(
     columns: readonly ColumnSpec[],
     bodies: readonly string[],
-    settings: MaskerSettings = { blockMs: 60_000 },
+    settings: CustomSettings = { blockMs: 60_000 },
   ): Masking {
     const policy = policyOf(columns, { folder: this.path });
     return compileMasker(policy, testKeyring(), systemClock, settings).mask(batchOf(bodies));

@@ -97,6 +97,34 @@ describe('a masker of the user', () => {
     assert.deepEqual(folder.maskAll(folder.mask(file), ['a', 'bad', 'c']), ['A', failed, 'C']);
   });
 
+  test('that fails is told of, with the place where it threw, and no value', () => {
+    const told: unknown[] = [];
+    const onFailure = (failure: unknown): void => void told.push(failure);
+    const file = masker(
+      `if (value === 'none') return 7;\n  if (value !== 'good') throw new Error(value);\nreturn value;`,
+    );
+    const mask = folder.mask(file);
+    folder.run(
+      [column('v', { mask })],
+      ['good', 'bad1', 'bad2', 'none'].map((v) => JSON.stringify({ v })),
+      { onFailure },
+    );
+    folder.run(
+      [column('v', { mask })],
+      ['good', 'none'].map((v) => JSON.stringify({ v })),
+      { onFailure },
+    );
+    const hanging = masker('for (;;);');
+    folder.run([column('v', { mask: folder.mask(hanging, { timeoutMs: 100 }) })], ['{"v":"x"}'], {
+      onFailure,
+    });
+    assert.deepEqual(told, [
+      { column: 'v', file, values: 3, at: `${file}:4:31` },
+      { column: 'v', file, values: 1, at: null },
+      { column: 'v', file: hanging, values: null, at: null },
+    ]);
+  });
+
   test('is held to the length and the type of its column', () => {
     const file = masker('return value;');
     const mask = folder.mask(file);
