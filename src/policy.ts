@@ -40,6 +40,11 @@ export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
     remedy:
       'compare the kept columns with the masked fields: mask or drop what repeats a masked value, or set leak_gate: false if they may agree',
   },
+  masker_stuck: {
+    action: 'retry',
+    remedy:
+      'make the custom mask that the message names faster, or lower batch.max_messages; then retry the batch',
+  },
   payload_newer: {
     action: 'retry',
     remedy: 'finish the upgrade: a worker of a newer version made this batch',

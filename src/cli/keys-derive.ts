@@ -60,7 +60,8 @@ function scopesOf(
   }
   const masks = selectPipelines(readConfig(context), context.pipelines).flatMap(({ policy }) =>
     policy.columns.flatMap(({ mask }): KeyScope[] => {
-      const { method } = mask;
+      // A custom mask with a domain has the key of `hmac`.
+      const method = mask.method === 'custom' ? 'hmac' : mask.method;
       return 'domain' in mask && isKeyMethod(method) && methods.includes(method)
         ? [{ method, domain: mask.domain }]
         : [];

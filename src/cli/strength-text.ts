@@ -110,7 +110,7 @@ function sampleLines(sample: SampleStrength): readonly string[] {
     ),
     ...leaks.map(
       (leak) =>
-        `    LEAK: ${leak.column} is kept and holds values of the field that ${leak.masked} masks, in ${leak.rows} rows`,
+        `    LEAK: ${leak.column} holds values of the field that ${leak.masked} masks, in ${leak.rows} rows`,
     ),
   ];
 }

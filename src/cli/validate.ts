@@ -1,8 +1,11 @@
+import { systemClock } from '../clock.js';
 import type { Config } from '../config/config.js';
 import { checkConfig } from '../config/load.js';
 import { type ConfigProblem, formatProblem } from '../config/problem.js';
-import { PipelineError } from '../errors.js';
+import { PipelineError, asPipelineError } from '../errors.js';
+import { throwawayKeyring } from '../foresight/test-keyring.js';
 import { Releases } from '../lifecycle.js';
+import { maskOf, placeOf } from '../masking/masks.js';
 import { selectPipelines } from '../roles/deployment.js';
 import { type Finding, inspect } from '../roles/inspection.js';
 import type { CliContext, Command } from './context.js';
@@ -22,13 +25,34 @@ export const validate: Command<ValidateOptions> = async (
   { connect = false, strict = false, sample },
 ) => {
   const { config, problems } = checkConfig({ file: context.configFile, env: context.environment.variables });
-  const findings = connect && config !== null ? await inspectAll(context, config) : [];
+  const maskers = config === null ? [] : customFindings(context, config);
+  const findings =
+    connect && config !== null ? [...maskers, ...(await inspectAll(context, config))] : maskers;
   print(context, problems, findings);
-  if (config !== null) printStrength(context, await reportStrength(context, config, sample));
+  if (config !== null && maskers.length === 0)
+    printStrength(context, await reportStrength(context, config, sample));
   const found = [...problems, ...findings];
   if (findings.some(isUnreachable) && !problems.some(isError)) return exitCode.unreachable;
   return found.some((one) => strict || isError(one)) ? exitCode.unfit : exitCode.ok;
 };
+
+/** Starts each custom mask, as a worker would, and says why it can't be. */
+function customFindings(context: CliContext, config: Config): readonly Finding[] {
+  const keyring = throwawayKeyring(systemClock.now());
+  return selectPipelines(config, context.pipelines).flatMap(({ name, policy }) =>
+    policy.columns
+      .filter(({ mask }) => mask.method === 'custom')
+      .flatMap((column): readonly Finding[] => {
+        try {
+          maskOf(column, keyring, undefined, placeOf(policy));
+          return [];
+        } catch (thrown) {
+          const { code, message } = asPipelineError(thrown);
+          return [{ severity: 'error', subject: `masks of ${name}`, code, message }];
+        }
+      }),
+  );
+}
 
 async function inspectAll(context: CliContext, config: Config): Promise<readonly Finding[]> {
   const releases = new Releases();

@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import type { Config, KekConfig, PipelineConfig } from './config.js';
 import { databaseOf, queueOf } from './connections.js';
 import { type Environment, envText } from './interpolation.js';
@@ -19,7 +20,8 @@ export function assembleConfig(
 ): Config | null {
   const shell = readPart(shellSchema, data, [], findings);
   const entries = entriesOf(valueAt(data, ['pipelines']));
-  const pipelines = entries.map(([name, written]) => buildPipeline(name, written, env, findings));
+  const folder = resolve(dirname(file));
+  const pipelines = entries.map(([name, written]) => buildPipeline(name, written, { env, folder }, findings));
   const sound = pipelines.filter((pipeline) => pipeline !== null);
   checkTogether(sound, findings);
   if (shell === null) return null;

@@ -17,6 +17,8 @@ export interface ColumnUnderCheck {
   readonly name: string;
   readonly source: ColumnSource;
   readonly at: Path;
+  /** Where the pipeline file is. */
+  readonly folder: string;
   readonly findings: Findings;
 }
 
@@ -54,7 +56,7 @@ export function checkColumn(column: ColumnUnderCheck): MaskSpec | null {
   checkSource(column, wrong);
   checkMaskAgainstColumn(column, wrong);
   checkSentinels(column, wrong);
-  const mask = buildMask(column.input, column.name, wrong);
+  const mask = buildMask(column.input, column.name, column.folder, wrong);
   if (!sound || mask === null) return null;
   checkLengths(column, mask, wrong);
   if (sound) warnOfDoubts(column);

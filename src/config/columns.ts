@@ -29,19 +29,27 @@ const ALWAYS_PRESENT: ColumnSource = { kind: 'meta', name: 'message_id' };
 // Postgres cuts longer identifiers off.
 const LONGEST_IDENTIFIER_BYTES = 63;
 
+/** What a column is to know of the file that it is in. */
+export interface ColumnSetting {
+  readonly at: Path;
+  /** Whether maskline creates the table. */
+  readonly created: boolean;
+  /** Where the pipeline file is. */
+  readonly folder: string;
+}
+
 /** The column as the mask needs it, or null with everything that is wrong with it reported. */
 export function buildColumn(
   name: string,
   input: ColumnInput,
-  at: Path,
-  created: boolean,
+  { at, created, folder }: ColumnSetting,
   findings: Findings,
 ): ColumnSpec | null {
   const nameWrong = identifierProblem(name);
   if (nameWrong !== null) findings.error(at, nameWrong);
   const source = sourceOf(input, at, findings);
   if (source === null) return null;
-  const mask = checkColumn({ input, name, source, at, findings });
+  const mask = checkColumn({ input, name, source, at, folder, findings });
   if (mask === null || nameWrong !== null) return null;
   const createdLength = created && isSized(mask) && !input.type ? CREATED_TOKEN_LENGTH : null;
   return {

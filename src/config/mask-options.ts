@@ -17,7 +17,7 @@ const TOKENS: readonly MaskMethod[] = ['siv', 'hmac', 'vault'];
 
 // Which masks each option belongs to.
 const OPTIONS: Readonly<{ [option in Exclude<keyof MaskInput, 'method'>]: readonly MaskMethod[] }> = {
-  domain: KEYED,
+  domain: [...KEYED, 'custom'],
   as: TOKENS,
   pad: TOKENS,
   lower: [...TOKENS, 'generalize'],
@@ -38,6 +38,10 @@ const OPTIONS: Readonly<{ [option in Exclude<keyof MaskInput, 'method'>]: readon
   to: ['generalize'],
   map: ['generalize'],
   other: ['generalize'],
+  file: ['custom'],
+  export: ['custom'],
+  options: ['custom'],
+  timeout: ['custom'],
 };
 
 const REQUIRED: Readonly<{ [method in MaskMethod]?: readonly (keyof MaskInput)[] }> = {
@@ -45,6 +49,7 @@ const REQUIRED: Readonly<{ [method in MaskMethod]?: readonly (keyof MaskInput)[]
   partial: ['kind'],
   ff1: ['template'],
   'date-shift': ['entity', 'days'],
+  custom: ['file'],
 };
 
 /** Reports options of other masks, missing ones, and those that contradict each other. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { periods } from '../masking/methods.js';
-import { type Reading, choice, flag, integer, scalar, text } from './scalars.js';
+import { type Reading, choice, duration, flag, integer, scalar, text } from './scalars.js';
 import { didYouMean } from './suggestion.js';
 
 /** The masks that this version knows. */
@@ -16,6 +16,7 @@ export const maskMethods = [
   'date-shift',
   'bucket',
   'generalize',
+  'custom',
   'constant',
   'null',
   'drop',
@@ -29,7 +30,7 @@ const METHODS_IN_WORDS = `one of ${maskMethods.join(', ')}`;
 
 // YAML reads a bare `null` as no value at all; here it is the name of a mask.
 const method = scalar(
-  'How values are masked: `siv` makes tokens that compare equal and can be recovered with the key, `hmac` tokens that cannot be recovered, `vault` random tokens whose values are kept sealed in Postgres, `ff1` numbers of the same format, `ipcrypt-det` and `ipcrypt-pfx` other addresses (`pfx` keeps networks together), `ip-truncate` the network of an address, `partial` a part of the value, `date-shift` dates moved by some days, `bucket` the range a number lies in, `generalize` the period or group that a value belongs to; `constant` stores `value` instead, `null` stores NULL, `drop` leaves the column out, `keep` stores the value as it is.',
+  'How values are masked: `siv` makes tokens that compare equal and can be recovered with the key, `hmac` tokens that cannot be recovered, `vault` random tokens whose values are kept sealed in Postgres, `ff1` numbers of the same format, `ipcrypt-det` and `ipcrypt-pfx` other addresses (`pfx` keeps networks together), `ip-truncate` the network of an address, `partial` a part of the value, `date-shift` dates moved by some days, `bucket` the range a number lies in, `generalize` the period or group that a value belongs to, `custom` what a function of your own makes of it; `constant` stores `value` instead, `null` stores NULL, `drop` leaves the column out, `keep` stores the value as it is.',
   { anyOf: [{ enum: [...maskMethods, null] }, { type: 'string', pattern: '\\$\\{' }] },
   (given): Reading<MaskMethod> => {
     const word = given === null ? 'null' : given;
@@ -94,7 +95,7 @@ export function listOf(description: string, itself: string) {
 export const maskSchema = z.strictObject({
   method,
   domain: text(
-    'With `siv`, `hmac`, `vault`, `ff1`, `ipcrypt-det`, `ipcrypt-pfx` and `date-shift`: columns that share a domain get equal results for equal values. Default: `from` as written.',
+    'With `siv`, `hmac`, `vault`, `ff1`, `ipcrypt-det`, `ipcrypt-pfx` and `date-shift`: columns that share a domain get equal results for equal values. Default: `from` as written. With `custom`, without a default: whose key the masker gets, if it is keyed.',
     /^[^\p{C}]{1,128}$/u,
     'must be 1 to 128 characters, none of them a control character',
   ).optional(),
@@ -150,6 +151,21 @@ export const maskSchema = z.strictObject({
     .optional()
     .meta({ description: 'With `generalize`, instead of `to`: values and the group of each.' }),
   other: otherGroup.optional(),
+  file: text(
+    'With `custom`: the file with the masker, from the folder of this file: an ES module in TypeScript or JavaScript (.ts, .mts, .js, .mjs). Its content is part of the policy.',
+  ).optional(),
+  export: text(
+    'With `custom`: the name of the masker among the exports of the file. Default `default`.',
+  ).optional(),
+  options: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .meta({ description: 'With `custom`: what the masker gets as `context.options`.' }),
+  timeout: duration(
+    'With `custom`: for how long the masker may be at work on a batch, or on a single value when that has failed; after that, the value is rejected as `mask_failed`. Default 2s.',
+    '100ms',
+    '4s',
+  ).optional(),
 });
 
 /** What the file says of a mask. */

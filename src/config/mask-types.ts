@@ -12,6 +12,17 @@ export interface TypeProblem {
 const TEXT: readonly ColumnType[] = ['text'];
 const ADDRESS: readonly ColumnType[] = ['inet', 'text'];
 const CALENDAR: readonly ColumnType[] = ['date', 'timestamptz'];
+/** What a text can be read as: the masker's result is checked as a kept value is. */
+const READ_FROM_TEXT: readonly ColumnType[] = [
+  'text',
+  'integer',
+  'bigint',
+  'numeric',
+  'date',
+  'timestamptz',
+  'uuid',
+  'inet',
+];
 const LISTS: readonly ColumnType[] = ['jsonb', 'text[]'];
 
 // What masks make; other masks leave the type to the column.
@@ -26,6 +37,7 @@ const TYPES: Readonly<{ [method in MaskMethod]?: readonly ColumnType[] }> = {
   'ipcrypt-pfx': ADDRESS,
   'ip-truncate': ADDRESS,
   'date-shift': CALENDAR,
+  custom: READ_FROM_TEXT,
 };
 
 /** What is wrong with a column's type, given its mask and whether its source is a list; or null. */

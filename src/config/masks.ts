@@ -1,7 +1,10 @@
+import { resolve } from 'node:path';
 import { canonicalText, trimAscii } from '../masking/canonical.js';
+import { isCode, readCustomFiles } from '../masking/custom-files.js';
 import { compareDecimals, floorAt, parseDecimal, scaleOf, writeDecimal } from '../masking/decimal.js';
 import type {
   BucketMask,
+  CustomMask,
   DateShiftMask,
   Ff1Mask,
   FieldPath,
@@ -21,11 +24,16 @@ const DIGITS = '0123456789';
 const V4_BITS = 24;
 const V6_BITS = 48;
 const PHONE_DIGITS = 4;
+// Long for what takes milliseconds, and short enough that a value can be tried twice before a lock runs out.
+const CUSTOM_TIMEOUT_MS = 2_000;
 // More digits than anybody's edges have; the names of ranges are made of them.
 const MOST_EDGE_DIGITS = 30;
 
-/** The mask of a column whose options fit its method, or null with what is wrong with their values reported. */
-export function buildMask(input: ColumnInput, column: string, wrong: Wrong): MaskSpec | null {
+/**
+ * The mask of a column whose options fit its method, or null with what is wrong with their values reported. `folder` is
+ * where the pipeline file is.
+ */
+export function buildMask(input: ColumnInput, column: string, folder: string, wrong: Wrong): MaskSpec | null {
   const { mask } = input;
   if (mask === undefined) return { method: 'keep' };
   const { method } = mask;
@@ -57,7 +65,31 @@ export function buildMask(input: ColumnInput, column: string, wrong: Wrong): Mas
       return bucket(mask, wrong);
     case 'generalize':
       return generalize(mask, wrong);
+    case 'custom':
+      return custom(mask, folder, wrong);
   }
+}
+
+/** Reads the masker's files for their hash; none of their code runs. */
+function custom(mask: MaskInput, folder: string, wrong: Wrong): CustomMask | null {
+  const { file, export: name = 'default', options = {}, timeout, domain } = mask;
+  if (file === undefined) return null;
+  const files = isCode(file)
+    ? readCustomFiles(resolve(folder, file))
+    : { wrong: 'must be an ES module: a .ts, .mts, .js or .mjs file' };
+  if ('wrong' in files) {
+    wrong(['mask', 'file'], files.wrong);
+    return null;
+  }
+  return {
+    method: 'custom',
+    file,
+    sha256: files.sha256,
+    export: name,
+    options,
+    timeoutMs: timeout ?? CUSTOM_TIMEOUT_MS,
+    ...(domain === undefined ? {} : { domain }),
+  };
 }
 
 function partial({ kind, show, pattern, replace }: MaskInput, wrong: Wrong): PartialMask | null {

@@ -1,6 +1,6 @@
-import { type ColumnSpec, formatKeepingMethods, policySha256 } from '../masking/methods.js';
+import { type ColumnSpec, needsKeyId, policySha256 } from '../masking/methods.js';
 import { columnSchema } from './column-schema.js';
-import { buildColumn, identifierProblem } from './columns.js';
+import { type ColumnSetting, buildColumn, identifierProblem } from './columns.js';
 import type { PipelineConfig } from './config.js';
 import type { Environment } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
@@ -16,11 +16,11 @@ const PIPELINE_NAME = /^(?=.*[a-z_-])[a-z0-9_-]{1,63}$/;
 const OWN_SCHEMA = 'maskline';
 const DEFAULT_SCHEMA = 'public';
 
-/** One pipeline of the file, or null with everything that is wrong with it reported. */
+/** One pipeline of the file in that folder, or null with everything that is wrong with it reported. */
 export function buildPipeline(
   name: string,
   data: unknown,
-  env: Environment,
+  { env, folder }: { readonly env: Environment; readonly folder: string },
   findings: Findings,
 ): PipelineConfig | null {
   const at = ['pipelines', name];
@@ -30,7 +30,11 @@ export function buildPipeline(
   }
   const input = readPart(pipelineShellSchema, data, at, findings);
   const created = input?.target.create ?? valueAt(data, ['target', 'create']) === true;
-  const columns = buildColumns(valueAt(data, ['columns']), [...at, 'columns'], created, findings);
+  const columns = buildColumns(
+    valueAt(data, ['columns']),
+    { at: [...at, 'columns'], created, folder },
+    findings,
+  );
   if (input === null) return null;
   const target = buildTarget(input.target, [...at, 'target'], findings);
   checkLimits(input, at, findings);
@@ -45,6 +49,7 @@ export function buildPipeline(
     onUnknownField: input.on_unknown_field,
     onReject: input.on_reject,
   };
+  const hasFiles = columns.some(({ mask }) => mask.method === 'custom');
   return {
     name,
     schedule,
@@ -55,7 +60,7 @@ export function buildPipeline(
       lingerMs: input.batch.linger,
     },
     limits: limitsOf(input.limits),
-    policy: { ...policy, sha256: policySha256(policy) },
+    policy: { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) },
     leakGate: input.leak_gate,
     target,
   };
@@ -76,15 +81,15 @@ function limitsOf(limits: PipelineInput['limits']): PipelineConfig['limits'] {
 
 function buildColumns(
   data: unknown,
-  at: Path,
-  created: boolean,
+  setting: ColumnSetting,
   findings: Findings,
 ): readonly ColumnSpec[] | null {
+  const { at } = setting;
   const entries = entriesOf(data);
   const columns = entries.map(([name, written]) => {
     const path = [...at, name];
     const input = readPart(columnSchema, written, path, findings);
-    return input === null ? null : buildColumn(name, input, path, created, findings);
+    return input === null ? null : buildColumn(name, input, { ...setting, at: path }, findings);
   });
   const sound = columns.filter((column) => column !== null);
   if (sound.length < columns.length) return null;
@@ -98,7 +103,7 @@ function buildColumns(
 
 /** Without its key id, what keeps the format can't be undone, nor brought to another key. */
 function hasKeyIds(columns: readonly ColumnSpec[], at: Path, findings: Findings): boolean {
-  const keeping = columns.find(({ mask }) => formatKeepingMethods.includes(mask.method));
+  const keeping = columns.find(({ mask }) => needsKeyId(mask));
   const hasKid = columns.some(
     ({ source, mask }) => source.kind === 'meta' && source.name === 'mask_kid' && mask.method === 'keep',
   );

@@ -125,14 +125,16 @@ function groupSizes(rows: readonly Rehearsed[], columns: readonly string[]): rea
   return [...groups.values()];
 }
 
-/** Kept cells that hold the value of a masked field of their own row, or equal one of any row. */
+/** Cells that are kept, or of custom masks, that hold the value of a masked field of their own row, or equal one of any row. */
 function leaksOf(
   rows: readonly Rehearsed[],
   pipeline: RehearsedPipeline,
   clock: Clock,
 ): readonly SampleLeak[] {
   const { columns } = pipeline.policy;
-  const kept = columns.filter(({ mask, source }) => mask.method === 'keep' && source.kind !== 'meta');
+  const kept = columns.filter(
+    ({ mask, source }) => (mask.method === 'keep' || mask.method === 'custom') && source.kind !== 'meta',
+  );
   const masked = columns.filter(({ mask, source }) => mask.method !== 'keep' && source.kind !== 'meta');
   return masked.flatMap((column) => {
     const raw = rawTexts(rows, column, clock);

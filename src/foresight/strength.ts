@@ -86,6 +86,13 @@ function judge(column: ColumnSpec): Judgement {
         leaks,
       };
     }
+    case 'custom':
+      return {
+        exposure: mask.domain === undefined ? 'part' : 'token',
+        space: null,
+        found_by: `its author says: a function in ${mask.file}, ${mask.domain === undefined ? 'without a key' : 'with a key'}`,
+        leaks: ['what its author says'],
+      };
     case 'keep':
       return judgeKept(column);
     case 'null':

@@ -20,7 +20,7 @@ export interface LeakGate {
   check(batch: Batch, masked: MaskedBatch): void;
 }
 
-/** A column of the rows: what is in it is the sender's text, or a token; null when it can only be text of others. */
+/** A column of the rows: what is in it is, or may be, the sender's text; or a token; null: it can only be text of others. */
 type Kind = 'kept' | 'token' | null;
 
 const TAB = 0x09;
@@ -65,6 +65,8 @@ export function compileLeakGate(policy: ColumnPolicy, clock: Clock): LeakGate {
 function kindOf(spec: ColumnSpec): Kind {
   switch (spec.mask.method) {
     case 'keep':
+    // What a function of the user's gives may be anything, first of all the value itself.
+    case 'custom':
       return isSendersOwn(spec) ? 'kept' : null;
     case 'siv':
     case 'hmac':

@@ -2,10 +2,11 @@ import type { Batch, InputRecord, MaskedBatch, MessageHead, RecordKey, Rejection
 import type { Clock } from '../clock.js';
 import { NULL_FIELD, encodeRows } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
+import type { CustomPlace, CustomSettings } from './custom.js';
 import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
-import { maskOf } from './masks.js';
-import { type ColumnPolicy, type ColumnSpec, companionOf, formatKeepingMethods } from './methods.js';
+import { maskOf, placeOf } from './masks.js';
+import { type ColumnPolicy, type ColumnSpec, companionOf, needsKeyId, tokenMaskOf } from './methods.js';
 import { sealRaw } from './quarantined.js';
 import type { RawRecord } from './raw-record.js';
 import { companionReaderOf, readerOf } from './reading.js';
@@ -55,26 +56,20 @@ export interface VaultMasker extends Masker {
 }
 
 const ANY_OTHER_KEY = '*';
-/** Methods whose results need a key of that id to be made, and to be undone. */
-const keyedMethods: readonly string[] = ['siv', 'hmac', 'vault', ...formatKeepingMethods];
 
-/** Prepares a policy: derives its keys and tests the cipher. Throws `key_unavailable` or `config_invalid`. */
-export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clock): VaultMasker {
+/**
+ * Prepares a policy: derives its keys, tests the cipher, and starts the threads of custom masks. `settings` are for these. Throws
+ * `key_unavailable` or `config_invalid`.
+ */
+export function compileMasker(
+  policy: ColumnPolicy,
+  keyring: Keyring,
+  clock: Clock,
+  settings: CustomSettings = {},
+): VaultMasker {
   selfTest();
-  const columns = policy.columns.map((spec) => ({
-    spec,
-    read: readerOf(spec, clock, keyring.primaryKid),
-    companion: companionReaderOf(spec),
-    isSentinel: sentinelTest(spec),
-    mask: maskOf(spec, keyring),
-  }));
+  const columns = compileColumns(policy, keyring, clock, placeOf(policy, settings));
   const copied = columns.map((column) => column.spec.mask.method !== 'drop');
-  if (!copied.includes(true)) {
-    throw new PipelineError(
-      'config_invalid',
-      `pipeline ${policy.pipeline} copies no column: keep or mask at least one`,
-    );
-  }
   const fieldNames = new Set(policy.columns.flatMap(fieldNamesOf));
   const vaulted = columns.filter(({ spec }) => spec.mask.method === 'vault');
   return {
@@ -86,7 +81,7 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
       const cells = ready.map((column) => maskColumn(work, column, normalized));
       const fieldsDropped = checkUnknownFields(work, policy, fieldNames);
       const masked = countMasked(work, columns, cells);
-      const isKeyed = keyedMethods.some((method) => (masked[method] ?? 0) > 0);
+      const isKeyed = columns.some(({ spec }) => isKeyedMask(spec) && (masked[spec.mask.method] ?? 0) > 0);
       const rejections = sealRejections(work, policy, keyring, clock);
       return {
         masked: {
@@ -114,6 +109,32 @@ export function compileMasker(policy: ColumnPolicy, keyring: Keyring, clock: Clo
       };
     },
   };
+}
+
+function compileColumns(
+  policy: ColumnPolicy,
+  keyring: Keyring,
+  clock: Clock,
+  place: CustomPlace,
+): readonly CompiledColumn[] {
+  if (policy.columns.every(({ mask }) => mask.method === 'drop')) {
+    throw new PipelineError(
+      'config_invalid',
+      `pipeline ${policy.pipeline} copies no column: keep or mask at least one`,
+    );
+  }
+  return policy.columns.map((spec) => ({
+    spec,
+    read: readerOf(spec, clock, keyring.primaryKid),
+    companion: companionReaderOf(spec),
+    isSentinel: sentinelTest(spec),
+    mask: maskOf(spec, keyring, undefined, place),
+  }));
+}
+
+/** Whether results need a key to be made. */
+function isKeyedMask(spec: ColumnSpec): boolean {
+  return tokenMaskOf(spec) !== null || needsKeyId(spec.mask);
 }
 
 /** What vault columns hold, by masking them with tokens that nobody is to see. */

@@ -2,6 +2,7 @@ import { NULL_FIELD, encodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { bucketMask } from './bucket.js';
 import { trimAscii } from './canonical.js';
+import { type CustomPlace, type CustomSettings, customMask } from './custom.js';
 import { dateShiftMask } from './date-shift.js';
 import { ff1Mask } from './ff1.js';
 import { generalizeMask } from './generalize.js';
@@ -9,13 +10,24 @@ import { ipTruncateMask } from './ip-truncate.js';
 import { ipcryptMask } from './ipcrypt.js';
 import type { Keyring } from './keyring.js';
 import { listMask } from './list.js';
-import { type ColumnSpec, isList } from './methods.js';
+import { type ColumnPolicy, type ColumnSpec, isList } from './methods.js';
 import { partialMask } from './partial.js';
 import { isKeptTime } from './reading.js';
 import type { ColumnMask } from './refusal.js';
 import { tokenMask } from './tokenize.js';
 import { keepMask } from './values.js';
 import { type TokenOf, foundTokens, vaultMask } from './vault.js';
+
+/** Below the 7 s after which a worker that hangs loses its batch. */
+const BLOCK_MS = 5_000;
+
+/** Where the files of a policy's custom masks are. */
+export function placeOf(
+  { folder = '.' }: Pick<ColumnPolicy, 'folder'>,
+  settings: CustomSettings = {},
+): CustomPlace {
+  return { blockMs: BLOCK_MS, ...settings, folder };
+}
 
 /**
  * How a column is masked; `tokenOf` gives the tokens of the vault, without which its columns throw. Throws `key_unavailable`, or `config_invalid` for options that cannot be.
@@ -24,16 +36,17 @@ export function maskOf(
   column: ColumnSpec,
   keyring: Keyring,
   tokenOf: TokenOf = foundTokens(null, column),
+  place: CustomPlace = placeOf({}),
 ): ColumnMask {
   const { mask, type } = column;
   const isStored = mask.method !== 'null' && mask.method !== 'drop' && mask.method !== 'constant';
-  if (!isList(column) || !isStored) return valueMask(column, keyring, tokenOf);
+  if (!isList(column) || !isStored) return valueMask(column, keyring, tokenOf, place);
   const element = { ...column, type: mask.method === 'keep' && type === 'jsonb' ? type : 'text' } as const;
-  return listMask(column, valueMask(element, keyring, tokenOf));
+  return listMask(column, valueMask(element, keyring, tokenOf, place));
 }
 
 /** The registry: one line a method. */
-function valueMask(column: ColumnSpec, keyring: Keyring, tokenOf: TokenOf): ColumnMask {
+function valueMask(column: ColumnSpec, keyring: Keyring, tokenOf: TokenOf, place: CustomPlace): ColumnMask {
   const { mask } = column;
   switch (mask.method) {
     case 'keep':
@@ -63,6 +76,8 @@ function valueMask(column: ColumnSpec, keyring: Keyring, tokenOf: TokenOf): Colu
       return bucketMask(column, mask);
     case 'generalize':
       return generalizeMask(column, mask);
+    case 'custom':
+      return customMask(column, mask, keyring, place);
   }
 }
 

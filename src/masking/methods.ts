@@ -12,7 +12,8 @@ export type MaskSpec =
   | IpcryptMask
   | DateShiftMask
   | BucketMask
-  | GeneralizeMask;
+  | GeneralizeMask
+  | CustomMask;
 
 /** The methods that make a token: equal values in one domain give equal tokens under one key. */
 export interface TokenMask {
@@ -102,13 +103,36 @@ export type GeneralizeMask = { readonly method: 'generalize' } & (
     }
 );
 
-/** Methods whose results have no room for a key id: their rows need a column from `$mask_kid`. */
-export const formatKeepingMethods: readonly MaskSpec['method'][] = [
+/** A function of the user's, in a file of its own. */
+export interface CustomMask {
+  readonly method: 'custom';
+  /** As written: from the folder of the pipeline file. */
+  readonly file: string;
+  /** Of the bytes of the file and of those that it imports from beside it, in hex. */
+  readonly sha256: string;
+  /** The name of its export. */
+  readonly export: string;
+  readonly options: Readonly<{ [name: string]: unknown }>;
+  /** For how long one call may last. */
+  readonly timeoutMs: number;
+  /** Absent: the masker has no key. */
+  readonly domain?: string;
+}
+
+/** Methods whose results have no room for a key id. */
+const formatKeepingMethods: readonly MaskSpec['method'][] = [
   'ff1',
   'ipcrypt-det',
   'ipcrypt-pfx',
   'date-shift',
 ];
+
+/** Whether results are made with a key and have no room for its id: their rows need a column from `$mask_kid`. */
+export function needsKeyId(mask: MaskSpec): boolean {
+  return (
+    formatKeepingMethods.includes(mask.method) || (mask.method === 'custom' && mask.domain !== undefined)
+  );
+}
 
 /** What a kept column may hold; see docs/reference.md for the accepted spellings. */
 export const columnTypes = [
@@ -196,6 +220,8 @@ export interface ColumnPolicy {
   readonly onReject: 'quarantine' | 'dlq';
   /** SHA-256, in hex, over a canonical form of all of the above. */
   readonly sha256: string;
+  /** The folder that files of custom masks are named from; their content, and not their place, is in `sha256`. */
+  readonly folder?: string;
 }
 
 /** Bytes that a token carries besides the encrypted value: SIV's V, or half an HMAC-SHA-256. */

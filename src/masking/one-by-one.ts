@@ -1,4 +1,6 @@
 import type { Batch } from '../batch.js';
+import { PipelineError } from '../errors.js';
+import { loopTurn } from './blocking.js';
 import type { BatchMasker, Masking } from './mask.js';
 import { joinRows } from './quarantined.js';
 
@@ -31,6 +33,35 @@ export async function maskOneByOne(
     parts.push(await masker.mask(alone));
   }
   return joined(none, parts);
+}
+
+/** As often a custom mask may hold a record up before the batch is given back: each time it has seconds to start. */
+const TRIES = 4;
+
+/**
+ * A masker that goes record by record when a custom mask holds the whole batch up, and lets the event loop turn in
+ * between. `before` is awaited in front of each record. Throws what both throw; `masker_stuck` when that is no way out.
+ */
+export function unhurried(
+  masker: BatchMasker,
+  before: () => Promise<void> | void = () => undefined,
+): BatchMasker {
+  const mask = async (batch: Batch, tries: number): Promise<Masking> => {
+    try {
+      return await masker.mask(batch);
+    } catch (error) {
+      if (tries <= 1 || !(error instanceof PipelineError) || error.code !== 'masker_stuck') throw error;
+    }
+    await loopTurn();
+    await before();
+    if (batch.records.length === 1) return mask(batch, tries - 1);
+    const each = { mask: (one: Batch) => mask(one, TRIES) };
+    return maskOneByOne(each, batch, new Set(), async () => {
+      await loopTurn();
+      await before();
+    });
+  };
+  return { mask: (batch) => mask(batch, TRIES) };
 }
 
 /** `none` is what is true of a batch whatever its records. */

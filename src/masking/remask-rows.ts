@@ -1,5 +1,5 @@
 import type { Keyring } from './keyring.js';
-import { type ColumnPolicy, type ColumnSpec, formatKeepingMethods, isList } from './methods.js';
+import { type ColumnPolicy, type ColumnSpec, isList, needsKeyId } from './methods.js';
 import { type Remask, remaskOf } from './remask.js';
 
 /** A cell of a masked column as JSON has it: a list where the column takes each element of an array. */
@@ -45,6 +45,11 @@ export interface RemaskPlan {
 /** The methods whose results hold nothing of the value that a key could bring back. */
 const oneWay: readonly string[] = ['hmac', 'date-shift'];
 
+/** A custom mask without a key has nothing that is to be brought anywhere. */
+function isOneWay({ mask }: ColumnSpec): boolean {
+  return oneWay.includes(mask.method) || (mask.method === 'custom' && mask.domain !== undefined);
+}
+
 /**
  * Plans how to bring rows of a policy from that key to the primary. `hmac` has no way back, and `date-shift` none
  * without its entity. Formats in one row share its kid, so beside a `date-shift` none of them can go. Throws
@@ -55,8 +60,8 @@ export function planRemask(
   keyring: Keyring,
   fromKid: number,
 ): RemaskPlan {
-  const isFormat = ({ mask }: ColumnSpec): boolean => formatKeepingMethods.includes(mask.method);
-  const isStuck = policy.columns.some((column) => isFormat(column) && oneWay.includes(column.mask.method));
+  const isFormat = ({ mask }: ColumnSpec): boolean => needsKeyId(mask);
+  const isStuck = policy.columns.some((column) => isFormat(column) && isOneWay(column));
   const work: {
     readonly column: RemaskColumn;
     readonly remask: (stored: readonly string[], successors: Successors) => ReturnType<Remask>;
@@ -64,7 +69,7 @@ export function planRemask(
   const left: LeftColumn[] = [];
   for (const column of policy.columns) {
     const { name, mask } = column;
-    if (oneWay.includes(mask.method)) left.push({ name, method: mask.method, why: 'one_way' });
+    if (isOneWay(column)) left.push({ name, method: mask.method, why: 'one_way' });
     else if (isFormat(column) && isStuck) left.push({ name, method: mask.method, why: 'beside_one_way' });
     else if (mask.method === 'vault')
       work.push({ column: { name, isList: isList(column), kind: 'vault' }, remask: succeed });

@@ -63,8 +63,10 @@ const remedies: { readonly [code in Exclude<RejectionCode, Refused>]: Remedy } =
     remedy: 'make the column longer in the pipeline file and in the table (`maskline migrate plan`)',
   },
   mask_failed: {
-    meaning: 'reading or masking a value failed unexpectedly',
-    remedy: 'report it as a defect; replay after an upgrade',
+    meaning:
+      'reading or masking a value failed: a custom mask threw, hung, or gave what is no text of its column',
+    remedy:
+      'mend the file that `mask.file` of the column names, after `maskline test` has shown it with a case, and replay; of any other mask, report it as a defect',
   },
   crashed_worker: {
     meaning: 'the record ended the worker that masked it',

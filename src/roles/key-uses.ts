@@ -14,7 +14,7 @@ import {
 } from '../load/key-uses.js';
 import { checkSchema } from '../load/migrate.js';
 import type { Keyring } from '../masking/keyring.js';
-import { formatKeepingMethods, isList } from '../masking/methods.js';
+import { isList, needsKeyId } from '../masking/methods.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
 import { type EntryKeys, keysOfEntry } from '../masking/reseal.js';
 import { PayloadSealer } from '../masking/seal.js';
@@ -51,9 +51,10 @@ export async function findKeyUses(
   await checkSchema(pool);
   const uses: KeyUse[] = [];
   for (const { target, policy } of pipelines) {
-    const keyed = policy.columns.filter(({ mask }) => mask.method !== 'drop' && mask.method !== 'keep');
-    const tokens = keyed
-      .filter(({ mask }) => !formatKeepingMethods.includes(mask.method))
+    // What a custom mask makes is no token, whatever it looks like.
+    const others: readonly string[] = ['drop', 'keep', 'custom'];
+    const tokens = policy.columns
+      .filter(({ mask }) => !others.includes(mask.method) && !needsKeyId(mask))
       .map((column) => ({ name: column.name, isList: isList(column) }));
     uses.push(
       ...(await targetUses(pool, { ...target, tokens, kidColumns: kidColumnsOf(policy) }, question.kid)),

@@ -20,6 +20,7 @@ import { createRunLog } from '../load/runs.js';
 import { readCatalog } from '../load/target-catalog.js';
 import { createVault } from '../load/vault.js';
 import type { Keyring } from '../masking/keyring.js';
+import { unhurried } from '../masking/one-by-one.js';
 import { compileLeakGate } from '../masking/leak-gate.js';
 import { compileMasker } from '../masking/mask.js';
 import { type Vault, dryVault } from '../masking/vault.js';
@@ -182,7 +183,7 @@ async function makerOf(
 ): Promise<ReplayMaker> {
   const { clock } = deployment;
   const { table } = await readCatalog(pool, pipeline.target);
-  const masker = withVault(compileMasker(pipeline.policy, keyring, clock), vault);
+  const masker = unhurried(withVault(compileMasker(pipeline.policy, keyring, clock), vault));
   const leakGate = pipeline.leakGate ? compileLeakGate(pipeline.policy, clock) : null;
   return { pipeline, masker, leakGate, keyring, clock, columns: table?.columns ?? [] };
 }

@@ -40,7 +40,7 @@ export async function findUnsearched(
   return [
     ...waiting.flat(),
     ...passed.map(({ name }) => ({ place: `pipeline ${name}`, count: null, why: 'it was not named' })),
-    ...searched.flatMap(lossyColumns),
+    ...searched.flatMap(unsearchedColumns),
     ...rows.map(({ name, count }) => ({
       place: `masked rows of pipeline ${name} in quarantine`,
       count,
@@ -87,13 +87,16 @@ async function waitingIn({
   ];
 }
 
-function lossyColumns({ policy, target }: PipelineConfig): readonly Unsearched[] {
+function unsearchedColumns({ policy, target }: PipelineConfig): readonly Unsearched[] {
   return policy.columns
-    .filter(({ mask }) => LOSSY.includes(mask.method))
+    .filter(({ mask }) => mask.method === 'custom' || LOSSY.includes(mask.method))
     .map(({ name, mask }) => ({
       place: `column ${name} of ${target.schema}.${target.table}`,
       count: null,
-      why: `what ${mask.method} leaves does not lead back to a value`,
+      why:
+        mask.method === 'custom'
+          ? 'only the author of its mask knows what becomes of a value'
+          : `what ${mask.method} leaves does not lead back to a value`,
     }));
 }
 

@@ -1,11 +1,13 @@
 import type { Batch, MaskedBatch } from '../batch.js';
 import type { PipelineConfig } from '../config/config.js';
+import { PipelineError } from '../errors.js';
 import type { Service } from '../lifecycle.js';
 import { oldestSentAt } from '../load/fate.js';
 import type { Sink } from '../load/sink.js';
 import { type LeakGate, compileLeakGate } from '../masking/leak-gate.js';
 import { type Masking, type VaultMasker, compileMasker } from '../masking/mask.js';
 import type { Keyring } from '../masking/keyring.js';
+import { unhurried } from '../masking/one-by-one.js';
 import type { Vault } from '../masking/vault.js';
 import { withVault } from '../masking/vaulted.js';
 import { load, transform } from '../pipeline.js';
@@ -65,7 +67,14 @@ export function startWorkers(
   if (role === 'transform' || role === 'all') {
     const { name, policy } = parts.pipeline;
     const leakGate = parts.pipeline.leakGate ? compileLeakGate(policy, deployment.clock) : null;
-    const compiled = compileMasker(policy, keyring, deployment.clock);
+    const compiled = compileMasker(policy, keyring, deployment.clock, {
+      onFailure: ({ column, file, values, at }) => {
+        const some = values === 1 ? 'a value' : `${values} values`;
+        const what = values === null ? 'gave no answer to a record' : `failed with ${some}`;
+        const fields = { event: 'mask_failed', pipeline: name, file, ...(at === null ? {} : { at }) };
+        deployment.log.warn(fields, `column ${column}: the masker ${file} ${what}`);
+      },
+    });
     const masker = parts.failpoints?.masker(compiled) ?? compiled;
     const ports = { masker, vault: parts.vault, probe: processProbe(policy), leakGate, loadQueue };
     const loop = handlerLoop(deployment.loops, 'transform', parts.pipeline);
@@ -107,8 +116,11 @@ export function transformHandler(
   };
   return async (batch, hardStop, takeover) => {
     const startedAt = clock.now();
-    const masker = withVault(compiled, {
+    const vaulted = withVault(compiled, {
       tokens: (entries) => outlast(clock, () => vault.tokens(entries), hardStop, onWait),
+    });
+    const masker = unhurried(vaulted, () => {
+      if (hardStop.aborted) throw new PipelineError('canceled', `batch ${batch.batchId} was cut short`);
     });
     // Several at once would be at some record each when one of them ends the process.
     const careful = takeover && {
