@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { type KeyObject, createHmac } from 'node:crypto';
 
 import { acceptIps, acceptTexts, nullCells } from './accepted.js';
 import { type Column, base64UrlColumn, fixedWidth, packText, padColumn } from './column.js';
@@ -51,24 +51,27 @@ export function cipherOf(mask: TokenMask, keyring: Keyring, kid: number): Cipher
     return (column) => siv.seal(column);
   }
   const key = keyring.derive('hmac', mask.domain, kid);
-  return (column) => {
-    const out = Buffer.allocUnsafe(column.ends.length * HMAC_BYTES);
-    // An HMAC costs many times a look-up, so equal values of a column are computed once; forgotten with the column.
-    const seen = new Map<string, number>();
-    let from = 0;
-    for (let i = 0; i < column.ends.length; i += 1) {
-      const to = column.ends[i] ?? from;
-      const value = column.bytes.toString('latin1', from, to);
-      const first = seen.get(value);
-      if (first === undefined) {
-        seen.set(value, i);
-        const digest = createHmac('sha256', key).update(column.bytes.subarray(from, to)).digest();
-        digest.copy(out, i * HMAC_BYTES, 0, HMAC_BYTES);
-      } else out.copy(out, i * HMAC_BYTES, first * HMAC_BYTES, (first + 1) * HMAC_BYTES);
-      from = to;
-    }
-    return fixedWidth(out, HMAC_BYTES);
-  };
+  return (column) => hmacColumn(key, column);
+}
+
+/** The first half of each value's HMAC-SHA-256 (RFC 2104, truncated as in its section 5). */
+export function hmacColumn(key: KeyObject, column: Column): Column {
+  const out = Buffer.allocUnsafe(column.ends.length * HMAC_BYTES);
+  // An HMAC costs many times a look-up, so equal values of a column are computed once; forgotten with the column.
+  const seen = new Map<string, number>();
+  let from = 0;
+  for (let i = 0; i < column.ends.length; i += 1) {
+    const to = column.ends[i] ?? from;
+    const value = column.bytes.toString('latin1', from, to);
+    const first = seen.get(value);
+    if (first === undefined) {
+      seen.set(value, i);
+      const digest = createHmac('sha256', key).update(column.bytes.subarray(from, to)).digest();
+      digest.copy(out, i * HMAC_BYTES, 0, HMAC_BYTES);
+    } else out.copy(out, i * HMAC_BYTES, first * HMAC_BYTES, (first + 1) * HMAC_BYTES);
+    from = to;
+  }
+  return fixedWidth(out, HMAC_BYTES);
 }
 
 function encodeTexts(lower: boolean): Encode {
