@@ -54,7 +54,9 @@ export function addKeyCommands(program: Commander, action: Action): void {
     .action(action(async () => (await import('./keys-destroy.js')).keysDestroy));
   program
     .command('remask')
-    .description('bring rows and quarantined records from an old key to the primary, while loading goes on')
+    .description(
+      'bring rows, quarantined records and the vault from an old key to the primary, while loading goes on',
+    )
     .requiredOption('--from-kid <kid>', 'the key id that they are under', wholeNumber)
     .option('--rate <rows>', 'rows a second, at most', wholeNumber, 5000)
     .option('--dry-run', 'read and open everything, and write nothing')

@@ -35,8 +35,8 @@ export const remaskCommand: Command<RemaskCommandOptions> = async (context, opti
   requireOldKid(keyring, options.fromKid);
   const names = pipelines.map(({ name }) => name).join(', ');
   const question =
-    `The rows and quarantined records of ${names} that are under key ${options.fromKid} are to be brought to key ` +
-    `${keyring.primaryKid}: tokens change, and equal values become equal again. Remask them?`;
+    `The rows and quarantined records of ${names}, and all values of the vault, that are under key ${options.fromKid} ` +
+    `are to be brought to key ${keyring.primaryKid}: tokens change, and equal values become equal again. Remask them?`;
   if (!options.dryRun && !(await confirm(context, question))) return declined(context);
   return runService({
     start: () => Promise.resolve(startRemask(context, { deployment, keyring }, pipelines, options)),

@@ -92,7 +92,10 @@ export async function eraseColumn(
        select $4::bigint, format('%I.%I', $5::text, $6::text), message_id, batch_id, count(*) from gone group by 3, 4),
      lowered as (
        update maskline.baselines b set rows = b.rows - (select count(*) from gone)
-        where b.pipeline = $3 and b.target = format('%I.%I', $5::text, $6::text))`,
+        where b.target = format('%I.%I', $5::text, $6::text) and b.pipeline = (
+          -- Of the pipelines that have the table, one: their sum is what counts.
+          select o.pipeline from maskline.baselines o where o.target = b.target
+           order by o.pipeline = $3 desc, o.pipeline limit 1))`,
     pipeline,
     erasure,
     target.schema,

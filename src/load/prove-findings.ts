@@ -76,16 +76,16 @@ const REMEDIES: { readonly [kind in DifferenceKind]: string } = {
   quarantine_entry_missing: `${AT_HAND}, and restore the row of maskline.quarantine from a backup: its record is nowhere else`,
   replay_differs: `${AT_HAND}; \`maskline quarantine list --replayed\` has the entries that were replayed`,
   row_missing:
-    'restore the row from a backup; where it was deleted by right (retention, erasure), run `maskline prove --accept`',
+    'restore the row from a backup; where it was deleted by right (retention, or an erasure by hand), run `maskline prove --accept`',
   row_twice: 'find out who else writes to the table, and delete all but one of the rows',
   row_of_quarantined: 'find out who else writes to the table; the record is still to be replayed or purged',
   row_unknown:
     'find out who else writes to the table, or deleted from maskline.ledger; where that is by right, run ' +
     '`maskline prove --accept`',
   batch_rows_differ:
-    'restore the rows from a backup; where they were deleted by right (retention, erasure), run `maskline prove --accept`',
+    'restore the rows from a backup; where they were deleted by right (retention, or an erasure by hand), run `maskline prove --accept`',
   row_count_differs:
-    'find out who else deletes from the table or writes to it; where that is by right (retention, erasure), run ' +
+    'find out who else deletes from the table or writes to it; where that is by right (retention, or an erasure by hand), run ' +
     '`maskline prove --accept`',
   target_missing: 'restore the table from a backup',
 };

@@ -73,10 +73,6 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
   );
   return pool.transaction(async (client) => {
     const { keyring, pipelines, mode } = order;
-    const subjects = keyring.kids().map((kid) => subjectHmac(keyring, subject, kid));
-    const specs = pipelines.flatMap(({ policy }) => policy.columns);
-    const lookups = specs.flatMap((column) => vaultLookups(column, keyring, subject));
-    const vault = await eraseVault(client, subjects, lookups, dryRun);
     const columns: ErasedColumn[] = [];
     for (const [i, { name, policy, target }] of pipelines.entries()) {
       const catalog = tables[i];
@@ -91,6 +87,11 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
       }
     }
     if (!dryRun) await forgetErased(client);
+    // At the end, as nobody else can change the vault meanwhile.
+    const subjects = keyring.kids().map((kid) => subjectHmac(keyring, subject, kid));
+    const specs = pipelines.flatMap(({ policy }) => policy.columns);
+    const lookups = specs.flatMap((column) => vaultLookups(column, keyring, subject));
+    const vault = await eraseVault(client, subjects, lookups, dryRun);
     const report = {
       vault,
       columns: columns.filter(({ rows, action }) => rows > 0 || action === 'not_searched'),

@@ -148,10 +148,9 @@ async function remaskLocked(
 }
 
 function resealWith(keyring: Keyring, plan: RemaskPlan): Reseal {
-  const kidColumns: readonly string[] = [];
   return async (entry, successorsOf) => {
     try {
-      const { vaultTokens } = keysOfEntry(keyring, entry, kidColumns);
+      const { vaultTokens } = keysOfEntry(keyring, entry, plan.kidColumns);
       const successors = await successorsOf(vaultTokens.map(({ text }) => text));
       return resealEntry(keyring, plan, entry, successors) ?? 'kept';
     } catch (error) {

@@ -3,27 +3,11 @@ import { after, before, test } from 'node:test';
 import { systemClock } from '../../src/clock.js';
 import { PayloadSealer } from '../../src/masking/seal.js';
 import { openQueues } from '../../src/roles/queues.js';
-import type { CliOptions, CliResult, Json } from '../support/cli.js';
+import type { Json } from '../support/cli.js';
+import { A, B, CANARY, COLUMNS, PURPOSE, TABLE, erase, event, loaded, rowsOf } from '../support/erasure.js';
 import { insideOf } from '../support/failed.js';
 import { batchOf } from '../support/masking.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
-
-const TABLE = `public.${PIPELINE}`;
-const COLUMNS = {
-  n: { from: 'n', type: 'integer', required: true },
-  mask_kid: { from: '$mask_kid', type: 'integer' },
-  user_id: { from: 'user', required: true, mask: { method: 'siv', domain: 'user' } },
-  friend: { from: 'friend', mask: { method: 'hmac', domain: 'user' } },
-  friends: { from: 'friends[*]', type: 'text[]', mask: { method: 'siv', domain: 'user' } },
-  ssn: { from: 'ssn', mask: { method: 'ff1', domain: 'ssn', template: '^(\\d{3})-(\\d{2})-(\\d{4})$' } },
-  address: { from: 'ip', mask: { method: 'ipcrypt-pfx', domain: 'ip' } },
-  mail: { from: 'mail', mask: { method: 'vault', domain: 'mail', subject: 'user' } },
-  plain: { from: 'plain', type: 'text', max_length: 64 },
-} as const;
-const CANARY = 'c4naryq7zx';
-const A = `${CANARY}-alice`;
-const B = `${CANARY}-bob`;
-const PURPOSE = 'article 17, on demand';
 
 let stack: Stack;
 before(async () => {
@@ -31,53 +15,15 @@ before(async () => {
 });
 after(() => stack.stop());
 
-const event = (n: number, user: string, changes: object = {}): string =>
-  JSON.stringify({
-    n,
-    user,
-    mail: `${user}@example.org`,
-    ssn: `123-45-678${n}`,
-    ip: `192.0.2.${n}`,
-    ...changes,
-  });
-
-async function loaded(
-  bodies: readonly string[],
-  quarantined = 0,
-  columns: object = COLUMNS,
-): Promise<Deployment> {
-  const deployment = await stack.deployment({
-    roles: true,
-    pipeline: { columns, batch: { linger: '50ms' }, limits: { breaker: { max_rejected_ratio: 1 } } },
-  });
-  await deployment.send(bodies);
-  const { code, stderr } = await deployment.cli.run(['drain'], { env: deployment.environmentOf('all') });
-  assert.equal(code, 0, stderr);
-  assert.equal(await deployment.count(TABLE), bodies.length - quarantined);
-  return deployment;
-}
-
-const erase = (
-  deployment: Deployment,
-  subject: string,
-  args: readonly string[] = [],
-  options: CliOptions = {},
-): Promise<CliResult> =>
-  deployment.cli.run(['--yes', 'erase', '--subject', subject, '--purpose', PURPOSE, ...args], {
-    env: deployment.environmentOf('owner'),
-    ...options,
-  });
 const revealed = async (deployment: Deployment, token: unknown): Promise<unknown> => {
   const { rows } = await deployment.cli.run(['reveal', String(token), '--purpose', PURPOSE], {
     env: deployment.environmentOf('reveal'),
   });
   return [rows[0]?.['outcome'], rows[0]?.['value']];
 };
-const rowsOf = (deployment: Deployment): Promise<readonly Json[]> =>
-  deployment.query(`select * from ${TABLE} order by n`);
 
 test('makes the vault tokens of a subject mean nothing, and leaves those of others and their equality', async () => {
-  const deployment = await loaded([event(1, A), event(2, B), event(3, B), event(4, A)]);
+  const deployment = await loaded(stack, [event(1, A), event(2, B), event(3, B), event(4, A)]);
   const before = await rowsOf(deployment);
   assert.equal(before[1]?.['mail'], before[2]?.['mail']);
   assert.deepEqual(await revealed(deployment, before[0]?.['mail']), ['opened', `${A}@example.org`]);
@@ -95,7 +41,7 @@ test('makes the vault tokens of a subject mean nothing, and leaves those of othe
 });
 
 test('finds the value by its tokens: empties columns, deletes rows where they may not be empty, and certifies it', async () => {
-  const deployment = await loaded([
+  const deployment = await loaded(stack, [
     event(1, A),
     event(2, B, { friend: ` ${A} ` }),
     event(3, B, { friends: ['x', A] }),
@@ -144,7 +90,7 @@ test('finds the value by its tokens: empties columns, deletes rows where they ma
 });
 
 test('finds addresses and formatted numbers under the key of their row, and deletes rows when told to', async () => {
-  const deployment = await loaded([event(1, A), event(2, B), event(3, B)]);
+  const deployment = await loaded(stack, [event(1, A), event(2, B), event(3, B)]);
   // Another key's result that happens to look the same is somebody else's.
   await deployment.query(`insert into ${TABLE} (n, user_id, mask_kid, ssn)
     select 9, 'x', 7, ssn from ${TABLE} where n = 2`);
@@ -165,6 +111,7 @@ test('finds addresses and formatted numbers under the key of their row, and dele
 
 test('deletes the quarantined records that hold it, and says how many could not be opened', async () => {
   const deployment = await loaded(
+    stack,
     [
       event(1, B),
       event(2, A, { n: 'not a number' }),
@@ -185,95 +132,8 @@ test('deletes the quarantined records that hold it, and says how many could not 
   assert.equal(await deployment.count('maskline.quarantine'), 1);
 });
 
-/** What `prove` finds of the table, as kind, id of the record, and number of rows. */
-async function found(deployment: Deployment): Promise<readonly unknown[]> {
-  const { code, rows, stderr } = await deployment.cli.run(['prove'], {
-    env: deployment.environmentOf('admin'),
-  });
-  const [{ pipelines }] = rows as unknown as readonly [
-    { pipelines: readonly { differences: readonly Json[]; unchecked: readonly Json[] }[] },
-  ];
-  const differences = pipelines.flatMap((one) => one.differences);
-  assert.deepEqual(
-    pipelines.flatMap((one) => one.unchecked),
-    [],
-  );
-  assert.equal(code, differences.length === 0 ? 0 : 1, stderr);
-  return differences.map(({ kind, expected, found: rowsFound }) => [kind, expected, rowsFound]);
-}
-
-for (const [keyed, column, difference] of [
-  ['message id', { key: { from: '$message_id', type: 'text' } }, ['row_missing', 1, 0]],
-  ['batch id', { key: { from: '$batch_id', type: 'uuid' } }, ['batch_rows_differ', 3, 2]],
-  ['nothing', {}, ['row_count_differs', 3, 2]],
-] as const) {
-  test(`prove takes rows that were erased for no others and for no lost ones, where rows are told apart by ${keyed}`, async () => {
-    const bodies = [A, B, A, B, B, A].map((user, i) => event(i + 1, user));
-    const deployment = await loaded(bodies, 0, { ...COLUMNS, ...column });
-    assert.deepEqual(await found(deployment), []);
-    const nulled = await erase(deployment, 'nobody');
-    assert.equal(nulled.code, 0, nulled.stderr);
-    const { code, rows, stderr } = await erase(deployment, A, ['--mode', 'delete']);
-    assert.equal(code, 0, stderr);
-    assert.equal(rows[0]?.['rows_deleted'], 3);
-    const [noted] = await deployment.query(
-      `select sum(e.rows)::int as rows, count(distinct r.seq)::int as records, min(r.outcome) as outcome
-         from maskline.erased e join maskline.reveals r on r.seq = e.erasure and r.action = 'erase'`,
-    );
-    assert.deepEqual(noted, { rows: 3, records: 1, outcome: 'begun' });
-    assert.deepEqual(await found(deployment), []);
-    // Somebody deletes another row of the same batch.
-    await deployment.query(`delete from ${TABLE} where n = 4`);
-    assert.deepEqual(await found(deployment), [difference]);
-    // Where it can be told, by no means another one's absence.
-    await deployment.query(`insert into ${TABLE} select 4, 1, user_id, null, null, null, null, null, null${'key' in column ? ', key' : ''}
-      from ${TABLE} where n = 5`);
-    const kinds = (await found(deployment)).map((one) => (one as readonly unknown[])[0]);
-    assert.deepEqual(
-      kinds,
-      'key' in column && column.key.from === '$message_id' ? ['row_missing', 'row_twice'] : [],
-    );
-  });
-}
-
-test('a value that a column keeps as it is does not get into the log of the server when it is erased', async () => {
-  const kept = `${CANARY}-kept`;
-  const columns = {
-    ...COLUMNS,
-    tags: { from: 'tags[*]', type: 'text[]' },
-    deep: { from: 'deep', type: 'jsonb' },
-  };
-  const deployment = await loaded(
-    [
-      event(1, B, { plain: kept }),
-      event(2, B, { tags: ['x', kept] }),
-      event(3, B, { deep: { a: [{ b: kept }] } }),
-      event(4, B, { plain: `${kept}!`, tags: ['x'], deep: { a: 'x' } }),
-    ],
-    0,
-    columns,
-  );
-  await deployment.query(`alter role maskline_owner set log_statement = 'all'`);
-  const { code, rows, stderr } = await erase(deployment, kept);
-  await deployment.query(`alter role maskline_owner reset log_statement`);
-  assert.equal(code, 0, stderr);
-  assert.equal(rows[0]?.['rows_nulled'], 3);
-  assert.deepEqual(
-    (await rowsOf(deployment)).map(({ n, plain, tags, deep }) => [n, plain, tags, deep]),
-    [
-      [1, null, null, null],
-      [2, null, null, null],
-      [3, null, null, null],
-      [4, `${kept}!`, ['x'], { a: 'x' }],
-    ],
-  );
-  const log = await stack.postgres.log();
-  assert.match(log, /update "public"\."user_logins" as t set "plain" = null/, 'the log has the statements');
-  assert.ok(!log.includes(kept));
-});
-
 test('names where it has not looked, and how much is there, in its output and its certificate', async () => {
-  const deployment = await loaded([event(1, A), event(2, A, { n: 'no number' })], 1, {
+  const deployment = await loaded(stack, [event(1, A), event(2, A, { n: 'no number' })], 1, {
     ...COLUMNS,
     hint: { from: 'mail', mask: { method: 'partial', kind: 'email' } },
   });
@@ -318,7 +178,8 @@ test('names where it has not looked, and how much is there, in its output and it
   const [certificate] = await deployment.query(
     `select details from maskline.reveals where action = 'erase' and outcome = 'done'`,
   );
-  assert.deepEqual(JSON.parse(String(certificate?.['details'])).not_searched, places);
+  const details = JSON.parse(String(certificate?.['details'])) as Json;
+  assert.deepEqual(details['not_searched'], places);
   // Once these have been loaded, it finds them.
   await deployment.query(`delete from maskline.quarantine where pipeline = 'former'`);
   const drained = await deployment.cli.run(['drain'], { env: deployment.environmentOf('all') });
@@ -335,7 +196,7 @@ test('names where it has not looked, and how much is there, in its output and it
 });
 
 test('erases also while queue and SQS are away, and then knows no counts of theirs', async () => {
-  const deployment = await loaded([event(1, A)]);
+  const deployment = await loaded(stack, [event(1, A)]);
   const away = { REDIS_URL: 'redis://127.0.0.1:1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' };
   const { code, rows, stderr } = await erase(deployment, A, [], {
     env: { ...deployment.environmentOf('owner'), ...away },
@@ -350,7 +211,7 @@ test('erases also while queue and SQS are away, and then knows no counts of thei
 });
 
 test('needs a purpose, a yes, and the owner', async () => {
-  const deployment = await loaded([event(1, A)]);
+  const deployment = await loaded(stack, [event(1, A)]);
   const env = deployment.environmentOf('owner');
   const none = await deployment.cli.run(['--yes', 'erase', '--subject', A], { env });
   assert.equal(none.code, 2);

@@ -162,6 +162,31 @@ test('an entry that does not open stays, is counted, and holds up no other', asy
   assert.deepEqual(await rowsOf(url, 'select token from maskline.vault where kid = 1'), [{ token: bad }]);
 });
 
+test('what was cut off between two steps is gone on with, and nothing is brought over twice', async () => {
+  const values = Array.from({ length: 25 }, (_, i) => `value-${i}`);
+  const tokens = await worker(OLD)(values);
+  const { signal } = new AbortController();
+  let steps = 0;
+  const attempt = <T>(step: () => Promise<T>): Promise<T> => {
+    steps += 1;
+    return steps === 2 ? Promise.reject(new Error('cut off')) : step();
+  };
+  const slow = {
+    fromKid: 1,
+    rate: 10,
+    dryRun: false,
+    clock: { ...systemClock, sleep: () => Promise.resolve() },
+  };
+  await assert.rejects(
+    remaskVault(pool, { ...slow, signal, attempt }, (stored) => rekeyEntry(keyring, stored)),
+    /cut off/,
+  );
+  assert.equal((await rowsOf(url, 'select from maskline.vault where kid = 1')).length, 15);
+  assert.deepEqual(await remask(), { remasked: 15, unopened: 0 });
+  const found = await held([]);
+  assert.deepEqual(found.flatMap(({ former }) => former).toSorted(inOrder), tokens.toSorted(inOrder));
+});
+
 test('while workers mask under both keys, none fails and none waits for ever; then each value has one token', async () => {
   const values = Array.from({ length: 1_500 }, (_, i) => `value-${i}`);
   const [old, young, other] = [worker(OLD), worker(NEW), worker(NEW)];

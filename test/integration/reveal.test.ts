@@ -214,13 +214,15 @@ describe('reveal', () => {
     const counted = async (port: unknown): Promise<Json> => {
       const { text } = await ask(port, '/metrics');
       const lines = text.matchAll(/^maskline_reveals_total\{outcome="(\w+)"\} (\d+)$/gm);
-      return Object.fromEntries([...lines].map(([, outcome, count]) => [outcome, Number(count)]));
+      return Object.fromEntries(
+        [...lines].map(([, outcome = '', count]): [string, number] => [outcome, Number(count)]),
+      );
     };
     const recorded = async (): Promise<Json> => {
       const rows = await deployment.query(
         `select outcome, count(*)::int as n from maskline.reveals where action = 'reveal' group by outcome`,
       );
-      return Object.fromEntries(rows.map(({ outcome, n }) => [outcome, n]));
+      return Object.fromEntries(rows.map(({ outcome, n }): [string, number] => [String(outcome), Number(n)]));
     };
     const row = await rowOf(deployment);
     await reveal(deployment, String(row['device']), String(row['counted']));

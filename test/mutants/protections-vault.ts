@@ -2,7 +2,7 @@
 
 import { type Mutant, PROMISE } from './mutant.js';
 
-const ERASE = 'integration/erase.test.ts';
+const ERASE = 'integration/erase-proof.test.ts';
 const REMASK = 'integration/remask-vault.test.ts';
 const ROTATED =
   'each value has one token afterwards, the one that it got under the new key if it has; subjects and former tokens go with it';
