@@ -4,12 +4,16 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { loopTurn } from '../../src/masking/blocking.js';
 import { PipelineError } from '../../src/errors.js';
 import { readCustomFiles } from '../../src/masking/custom-files.js';
 import type { CustomMask } from '../../src/masking/methods.js';
 import { MaskerFolder } from '../support/custom.js';
+
+// What threads are waited for counts until the loop turns, and tests that wait for nothing else do not let it.
+beforeEach(loopTurn);
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const folder = new MaskerFolder();

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, beforeEach, describe, test } from 'node:test';
+import { loopTurn } from '../../src/masking/blocking.js';
 import { systemClock } from '../../src/clock.js';
 import { checkConfig } from '../../src/config/load.js';
 import { explain } from '../../src/foresight/explanation.js';
@@ -17,6 +18,9 @@ import { processProbe } from '../../src/roles/suspect.js';
 import { MaskerFolder } from '../support/custom.js';
 import { messagesWith } from '../support/foresight.js';
 import { batchOf, column, policyOf, testKeyring, token } from '../support/masking.js';
+
+// What threads are waited for counts until the loop turns, and tests that wait for nothing else do not let it.
+beforeEach(loopTurn);
 
 const folder = new MaskerFolder();
 after(() => folder.remove());

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { after, describe, test } from 'node:test';
+import { after, beforeEach, describe, test } from 'node:test';
+import { loopTurn } from '../../src/masking/blocking.js';
 import { systemClock } from '../../src/clock.js';
 import { PipelineError } from '../../src/errors.js';
 import { compileMasker } from '../../src/masking/mask.js';
@@ -8,6 +9,9 @@ import { unhurried } from '../../src/masking/one-by-one.js';
 import { MaskerFolder } from '../support/custom.js';
 import { batchOf, column, policyOf, primaryMaster, testKeyring } from '../support/masking.js';
 import { keyOracle } from '../support/oracle.js';
+
+// What threads are waited for counts until the loop turns, and tests that wait for nothing else do not let it.
+beforeEach(loopTurn);
 
 const folder = new MaskerFolder();
 after(() => folder.remove());
