@@ -15,8 +15,6 @@ const MEMORY = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32, stac
 
 /** A thread that runs a masker, and holds no process alive. */
 export class CustomLine {
-  /** Whether it has had values: what is wrong with it now may be the doing of earlier ones. */
-  isUsed = false;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #signal: Int32Array<SharedArrayBuffer>;
