@@ -92,7 +92,7 @@ export function gate(): { readonly opened: Promise<void>; open(): void } {
 
 /** Asks until the answer is as wished, for states that no event tells of. Fails after `limitMs`. */
 export async function eventually<T>(
-  ask: () => Promise<T>,
+  ask: () => Promise<T> | T,
   wished: (answer: T) => boolean,
   limitMs = 10_000,
 ): Promise<T> {
