@@ -2,6 +2,7 @@
 
 import { nullCells } from './accepted.js';
 import { canonicalText, trimAscii } from './canonical.js';
+import { decodeField } from '../copy-text.js';
 import { type Column, IP_BYTES, base64UrlColumn, padColumn, valueAt } from './column.js';
 import { domainFf1 } from './ff1.js';
 import { formatIp, writeIp } from './ip.js';
@@ -87,6 +88,40 @@ export function holdsValue({ body, attributes, groupId = '' }: RawRecord, value:
     }
   }
   return false;
+}
+
+/** Whether a row, a line of COPY text, stores one of those forms: as a cell, or as a text within a list or JSON. */
+export function holdsStored(row: Buffer, stored: ReadonlySet<string>): boolean {
+  return row
+    .toString('utf8')
+    .replace(/\n$/, '')
+    .split('\t')
+    .map(decodeField)
+    .some(
+      (cell) =>
+        stored.has(cell) || (isComposite.test(cell) && textsIn(cell).some((text) => stored.has(text))),
+    );
+}
+
+const isComposite = /^[[{]/;
+const quoted = /"((?:[^"\\]|\\.)*)"/gs;
+
+/** The texts that stand in quotes in JSON or in an array literal; both escape by a backslash. */
+function textsIn(cell: string): readonly string[] {
+  return [...cell.matchAll(quoted)].flatMap(([whole, inner = '']) => [
+    inner.replace(/\\(.)/gs, '$1'),
+    ...(jsonText(whole) ?? []),
+  ]);
+}
+
+function jsonText(literal: string): readonly string[] | null {
+  try {
+    const text: unknown = JSON.parse(literal);
+    return typeof text === 'string' ? [text] : null;
+  } catch {
+    // An array literal escapes otherwise.
+    return null;
+  }
 }
 
 function encodedValue(mask: Pick<TokenMask, 'as' | 'lower' | 'pad'>, value: string): Column | null {

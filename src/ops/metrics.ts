@@ -89,6 +89,7 @@ export function createMetrics(options: {
 }
 
 const noTexts = (): Promise<readonly string[]> => Promise.resolve([]);
+
 function ask<T>(read: () => Promise<T>): Promise<Answer<T>> {
   return attempt(read, READ_TIMEOUT_MS);
 }

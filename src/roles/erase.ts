@@ -1,7 +1,6 @@
 // Everything that maskline keeps of one subject, done away with as far as it can be found, and a certificate of it.
 
 import type { PipelineConfig } from '../config/config.js';
-import { decodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { type OriginColumns, originColumns } from '../load/baseline.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -18,7 +17,7 @@ import {
 import { deleteEntries, pageContents } from '../load/quarantine-entries.js';
 import { readCatalog } from '../load/target-catalog.js';
 import { canonicalEntity } from '../masking/date-shift.js';
-import { holdsValue, storedForms, vaultLookups } from '../masking/erasure.js';
+import { holdsStored, holdsValue, storedForms, vaultLookups } from '../masking/erasure.js';
 import type { Keyring } from '../masking/keyring.js';
 import { openMasked, openRaw } from '../masking/quarantined.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
@@ -145,7 +144,7 @@ async function eraseQuarantine(
         const isFound =
           entry.kind === 'raw'
             ? holdsValue(openRaw(keyring, entry), subject)
-            : fieldsOf(openMasked(keyring, entry).row).some((field) => stored.has(field));
+            : holdsStored(openMasked(keyring, entry).row, stored);
         if (isFound) found.push(entry.id);
       } catch (error) {
         if (!(error instanceof PipelineError) || !ENTRY_ERRORS.includes(error.code)) throw error;
@@ -155,9 +154,4 @@ async function eraseQuarantine(
     entries += dryRun || found.length === 0 ? found.length : await deleteEntries(pool, found, 'any');
   }
   return { entries, unsearched };
-}
-
-/** The fields of a line of COPY text. */
-function fieldsOf(row: Buffer): readonly string[] {
-  return row.toString('utf8').replace(/\n$/, '').split('\t').map(decodeField);
 }

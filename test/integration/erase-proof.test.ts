@@ -15,9 +15,10 @@ async function found(deployment: Deployment): Promise<readonly unknown[]> {
   const { code, rows, stderr } = await deployment.cli.run(['prove'], {
     env: deployment.environmentOf('admin'),
   });
-  const [{ pipelines }] = rows as unknown as readonly [
-    { pipelines: readonly { differences: readonly Json[]; unchecked: readonly Json[] }[] },
-  ];
+  const pipelines = rows[0]?.['pipelines'] as readonly {
+    readonly differences: readonly Json[];
+    readonly unchecked: readonly Json[];
+  }[];
   const differences = pipelines.flatMap((one) => one.differences);
   assert.deepEqual(
     pipelines.flatMap((one) => one.unchecked),

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../src/clock.js';
-import { holdsValue, storedForms } from '../../src/masking/erasure.js';
+import { encodeField } from '../../src/copy-text.js';
+import { holdsStored, holdsValue, storedForms } from '../../src/masking/erasure.js';
 import { compileMasker } from '../../src/masking/mask.js';
 import type { ColumnSpec, MaskSpec } from '../../src/masking/methods.js';
 import { auditReference, openSivTokens } from '../../src/masking/reveal.js';
@@ -128,4 +129,36 @@ test('a reference in the audit is of one key, column and text, and gives nothing
     auditReference(keyring, 2, place, '123-45-6789').replace('f2', 'f1'),
   ];
   assert.equal(new Set([reference, ...others]).size, 4);
+});
+
+test('a masked row that a table refused holds a token also where it is one of a list, and nothing that only looks alike', () => {
+  const [form] = storedForms(column('a', { mask: token('siv') }), keyring, 'ann') ?? [];
+  const stored = new Set([form?.stored ?? assert.fail('it has a form'), 'ann "a\\b"']);
+  const steps = [{ each: true }] as const;
+  for (const type of ['text', 'text[]'] as const) {
+    const source = { kind: 'path', name: 'friends', steps } as const;
+    const list = policyOf([column('friends', { source, type, mask: token('siv', { domain: 'd' }) })]);
+    const primary =
+      storedForms(list.columns[0] ?? assert.fail(), keyring, 'ann')?.map((one) => one.stored) ?? [];
+    const masker = compileMasker(list, keyring, systemClock);
+    for (const [friends, expected] of [
+      [['bob', 'ann'], true],
+      [['bob', 'anna'], false],
+    ] as const) {
+      const { masked } = masker.mask(batchOf([JSON.stringify({ friends })]));
+      assert.equal(holdsStored(masked.rows, new Set(primary)), expected, `${type} ${String(friends)}`);
+    }
+  }
+  const rowOf = (...fields: readonly string[]): Buffer =>
+    Buffer.from(`${fields.map(encodeField).join('\t')}\n`);
+  for (const [fields, expected] of [
+    [['1', form?.stored ?? ''], true],
+    [['1', `x${form?.stored ?? ''}`], false],
+    [['{"deep":{"note":"ann \\"a\\\\b\\""}}'], true],
+    [['{"deep":{"note":"ann \\"a\\\\b\\" and more"}}'], false],
+    [['{"ann \\"a\\\\b\\"",NULL}'], true],
+    [['{NULL,"other"}'], false],
+    [['{"half":'], false],
+  ] as const)
+    assert.equal(holdsStored(rowOf(...fields), stored), expected, fields.join(' | '));
 });
