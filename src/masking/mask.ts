@@ -58,8 +58,8 @@ export interface VaultMasker extends Masker {
 const ANY_OTHER_KEY = '*';
 
 /**
- * Prepares a policy: derives its keys, tests the cipher, and starts the threads of custom masks. `settings` are for these. Throws
- * `key_unavailable` or `config_invalid`.
+ * Prepares a policy: derives its keys, tests the cipher, and starts the threads of custom masks, which `settings` are
+ * for. Throws `key_unavailable` or `config_invalid`.
  */
 export function compileMasker(
   policy: ColumnPolicy,

@@ -30,7 +30,8 @@ export function placeOf(
 }
 
 /**
- * How a column is masked; `tokenOf` gives the tokens of the vault, without which its columns throw. Throws `key_unavailable`, or `config_invalid` for options that cannot be.
+ * How a column is masked; `tokenOf` gives the tokens of the vault, without which its columns throw. Throws
+ * `key_unavailable`, or `config_invalid` for options that cannot be.
  */
 export function maskOf(
   column: ColumnSpec,

@@ -5,26 +5,11 @@ import { type PostgresPool, createPool } from '../../src/load/connection.js';
 import { createVault } from '../../src/load/vault.js';
 import { compileMasker } from '../../src/masking/mask.js';
 import { withVault } from '../../src/masking/vaulted.js';
-import { batchOf, column, decodeCopy, policyOf, testKeyring } from '../support/masking.js';
+import { batchOf, decodeCopy, testKeyring, vaultPolicy } from '../support/masking.js';
 import { type TestPostgres, rowsOf, startTestPostgres, withConnection } from '../support/postgres.js';
 
 const keyring = testKeyring();
-const MASKER = compileMasker(
-  policyOf([
-    column('mail', {
-      mask: {
-        method: 'vault',
-        domain: 'd',
-        as: 'text',
-        pad: null,
-        lower: false,
-        subject: { name: 'who', steps: [] },
-      },
-    }),
-  ]),
-  keyring,
-  systemClock,
-);
+const MASKER = compileMasker(vaultPolicy, keyring, systemClock);
 
 let postgres: TestPostgres;
 let url: string;

@@ -10,7 +10,7 @@ import { type VaultMasker, compileMasker } from '../../src/masking/mask.js';
 import { rekeyEntry } from '../../src/masking/vault-rekey.js';
 import { openVaultValue, subjectHmac, vaultLookup } from '../../src/masking/vault.js';
 import { withVault } from '../../src/masking/vaulted.js';
-import { batchOf, column, decodeCopy, policyOf, testKeyring, testMasters } from '../support/masking.js';
+import { batchOf, decodeCopy, testKeyring, testMasters, vaultPolicy } from '../support/masking.js';
 import { masterFor } from '../support/oracle.js';
 import { type TestPostgres, rowsOf, startTestPostgres, withConnection } from '../support/postgres.js';
 
@@ -21,23 +21,7 @@ const nextKeyring = testKeyring(new Map([...testMasters, [3, masterFor('third')]
 /** As a process has it that was not restarted since. */
 const oldKeyring = testKeyring(new Map([...testMasters].filter(([kid]) => kid === 1)));
 
-const maskerOf = (ring: Keyring): VaultMasker =>
-  compileMasker(
-    policyOf([
-      column('mail', {
-        mask: {
-          method: 'vault',
-          domain: 'd',
-          as: 'text',
-          pad: null,
-          lower: false,
-          subject: { name: 'who', steps: [] },
-        },
-      }),
-    ]),
-    ring,
-    systemClock,
-  );
+const maskerOf = (ring: Keyring): VaultMasker => compileMasker(vaultPolicy, ring, systemClock);
 const OLD = maskerOf(oldKeyring);
 const NEW = maskerOf(keyring);
 

@@ -124,3 +124,17 @@ export function decodeCopy(rows: Buffer): (string | null)[][] {
   if (raw !== '' || row.length > 0) throw new Error('the last line has no end');
   return out;
 }
+
+/** One column of the vault, `mail`, whose subject is `who`. */
+export const vaultPolicy: ColumnPolicy = policyOf([
+  column('mail', {
+    mask: {
+      method: 'vault',
+      domain: 'd',
+      as: 'text',
+      pad: null,
+      lower: false,
+      subject: { name: 'who', steps: [] },
+    },
+  }),
+]);
