@@ -1,7 +1,8 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, type Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { type Answer, attempt } from './attempt.js';
 import type { EventBus, Stage } from './events.js';
 import { mergeExpositions } from './exposition.js';
+import { counter, gauge, histogram } from './instruments.js';
 import { metricNames } from './metric-names.js';
 
 /** A scrape waits no longer than this for a dependency that is away: Prometheus gives up after 10 s by default. */
@@ -259,43 +260,5 @@ function sampleReveals(registry: Registry, read: () => Promise<ReadonlyMap<strin
       if (answer.ok) reveals.reset();
       for (const [outcome, count] of answer.ok ? answer.value : []) reveals.inc({ outcome }, count);
     },
-  });
-}
-
-function counter(
-  registry: Registry,
-  name: string,
-  help: string,
-  pipelines: readonly string[],
-  labels: readonly string[] = [],
-): Counter {
-  const made = new Counter({ name, help, labelNames: ['pipeline', ...labels], registers: [registry] });
-  for (const pipeline of pipelines) made.inc({ pipeline }, 0);
-  return made;
-}
-
-function gauge(
-  registry: Registry,
-  name: string,
-  help: string,
-  labels: readonly string[],
-  collect?: () => Promise<void>,
-): Gauge {
-  return new Gauge({
-    name,
-    help,
-    labelNames: [...labels],
-    registers: [registry],
-    ...(collect ? { collect } : {}),
-  });
-}
-
-function histogram(registry: Registry, name: string, help: string, buckets: readonly number[]): Histogram {
-  return new Histogram({
-    name,
-    help,
-    labelNames: ['pipeline'],
-    buckets: [...buckets],
-    registers: [registry],
   });
 }
