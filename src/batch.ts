@@ -18,7 +18,7 @@ export interface Receipt {
   /** How often SQS has handed this message out, this time included. */
   readonly receiveCount: number;
   readonly receivedAt: number;
-  /** Size of the body, for the limit on bytes in flight. */
+  /** Size of the body, or of what it unpacks to where that is more: for the limit on bytes in flight. */
   readonly bytes: number;
 }
 
@@ -29,11 +29,11 @@ export interface InputRecord {
   readonly message: number;
   /** JSON text as it came. */
   readonly body: string;
-  /** Set when the body must not be read: its envelope is broken, or workers died of it. */
-  readonly rejected?: 'bad_envelope' | 'crashed_worker';
+  /** Set when the body must not be read: it is that of a message that could not be opened, or workers died of it. */
+  readonly rejected?: 'bad_envelope' | 'too_large' | 'crashed_worker';
 }
 
-/** One receive's message, its records and the receipt that settles it. */
+/** One receive's message, its records, of which there may be none, and the receipt that settles it. */
 export interface Delivery {
   readonly envelope: Envelope;
   readonly records: readonly Omit<InputRecord, 'message'>[];

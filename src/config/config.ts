@@ -39,11 +39,20 @@ export interface PipelineLimits {
   };
 }
 
+/** How the records of a message are come by, and how much one message may hold. */
+export interface OpeningConfig {
+  readonly envelope: 'auto' | 'none' | 'sns' | 'eventbridge';
+  readonly encoding: 'auto' | 'none' | 'base64' | 'gzip' | 'deflate';
+  readonly records: 'auto' | 'one' | 'array' | 'lines';
+  readonly maxRecords: number;
+  readonly maxUnpackedBytes: number;
+}
+
 /** One pipeline: a queue, its masks and a table. */
 export interface PipelineConfig {
   readonly name: string;
   readonly schedule: Schedule | null;
-  readonly source: { readonly sqs: SqsConfig; readonly envelope: 'auto' | 'none' | 'sns' | 'eventbridge' };
+  readonly source: { readonly sqs: SqsConfig; readonly opening: OpeningConfig };
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
   readonly limits: PipelineLimits;
   readonly policy: ColumnPolicy;

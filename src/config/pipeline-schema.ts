@@ -48,12 +48,25 @@ const source = z.strictObject({
     ['auto', 'none', 'sns', 'eventbridge'],
     ['s3'],
   ).prefault('auto'),
+  encoding: choice(
+    'What the text of the event stands for, all but `none` in base64: `auto` decodes what begins like gzip, zlib or a JSON object or array.',
+    ['auto', 'none', 'base64', 'gzip', 'deflate'],
+    ['zstd'],
+  ).prefault('auto'),
+  records: choice(
+    'How a message holds its events: `one`, an `array` of them, or `lines` (NDJSON). `auto` takes apart arrays that are empty or begin with an object, and lines that are JSON objects.',
+    ['auto', 'one', 'array', 'lines'],
+  ).prefault('auto'),
 });
 
 const batch = z.strictObject({
-  max_messages: integer('A batch holds so many messages at most.', 1, 10_000).prefault(1000),
+  max_messages: integer(
+    'A batch holds so many messages at most, of many records each so many records, or a single message that holds more.',
+    1,
+    10_000,
+  ).prefault(1000),
   max_bytes: size(
-    'A batch holds so many bytes of bodies at most, or a single larger message.',
+    'A batch holds so many bytes of bodies, unpacked, at most, or a single larger message.',
     '1KiB',
     '64MiB',
   ).prefault('1MiB'),
@@ -99,6 +112,15 @@ const limits = z.strictObject({
   ).prefault('15m'),
   max_depth: integer('A body nested deeper than this is rejected as `too_deep`.', 1, 256).prefault(32),
   max_body: size('A body larger than this is rejected as `too_large`.', '1B', '16MiB').prefault('1MiB'),
+  // All rows of a message are in one batch, which must fit in a job.
+  max_records: integer('A message of more records than this is rejected as `too_large`.', 1, 50_000).prefault(
+    10_000,
+  ),
+  max_unpacked: size(
+    'A body that is encoded and unpacks to more than this is rejected as `too_large`.',
+    '1KiB',
+    '32MiB',
+  ).prefault('4MiB'),
   breaker: breaker
     .meta({ description: 'Stops receiving when too much is rejected, within a run or the last 5 minutes.' })
     .prefault({}),

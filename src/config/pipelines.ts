@@ -53,7 +53,7 @@ export function buildPipeline(
   return {
     name,
     schedule,
-    source: { sqs, envelope: input.source.envelope },
+    source: { sqs, opening: openingOf(input) },
     batch: {
       maxMessages: input.batch.max_messages,
       maxBytes: input.batch.max_bytes,
@@ -63,6 +63,16 @@ export function buildPipeline(
     policy: { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) },
     leakGate: input.leak_gate,
     target,
+  };
+}
+
+function openingOf({ source, limits }: PipelineInput): PipelineConfig['source']['opening'] {
+  return {
+    envelope: source.envelope,
+    encoding: source.encoding,
+    records: source.records,
+    maxRecords: limits.max_records,
+    maxUnpackedBytes: limits.max_unpacked,
   };
 }
 

@@ -62,11 +62,7 @@ export function explain(
 ): Explanation {
   const old = rehearse(before.pipeline, before.keyring, clock, envelopes);
   const fresh = rehearse(after.pipeline, after.keyring, clock, envelopes);
-  // Another envelope mode may make other records of a message, but always of the same message.
-  const pairs = old.flatMap((one, i) => {
-    const other = fresh[i];
-    return other ? [{ old: one, fresh: other }] : [];
-  });
+  const pairs = pairsOf(old, fresh);
   const isSame =
     before.keyring.id === after.keyring.id && before.keyring.primaryKid === after.keyring.primaryKid;
   const names = new Set(
@@ -97,6 +93,30 @@ export function explain(
       };
     }),
   };
+}
+
+/**
+ * Records of the same place in the same message. Where the settings make other records of a message, those that only one
+ * side has are in no pair.
+ */
+function pairsOf(
+  old: readonly Rehearsed[],
+  fresh: readonly Rehearsed[],
+): readonly { readonly old: Rehearsed; readonly fresh: Rehearsed }[] {
+  const placed = new Map(placesOf(fresh).map((place, i) => [place, fresh[i]]));
+  return placesOf(old).flatMap((place, i) => {
+    const [one, other] = [old[i], placed.get(place)];
+    return one && other ? [{ old: one, fresh: other }] : [];
+  });
+}
+
+function placesOf(records: readonly Rehearsed[]): readonly string[] {
+  const counts = new Map<number, number>();
+  return records.map(({ message }) => {
+    const index = counts.get(message) ?? 0;
+    counts.set(message, index + 1);
+    return `${String(message)}#${String(index)}`;
+  });
 }
 
 function isRow({ outcome }: Rehearsed): boolean {
@@ -154,6 +174,15 @@ function maskDifferences({ mask: before }: ColumnSpec, { mask: after }: ColumnSp
   );
 }
 
+/** How messages are opened, and where each is written. */
+const OPENING_KEYS = [
+  ['envelope', 'source.envelope'],
+  ['encoding', 'source.encoding'],
+  ['records', 'source.records'],
+  ['maxRecords', 'limits.max_records'],
+  ['maxUnpackedBytes', 'limits.max_unpacked'],
+] as const;
+
 function policyDifferences(before: RehearsedPipeline, after: RehearsedPipeline): readonly string[] {
   const keys = ['onUnknownField', 'onReject', 'maxDepth', 'maxBody'] as const;
   const written = {
@@ -164,7 +193,9 @@ function policyDifferences(before: RehearsedPipeline, after: RehearsedPipeline):
   } as const;
   return [
     ...keys.flatMap((key) => difference(written[key], before.policy[key], after.policy[key])),
-    ...difference('source.envelope', before.source.envelope, after.source.envelope),
+    ...OPENING_KEYS.flatMap(([key, place]) =>
+      difference(place, before.source.opening[key], after.source.opening[key]),
+    ),
   ];
 }
 

@@ -6,7 +6,7 @@ import { PipelineError } from '../errors.js';
 import type { Keyring } from '../masking/keyring.js';
 import { compileMasker } from '../masking/mask.js';
 import { candidateTokens } from '../masking/vault.js';
-import { recordsOf } from '../source/unwrap.js';
+import { openMessage } from '../source/unwrap.js';
 
 /** What became of a record: a row, in the text that Postgres would read, or a rejection. */
 export type Outcome =
@@ -24,7 +24,7 @@ export interface Rehearsed {
 
 /** A pipeline as far as its masks go. */
 export type RehearsedPipeline = Pick<PipelineConfig, 'name' | 'policy'> & {
-  readonly source: Pick<PipelineConfig['source'], 'envelope'>;
+  readonly source: Pick<PipelineConfig['source'], 'opening'>;
 };
 
 /** As many as a batch of the default size holds. */
@@ -70,14 +70,18 @@ export function rehearse(
 
 /** Ids are those of this batch only: samples may hold a message twice. */
 function batchOf(pipeline: RehearsedPipeline, clock: Clock, envelopes: readonly Envelope[]): Batch {
+  const opened = envelopes.map(({ body }, message) =>
+    openMessage(String(message), body, pipeline.source.opening),
+  );
   return {
     batchId: clock.id(),
     runId: clock.id(),
     pipeline: pipeline.name,
-    messages: envelopes.map(({ body: _, ...head }) => head),
-    records: envelopes.flatMap(({ body }, message) =>
-      recordsOf(String(message), body, pipeline.source.envelope).map((record) => ({ ...record, message })),
-    ),
+    messages: envelopes.map(({ body: _, ...head }, message) => ({
+      ...head,
+      attributes: { ...opened[message]?.attributes, ...head.attributes },
+    })),
+    records: opened.flatMap(({ records }, message) => records.map((record) => ({ ...record, message }))),
   };
 }
 

@@ -37,9 +37,12 @@ export function runCases(
   const byName = new Map<string, Outcome>();
   for (const { message, outcome } of outcomes) byName.set(cases[message]?.name ?? '', outcome);
   return cases.map((test, index) => {
-    const outcome = outcomes.find(({ message }) => message === index)?.outcome;
-    if (!outcome) return { test, differences: [{ column: null, expected: 'a record', actual: 'none' }] };
-    return { test, differences: compare(test, outcome, { pipeline, byName, kid: keyring.primaryKid }) };
+    const [one, ...more] = outcomes.filter(({ message }) => message === index);
+    if (!one || more.length > 0) {
+      const actual = one ? `${String(1 + more.length)} records` : 'none';
+      return { test, differences: [{ column: null, expected: 'a record', actual }] };
+    }
+    return { test, differences: compare(test, one.outcome, { pipeline, byName, kid: keyring.primaryKid }) };
   });
 }
 

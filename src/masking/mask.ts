@@ -230,7 +230,7 @@ function rawRecordOf(batch: Batch, i: number): RawRecord {
   const { receivedAt, attributes, groupId, sequenceNumber } = head;
   return {
     body: record.body,
-    badEnvelope: record.rejected === 'bad_envelope',
+    badEnvelope: record.rejected === 'bad_envelope' || record.rejected === 'too_large',
     receivedAt,
     attributes,
     ...(groupId === undefined ? {} : { groupId }),

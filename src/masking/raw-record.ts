@@ -9,7 +9,7 @@ import { PipelineError } from '../errors.js';
 export interface RawRecord {
   /** JSON text as it came; may hold lone surrogates. */
   readonly body: string;
-  /** The body is the whole message's, since the envelope around the record could not be read. */
+  /** The body is the whole message's, since it could not be opened: its envelope is broken, or it holds too much. */
   readonly badEnvelope: boolean;
   /** Epoch milliseconds. */
   readonly receivedAt: number;

@@ -15,18 +15,22 @@ const SENDER = 'the sender has to mend it and send it again; then purge the entr
 const remedies: { readonly [code in Exclude<RejectionCode, Refused>]: Remedy } = {
   not_json: {
     meaning: 'the body is no JSON',
-    remedy: `${LOOK}; if it is wrapped or compressed, unwrap it before the queue or set source.envelope; else ${SENDER}`,
+    remedy: `${LOOK}; if it is wrapped or compressed, set source.envelope or source.encoding; else ${SENDER}`,
   },
   not_object: {
     meaning: 'the body is JSON, but no object',
-    remedy: `${LOOK}; if the object lies within an envelope, set source.envelope; else ${SENDER}`,
+    remedy: `${LOOK}; if the object lies within an envelope or a list, set source.envelope or source.records; else ${SENDER}`,
   },
   bad_envelope: {
-    meaning: 'the body is not wrapped in the envelope that source.envelope names',
-    remedy: 'set source.envelope to auto, none, sns or eventbridge, as the queue is fed',
+    meaning:
+      'the body is not as source.envelope, source.encoding or source.records names it, or it is compressed and damaged',
+    remedy: `set these to what the queue is fed with, or to auto; if the body is damaged, ${SENDER}`,
   },
   too_deep: { meaning: 'the body is nested too deeply', remedy: 'raise limits.max_depth' },
-  too_large: { meaning: 'the body is too large', remedy: 'raise limits.max_body' },
+  too_large: {
+    meaning: 'the body is too large, or the message unpacks to too much or holds too many records',
+    remedy: 'raise limits.max_body, limits.max_unpacked or limits.max_records',
+  },
   missing_field: {
     meaning: 'a required field is missing, null or empty',
     remedy:

@@ -71,10 +71,14 @@ export async function rowsOf(
 /** Masks one of the messages that are to be sent: what the pipeline would reject must not be sent by the thousand. */
 function proveTaken({ pipeline, keyring, seed }: StagingOptions): void {
   const { policy, source } = pipeline;
-  if (source.envelope === 'sns' || source.envelope === 'eventbridge') {
+  const { envelope, encoding, records: form } = source.opening;
+  const others = [envelope, encoding, form].filter(
+    (mode) => !['auto', 'none', 'one', 'lines'].includes(mode),
+  );
+  if (others.length > 0) {
     throw new PipelineError(
       'usage',
-      `pipeline ${pipeline.name} reads only ${source.envelope} envelopes, which torture does not make`,
+      `pipeline ${pipeline.name} reads only messages of the form ${others.join(', ')}, which torture does not make`,
     );
   }
   const marks = marksOf(seed);

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { PipelineError } from '../errors.js';
 
-/** The newest frame that this version writes and reads. */
-const FRAME_VERSION = 1;
+/** The newest frame that this version writes and reads, and the oldest that it reads. */
+const FRAME_VERSION = 2;
+const OLDEST_VERSION = 1;
 
 /** What a frame holds, as its second byte. */
 export type FrameKind = 'batch' | 'masked';
@@ -28,12 +29,18 @@ export function newer(version: number, known: number): PipelineError {
 
 /**
  * A frame: version u8, kind u8, length of the head u32be, the head as JSON, then `parts` as they are. The head says
- * how long each part is, so bodies are carried without being escaped or encoded.
+ * how long each part is, so bodies are carried without being escaped or encoded. The version is the oldest that a reader
+ * must know to make sense of the frame.
  */
-export function writeFrame(kind: FrameKind, head: readonly unknown[], parts: readonly Buffer[]): Buffer {
+export function writeFrame(
+  kind: FrameKind,
+  head: readonly unknown[],
+  parts: readonly Buffer[],
+  version = OLDEST_VERSION,
+): Buffer {
   const json = Buffer.from(JSON.stringify(head), 'utf8');
   const prefix = Buffer.allocUnsafe(PREFIX_BYTES);
-  prefix.writeUInt8(FRAME_VERSION, 0);
+  prefix.writeUInt8(version, 0);
   prefix.writeUInt8(KIND_BYTE[kind], 1);
   prefix.writeUInt32BE(json.length, 2);
   return Buffer.concat([prefix, json, ...parts]);
@@ -44,7 +51,7 @@ export function readFrame(kind: FrameKind, frame: Buffer): { readonly head: unkn
   if (frame.length < MIN_FRAME_BYTES) throw corrupt('the frame is too short');
   const version = frame.readUInt8(0);
   if (version > FRAME_VERSION) throw newer(version, FRAME_VERSION);
-  if (version !== FRAME_VERSION) throw corrupt('the version of the frame');
+  if (version < OLDEST_VERSION) throw corrupt('the version of the frame');
   if (frame.readUInt8(1) !== KIND_BYTE[kind]) throw corrupt('the kind of the frame');
   const start = PREFIX_BYTES + frame.readUInt32BE(2);
   if (start > frame.length) throw corrupt('the length of the head');

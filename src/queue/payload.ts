@@ -42,11 +42,16 @@ export const maskedCodec: Codec<MaskedBatch> = {
 const UTF16 = 1;
 const BAD_ENVELOPE = 2;
 const CRASHED_WORKER = 4;
+const TOO_LARGE = 8;
 
 const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: number } = {
   bad_envelope: BAD_ENVELOPE,
   crashed_worker: CRASHED_WORKER,
+  too_large: TOO_LARGE,
 };
+
+/** Frames that a reader before the flag can't make sense of say so; it then leaves them to another. */
+const TOO_LARGE_VERSION = 2;
 
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
 const REPLACEMENT = Buffer.from('\ufffd');
@@ -71,7 +76,9 @@ function encodeBatch(batch: Batch): Buffer {
     message.groupId ?? null,
     message.sequenceNumber ?? null,
   ]);
-  return writeFrame('batch', [batch.batchId, batch.runId, batch.pipeline, messages, records], bodies);
+  const head = [batch.batchId, batch.runId, batch.pipeline, messages, records];
+  const hasTooLarge = batch.records.some(({ rejected }) => rejected === 'too_large');
+  return writeFrame('batch', head, bodies, hasTooLarge ? TOO_LARGE_VERSION : 1);
 }
 
 /** The batch in a frame. Throws `payload_newer` or `payload_corrupt`. */
@@ -116,15 +123,30 @@ function isTexts(value: unknown): value is { readonly [name: string]: string } {
 function readRecord(value: unknown, messages: readonly MessageHead[], parts: Parts): InputRecord {
   const [id, message, length, flags] = list(value, 'a record', 4);
   const index = integer(message, 'the message of a record', 0, messages.length - 1);
-  const bits = integer(flags, 'the flags of a record', 0, UTF16 | CRASHED_WORKER);
+  const bits = integer(flags, 'the flags of a record');
   const body = parts.text(integer(length, 'the length of a body'), bits & UTF16 ? 'utf16le' : 'utf8');
   return {
     id: text(id ?? messages[index]?.messageId, 'a record id'),
     message: index,
     body,
-    ...(bits & BAD_ENVELOPE ? { rejected: 'bad_envelope' } : {}),
-    ...(bits & CRASHED_WORKER ? { rejected: 'crashed_worker' } : {}),
+    ...readReason(bits & ~UTF16),
   };
+}
+
+/** Why a body must not be read: one reason, or none. */
+function readReason(bits: number): Pick<InputRecord, 'rejected'> {
+  switch (bits) {
+    case 0:
+      return {};
+    case BAD_ENVELOPE:
+      return { rejected: 'bad_envelope' };
+    case CRASHED_WORKER:
+      return { rejected: 'crashed_worker' };
+    case TOO_LARGE:
+      return { rejected: 'too_large' };
+    default:
+      throw corrupt('the flags of a record');
+  }
 }
 
 /** The masked batch as a frame. */

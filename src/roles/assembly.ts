@@ -125,7 +125,7 @@ async function assemblePipeline(
     createSource({
       ...pipeline.source.sqs,
       ...pipeline.limits,
-      envelope: pipeline.source.envelope,
+      opening: pipeline.source.opening,
       client,
       clock,
       ...(pipeline.schedule?.kind === 'continuous' ? { drainWaitTimeS: CONTINUOUS_DRAIN_WAIT_S } : {}),

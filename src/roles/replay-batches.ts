@@ -1,6 +1,6 @@
 // Quarantine entries as batches that can be loaded: raw bodies through the policy of today, masked rows as they are.
 
-import type { Batch, InputRecord, MessageHead } from '../batch.js';
+import type { Batch, MessageHead } from '../batch.js';
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
@@ -12,7 +12,7 @@ import type { LeakGate } from '../masking/leak-gate.js';
 import type { BatchMasker } from '../masking/mask.js';
 import { type MaskedRow, joinRows, openMasked, openRaw } from '../masking/quarantined.js';
 import type { RawRecord } from '../masking/raw-record.js';
-import { recordsOf } from '../source/unwrap.js';
+import { type LooseRecord, type Opening, openMessage } from '../source/unwrap.js';
 
 /** What it takes to make batches of one pipeline's entries. */
 export interface ReplayMaker {
@@ -33,8 +33,14 @@ const GENERATED_ALWAYS = '428C9';
 /** An error about one entry's own bytes or key, which leaves the others unharmed. */
 const ENTRY_ERRORS = new Set<string>(['key_unavailable', 'payload_newer', 'payload_corrupt']);
 
+interface OpenedRaw {
+  readonly entry: QuarantineEntry;
+  readonly record: RawRecord;
+  readonly opened: Pick<LooseRecord, 'body' | 'rejected'>;
+}
+
 interface Opened {
-  readonly raw: { readonly entry: QuarantineEntry; readonly record: RawRecord }[];
+  readonly raw: OpenedRaw[];
   readonly masked: { readonly entry: QuarantineEntry; readonly row: MaskedRow }[];
   readonly stays: Stay[];
   readonly unopened: ReplayBatch['unopened'][number][];
@@ -65,7 +71,9 @@ function openEntries(
   for (const entry of entries) {
     try {
       if (entry.kind === 'raw') {
-        opened.raw.push({ entry, record: openRaw(keyring, entry) });
+        const raw = openedRaw(pipeline, entry, openRaw(keyring, entry));
+        if (raw) opened.raw.push(raw);
+        else opened.stays.push({ id: entry.id, code: entry.code, path: entry.path });
         continue;
       }
       const row = openMasked(keyring, entry);
@@ -119,7 +127,8 @@ async function rawBatch(
     runId,
     pipeline: pipeline.name,
     messages: raw.map(({ entry, record }) => headOf(entry, record)),
-    records: raw.map(({ entry, record }, message) => recordOf(pipeline, entry, record, message)),
+    // Under its entry's id, by which it is found again.
+    records: raw.map(({ entry, opened }, message) => ({ ...opened, id: entry.id, message })),
   };
   const { masked } = await masker.mask(batch);
   leakGate?.check(batch, masked);
@@ -151,19 +160,18 @@ function headOf(entry: QuarantineEntry, record: RawRecord): MessageHead {
 }
 
 /**
- * The record under its entry's id, by which it is found again. The envelope setting may be what was mended: what it
- * opens today is opened. What is no such envelope was opened before it was rejected, unless that is what it was
- * rejected for.
+ * The record as it is to be masked. The settings may be what was mended: what they open today is opened. What they
+ * can't open was opened before it was rejected, unless that is what it was rejected for. Null for a message that turns
+ * out to hold several records, or none: one entry is one row.
  */
-function recordOf(
-  { source }: PipelineConfig,
-  { id }: QuarantineEntry,
-  { body, badEnvelope }: RawRecord,
-  message: number,
-): InputRecord {
-  const [opened] = recordsOf(id, body, source.envelope);
-  if (!opened || (opened.rejected && !badEnvelope)) return { id, message, body };
-  return { ...opened, id, message };
+function openedRaw({ source }: PipelineConfig, entry: QuarantineEntry, record: RawRecord): OpenedRaw | null {
+  const isPart = entry.record_id !== entry.message_id;
+  const opening: Opening = isPart ? { ...source.opening, records: 'one' } : source.opening;
+  const { records, attributes } = openMessage(entry.id, record.body, opening);
+  const [first] = records;
+  if (!first || records.length > 1) return null;
+  if (first.rejected && !record.badEnvelope) return { entry, record, opened: { body: record.body } };
+  return { entry, record: { ...record, attributes: { ...attributes, ...record.attributes } }, opened: first };
 }
 
 function maskedBatch({ pipeline, clock }: ReplayMaker, runId: string, group: Opened['masked']): ReplayBatch {

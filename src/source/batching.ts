@@ -3,9 +3,9 @@ import type { Clock } from '../clock.js';
 
 /** When a batch is full. */
 export interface BatchLimits {
-  /** In messages. */
+  /** In messages; one that holds several records counts as so many. */
   readonly maxMessages: number;
-  /** Of message bodies. */
+  /** Of message bodies, unpacked. */
   readonly maxBytes: number;
   /** The longest that a batch waits for more after its first message. */
   readonly lingerMs: number;
@@ -29,12 +29,15 @@ export interface FormedBatch {
 /** Messages that must be in one batch, in this order. */
 interface Unit {
   readonly deliveries: Delivery[];
+  /** As the limits of a batch count it. */
+  count: number;
   bytes: number;
 }
 
 /** A batch that may still grow. */
 interface OpenBatch {
   readonly deliveries: Delivery[];
+  count: number;
   bytes: number;
   /** Resolves when the batch must wait no longer; never rejects. */
   readonly lingered: Promise<'lingered'>;
@@ -43,8 +46,8 @@ interface OpenBatch {
 }
 
 /**
- * Groups deliveries into batches by count, bytes and linger. What one receive returned of a FIFO group stays
- * together and in order, even where that exceeds a limit. The rest is flushed when the input ends, also when it
+ * Groups deliveries into batches by count, bytes and linger. All records of a message are in one batch, and what one
+ * receive returned of a FIFO group stays together and in order, even where that exceeds a limit. The rest is flushed when the input ends, also when it
  * ends by an error, which is thrown after that. To stop early, end the input: a consumer that breaks off loses
  * sight of the messages not yet yielded.
  */
@@ -78,6 +81,7 @@ export async function* formBatches(
         }
         open ??= opened(options);
         open.deliveries.push(...unit.deliveries);
+        open.count += unit.count;
         open.bytes += unit.bytes;
         if (isFull(open, options)) {
           yield close(open, options);
@@ -117,7 +121,7 @@ function opened({ clock, lingerMs, signal }: BatchingOptions): OpenBatch {
   signal?.addEventListener('abort', cancel);
   if (signal?.aborted) cancel();
   const lingered = clock.sleep(lingerMs, timer.signal).then(() => 'lingered' as const);
-  return { deliveries: [], bytes: 0, lingered, cancel };
+  return { deliveries: [], count: 0, bytes: 0, lingered, cancel };
 }
 
 /**
@@ -133,25 +137,32 @@ function unitsOf(deliveries: readonly Delivery[]): Iterable<Unit> {
     const known = group === undefined ? undefined : byGroup.get(group);
     if (known !== undefined) {
       known.deliveries.push(delivery);
+      known.count += countOf(delivery);
       known.bytes += delivery.receipt.bytes;
       continue;
     }
-    const unit: Unit = { deliveries: [delivery], bytes: delivery.receipt.bytes };
+    const unit: Unit = {
+      deliveries: [delivery],
+      count: countOf(delivery),
+      bytes: delivery.receipt.bytes,
+    };
     units.push(unit);
     if (group !== undefined) byGroup.set(group, unit);
   }
   return units;
 }
 
+/** One without records has its share of a batch too. */
+function countOf({ records }: Delivery): number {
+  return Math.max(1, records.length);
+}
+
 function fits(open: OpenBatch, unit: Unit, options: BatchingOptions): boolean {
-  return (
-    open.deliveries.length + unit.deliveries.length <= options.maxMessages &&
-    open.bytes + unit.bytes <= options.maxBytes
-  );
+  return open.count + unit.count <= options.maxMessages && open.bytes + unit.bytes <= options.maxBytes;
 }
 
 function isFull(open: OpenBatch, options: BatchingOptions): boolean {
-  return open.deliveries.length >= options.maxMessages || open.bytes >= options.maxBytes;
+  return open.count >= options.maxMessages || open.bytes >= options.maxBytes;
 }
 
 function close(open: OpenBatch, options: BatchingOptions): FormedBatch {

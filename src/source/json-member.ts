@@ -1,3 +1,5 @@
+import { skipSpace } from './json-text.js';
+
 /**
  * The source text of a member of a JSON object, which a parse and a print would change (digits of large numbers,
  * escapes, order). `json` must be the valid text of an object (RFC 8259). A name that occurs twice counts where it
@@ -21,10 +23,21 @@ export function memberText(json: string, name: string): string | null {
   }
 }
 
-function skipSpace(json: string, from: number): number {
-  let at = from;
-  while (json[at] === ' ' || json[at] === '\n' || json[at] === '\r' || json[at] === '\t') at += 1;
-  return at;
+/**
+ * The source texts of the elements of a JSON array, which must be the valid text of one; null when there are more than
+ * `most`.
+ */
+export function elementTexts(json: string, most: number): readonly string[] | null {
+  const elements: string[] = [];
+  let at = skipSpace(json, json.indexOf('[') + 1);
+  while (at < json.length && json[at] !== ']') {
+    if (elements.length === most) return null;
+    const end = valueEnd(json, at);
+    elements.push(json.slice(at, end));
+    at = skipSpace(json, end);
+    if (json[at] === ',') at = skipSpace(json, at + 1);
+  }
+  return elements;
 }
 
 /** Just after the string that begins at `from`. */

@@ -7,7 +7,7 @@ import type { InFlight } from './in-flight.js';
 import { ORIGIN_ATTRIBUTE, type Origin, type OriginSealer } from './origin.js';
 import type { QueueClient, RawMessage } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';
-import { type EnvelopeMode, recordsOf } from './unwrap.js';
+import { type Opening, openMessage } from './unwrap.js';
 
 /** A soft stop lets polls of a second end by themselves: cutting one may strand what SQS has just handed out. */
 const SOFT_STOP_GRACE_MS = 1_500;
@@ -17,7 +17,7 @@ export interface PollsOptions {
   readonly client: Pick<QueueClient, 'receive'>;
   readonly clock: Clock;
   readonly inFlight: InFlight;
-  readonly envelope: EnvelopeMode;
+  readonly opening: Opening;
   readonly visibilityTimeoutS: number;
   readonly onEvent: OnSourceEvent;
   /** Opens what `dlq redrive` sent along; absent: such messages count as new. */
@@ -136,6 +136,7 @@ export class Polls implements Service {
     };
     const { [ORIGIN_ATTRIBUTE]: _, ...attributes } = message.attributes;
     const receivedAt = this.#options.clock.now();
+    const opened = openMessage(messageId, body, this.#options.opening);
     return {
       envelope: {
         messageId,
@@ -144,10 +145,10 @@ export class Polls implements Service {
         receivedAt,
         ...(groupId === undefined ? {} : { groupId }),
         ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
-        attributes,
+        attributes: { ...opened.attributes, ...attributes },
       },
-      records: recordsOf(messageId, body, this.#options.envelope),
-      receipt: { messageId, handle, receiveCount, receivedAt, bytes: Buffer.byteLength(body) },
+      records: opened.records,
+      receipt: { messageId, handle, receiveCount, receivedAt, bytes: opened.bytes },
     };
   }
 

@@ -1,5 +1,6 @@
 import { PipelineError } from '../errors.js';
 import type { EntryResult, QueueAttributes, RawMessage } from './queue-client.js';
+import { parsedOrNull } from './json-text.js';
 import { saysGone } from './sqs-errors.js';
 
 /** What SQS gives where it gives nothing else (CreateQueue, Amazon SQS API Reference). */
@@ -83,12 +84,4 @@ function redriveOf(policy: string): QueueAttributes['redrive'] {
   const maxReceiveCount = Number(parsed.maxReceiveCount);
   if (typeof parsed.deadLetterTargetArn !== 'string' || !(maxReceiveCount >= 1)) return null;
   return { deadLetterArn: parsed.deadLetterTargetArn, maxReceiveCount };
-}
-
-function parsedOrNull(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return null;
-  }
 }

@@ -10,13 +10,13 @@ import { Settling } from './settling.js';
 import type { QueueDepth, ReceiveMode, Source } from './source.js';
 import type { OnSourceEvent } from './source-events.js';
 import { queueMissing } from './sqs-errors.js';
-import type { EnvelopeMode } from './unwrap.js';
+import type { Opening } from './unwrap.js';
 
 /** How a queue is read. */
 export interface SourceOptions {
   readonly client: QueueClient;
   readonly clock: Clock;
-  readonly envelope: EnvelopeMode;
+  readonly opening: Opening;
   /** Long polls under way at once. */
   readonly receivers: number;
   /** 0 to 20; at least 1 is used where a run must find the end of the queue. */
@@ -27,7 +27,7 @@ export interface SourceOptions {
   readonly visibilityTimeoutS: number;
   /** Messages held at once. */
   readonly inFlight: number;
-  /** Bytes of their bodies. One receive by each receiver may exceed it while the size of messages is unknown. */
+  /** Bytes of their bodies, unpacked. One receive by each receiver may exceed it while the size of messages is unknown. */
   readonly inFlightBytes: number;
   readonly onEvent?: OnSourceEvent;
   /** Opens what `dlq redrive` sent along. */

@@ -1,60 +1,90 @@
 import type { InputRecord } from '../batch.js';
-import { memberText } from './json-member.js';
+import { type EncodingMode, decode } from './encoding.js';
+import { eventDetail, snsNotification } from './envelopes.js';
+import { type RecordsMode, split } from './splitting.js';
 
 /** What to make of messages that another service has wrapped. */
 export type EnvelopeMode = 'auto' | 'none' | 'sns' | 'eventbridge';
 
+/** How the records of a message are come by, and how much a message may be. */
+export interface Opening {
+  readonly envelope: EnvelopeMode;
+  readonly encoding: EncodingMode;
+  readonly records: RecordsMode;
+  /** Of one message: they stay in one batch, since the message has one fate. */
+  readonly maxRecords: number;
+  /** What an encoded body may become, in bytes. */
+  readonly maxUnpackedBytes: number;
+}
+
 /** A record, before its message has a place in a batch. */
 export type LooseRecord = Omit<InputRecord, 'message'>;
 
+/** What a message holds. */
+export interface OpenedMessage {
+  /** None for a message that holds an empty list. */
+  readonly records: readonly LooseRecord[];
+  /** Message attributes that an envelope carries. */
+  readonly attributes: Readonly<{ [name: string]: string }>;
+  /** Size of the body as it came, or unpacked, whichever is more. */
+  readonly bytes: number;
+}
+
+/** The text within, or why it can't be read. */
+type Inner =
+  | { readonly text: string; readonly attributes: OpenedMessage['attributes'] }
+  | { readonly rejected: 'bad_envelope' | 'too_large' };
+
+const NO_ATTRIBUTES = {};
+
 /**
- * The records of a message: today always one, whose id is the message id. `none` takes the body as it is. `sns`
- * and `eventbridge` take what the envelope carries, or give a record rejected as `bad_envelope`. `auto` opens what
- * surely is an envelope, also an EventBridge event that came through SNS, and leaves everything else as it is.
+ * The records of a message. The id of one alone is the message id, that of several `messageId#index`. A message that
+ * can't be opened as the settings say is one record with the body as it came, rejected: `bad_envelope`, or `too_large`
+ * beyond the limits.
  */
-export function recordsOf(messageId: string, body: string, mode: EnvelopeMode): readonly LooseRecord[] {
-  if (mode === 'none') return [{ id: messageId, body }];
-  if (mode === 'auto') {
-    const message = snsMessage(body) ?? body;
-    return [{ id: messageId, body: eventDetail(message) ?? message }];
-  }
-  const inner = mode === 'sns' ? snsMessage(body) : eventDetail(body);
-  return inner === null
-    ? [{ id: messageId, body, rejected: 'bad_envelope' }]
-    : [{ id: messageId, body: inner }];
+export function openMessage(messageId: string, body: string, opening: Opening): OpenedMessage {
+  const inner = innerText(body, opening);
+  const bytes = Buffer.byteLength(body);
+  if ('rejected' in inner) return unopened(messageId, body, bytes, inner.rejected);
+  const pieces = split(inner.text, opening.records, opening.maxRecords);
+  if ('rejected' in pieces) return unopened(messageId, body, bytes, pieces.rejected);
+  const { texts } = pieces;
+  return {
+    records: texts.map((text, index) => ({
+      id: texts.length === 1 ? messageId : `${messageId}#${index}`,
+      body: text,
+    })),
+    attributes: inner.attributes,
+    bytes: inner.text === body ? bytes : Math.max(bytes, Buffer.byteLength(inner.text)),
+  };
 }
 
-/** The `Message` of an SNS notification (Amazon SNS Developer Guide, "Parsing message formats"), else null. */
-function snsMessage(body: string): string | null {
-  // Most bodies are no envelopes: a search costs a fraction of a parse.
-  if (!body.includes('"TopicArn"') || !body.includes('"Notification"')) return null;
-  const envelope = parsedObject(body);
-  if (envelope === null || Reflect.get(envelope, 'Type') !== 'Notification') return null;
-  if (typeof Reflect.get(envelope, 'TopicArn') !== 'string') return null;
-  const message: unknown = Reflect.get(envelope, 'Message');
-  return typeof message === 'string' ? message : null;
+function unopened(
+  id: string,
+  body: string,
+  bytes: number,
+  rejected: 'bad_envelope' | 'too_large',
+): OpenedMessage {
+  return { records: [{ id, body, rejected }], attributes: NO_ATTRIBUTES, bytes };
 }
 
-/** Members that every event of Amazon EventBridge has as strings ("Events and event patterns", User Guide). */
-const EVENT_STRINGS = ['id', 'detail-type', 'source', 'account', 'time', 'region'];
-
-/** The `detail` of an EventBridge event as its source text, so that no digit of a number is lost; else null. */
-function eventDetail(body: string): string | null {
-  if (!body.includes('"detail-type"') || !body.includes('"detail"')) return null;
-  const event = parsedObject(body);
-  if (event === null || !EVENT_STRINGS.every((name) => typeof Reflect.get(event, name) === 'string'))
-    return null;
-  const detail: unknown = Reflect.get(event, 'detail');
-  if (typeof detail !== 'object' || detail === null || Array.isArray(detail)) return null;
-  return memberText(body, 'detail');
-}
-
-/** The body as a JSON object; null for any other text. The parser's error quotes the text and is dropped. */
-function parsedObject(body: string): object | null {
-  try {
-    const value: unknown = JSON.parse(body);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : null;
-  } catch {
-    return null;
-  }
+/**
+ * What is wrapped or encoded. Encodings are looked for around an SNS notification and in it, once each; a named one is
+ * that of the innermost text. `auto` opens what surely is an envelope, also an EventBridge event that came through SNS,
+ * and leaves everything else as it is.
+ */
+function innerText(body: string, { envelope, encoding, maxUnpackedBytes }: Opening): Inner {
+  const outer = encoding === 'auto' ? decode(body, 'auto', maxUnpackedBytes) : { text: body };
+  if ('rejected' in outer) return outer;
+  const mayBeSns = envelope === 'auto' || envelope === 'sns';
+  const notification = mayBeSns ? snsNotification(outer.text) : null;
+  if (envelope === 'sns' && notification === null) return { rejected: 'bad_envelope' };
+  const isDecoded = encoding === 'auto' && notification === null;
+  const inner = isDecoded ? outer : decode(notification?.message ?? outer.text, encoding, maxUnpackedBytes);
+  if ('rejected' in inner) return inner;
+  const attributes = notification?.attributes ?? NO_ATTRIBUTES;
+  if (envelope === 'none' || envelope === 'sns') return { text: inner.text, attributes };
+  const detail = eventDetail(inner.text);
+  if (envelope === 'eventbridge' && detail === null) return { rejected: 'bad_envelope' };
+  return { text: detail ?? inner.text, attributes };
 }

@@ -7,6 +7,7 @@ import { type SourceOptions, type SqsSource, createSource } from '../../src/sour
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
 import { type TestSqs, startTestSqs } from '../support/sqs.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 interface Sent {
   readonly body: string;
@@ -74,7 +75,7 @@ function sourceOf(bench: Bench, options: Partial<SourceOptions> = {}): SqsSource
   return createSource({
     client: bench.client,
     clock: bench.clock,
-    envelope: 'none',
+    opening: AS_IT_IS,
     receivers: 3,
     waitTimeS: 1,
     visibilityTimeoutS: 30,

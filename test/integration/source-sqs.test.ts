@@ -12,6 +12,7 @@ import { createSqsClient } from '../../src/source/sqs.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
 import type { SqsFault } from '../../src/proof/sqs-fault-proxy.js';
 import { type TestSqs, startTestSqs } from '../support/sqs.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 let sqs: TestSqs;
 const never = new AbortController().signal;
@@ -27,7 +28,7 @@ function sourceOf(client: QueueClient, options: Partial<SourceOptions> = {}): Sq
   return createSource({
     client,
     clock: systemClock,
-    envelope: 'none',
+    opening: AS_IT_IS,
     receivers: 2,
     waitTimeS: 1,
     visibilityTimeoutS: 30,

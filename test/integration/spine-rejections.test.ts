@@ -30,7 +30,7 @@ const having = (changes: object) => (event: Event) => JSON.stringify({ ...event,
 const KINDS: readonly Kind[] = [
   { code: 'not_json', path: null, body: (event) => JSON.stringify(event).slice(0, -1) },
   { code: 'not_json', path: null, body: () => ' ' },
-  { code: 'not_object', path: null, body: (event) => JSON.stringify([event]) },
+  { code: 'not_object', path: null, body: (event) => JSON.stringify([1, event]) },
   {
     code: 'too_deep',
     path: null,

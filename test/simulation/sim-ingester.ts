@@ -10,6 +10,7 @@ import { type SqsSource, createSource } from '../../src/source/sqs-source.js';
 import type { Host } from './host.js';
 import type { Oracle } from './oracle.js';
 import type { Benign, Planted } from './planted.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 /** How one ingester goes about it; drawn by the schedule. */
 export interface IngesterSettings {
@@ -57,7 +58,7 @@ export class SimIngester {
       ...settings,
       client,
       clock: host.clock,
-      envelope: 'none',
+      opening: AS_IT_IS,
       waitTimeS: 1,
       inFlightBytes: 1 << 20,
     });

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import type { Batch } from '../../src/batch.js';
-import { recordsOf } from '../../src/source/unwrap.js';
+import { openMessage } from '../../src/source/unwrap.js';
+import { AS_IT_IS } from './opening.js';
 import { type Field, type HostileCase, type Outcome, type PipelineName, SENT_AT } from './hostile-case.js';
 import { primaryMaster } from './masking.js';
 import { tokenOracle } from './oracle.js';
@@ -13,6 +14,9 @@ const PRIMARY_KID = 2;
 export type Found =
   | { readonly row: Readonly<{ [column: string]: string | null }> }
   | { readonly code: string; readonly path: string | null };
+
+/** Each body is one record, however many a list of them holds. */
+export const OPENING = { ...AS_IT_IS, envelope: 'auto' } as const;
 
 /** A batch of one message a body, opened as `envelope: auto` does it; message i is `prefix-i`. */
 export function hostileBatch(
@@ -31,7 +35,7 @@ export function hostileBatch(
       attributes: {},
     })),
     records: bodies.flatMap((body, i) =>
-      recordsOf(`${prefix}-${i}`, body, 'auto').map((record) => ({ ...record, message: i })),
+      openMessage(`${prefix}-${i}`, body, OPENING).records.map((record) => ({ ...record, message: i })),
     ),
   };
 }

@@ -14,7 +14,8 @@ import type { QueueEvent } from '../../src/queue/attempts.js';
 import { MemoryQueue } from '../../src/queue/memory.js';
 import { Run } from '../../src/run.js';
 import type { Source } from '../../src/source/source.js';
-import { recordsOf } from '../../src/source/unwrap.js';
+import { openMessage } from '../../src/source/unwrap.js';
+import { OPENING } from './hostile-check.js';
 
 /** What a drain of all bodies came to. */
 export interface Drained {
@@ -60,7 +61,7 @@ class OnceSource implements Source {
       };
       return {
         envelope: { messageId, body, sentAt, receivedAt: sentAt, attributes: {} },
-        records: recordsOf(messageId, body, 'auto'),
+        records: openMessage(messageId, body, OPENING).records,
         receipt,
       };
     });

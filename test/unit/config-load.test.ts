@@ -63,7 +63,13 @@ test('a file with nothing but columns and a target gets every default', () => {
         waitTimeS: 1,
         visibilityTimeoutS: 300,
       },
-      envelope: 'auto',
+      opening: {
+        envelope: 'auto',
+        encoding: 'auto',
+        records: 'auto',
+        maxRecords: 10_000,
+        maxUnpackedBytes: 4 * 1_048_576,
+      },
     },
     batch: { maxMessages: 1000, maxBytes: 1_048_576, lingerMs: 1000 },
     limits: {
@@ -250,7 +256,13 @@ pipelines:
     [0, true, 0.5, 2 * 86_400_000],
   );
   assert.deepEqual(
-    [source.envelope, source.sqs.receivers, batch.maxBytes, limits.breaker.maxRejected, target.create],
+    [
+      source.opening.envelope,
+      source.sqs.receivers,
+      batch.maxBytes,
+      limits.breaker.maxRejected,
+      target.create,
+    ],
     ['sns', 3, 2048, 7, false],
   );
   assert.deepEqual(policy.columns[0]?.mask, {

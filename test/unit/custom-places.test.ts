@@ -18,6 +18,7 @@ import { processProbe } from '../../src/roles/suspect.js';
 import { MaskerFolder } from '../support/custom.js';
 import { messagesWith } from '../support/foresight.js';
 import { batchOf, column, policyOf, testKeyring, token } from '../support/masking.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 // What threads are waited for counts until the loop turns, and tests that wait for nothing else do not let it.
 beforeEach(loopTurn);
@@ -253,7 +254,7 @@ describe('before it runs', () => {
     const policy = policyOf([column('v', { mask: folder.mask(file, { timeoutMs: 200 }) })], {
       folder: folder.path,
     });
-    return { name: 'p', policy, source: { envelope: 'none' } } as const;
+    return { name: 'p', policy, source: { opening: AS_IT_IS } } as const;
   };
 
   test('a preview shows what a custom mask makes of a sample, in which some records hang it', () => {

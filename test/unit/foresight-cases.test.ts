@@ -128,6 +128,21 @@ cases:
     );
   });
 
+  test('a message of one record is a case whatever it is wrapped in; one of several, or none, is not', () => {
+    const attributes = { source: { Type: 'String', Value: 'topic' } };
+    const notification = { Type: 'Notification', TopicArn: 'arn:aws:sns:x', MessageAttributes: attributes };
+    const wrapped = (message: unknown) =>
+      JSON.stringify({ ...notification, Message: JSON.stringify(message) });
+    const one = [{ user_id: 'u1' }];
+    const failures = failuresOf(`
+cases:
+  - { name: list of one, message: { raw: '${wrapped(one)}' }, expect: { row: { user_id: u1, source: topic } } }
+  - { name: list of two, message: { raw: '${wrapped([...one, ...one])}' }, expect: { row: { user_id: u1 } } }
+  - { name: empty list, message: { raw: '[]' }, expect: { rejected: { code: not_object } } }
+`);
+    assert.deepEqual(failures, { 'list of two': ['|a record|2 records'], 'empty list': ['|a record|none'] });
+  });
+
   test('everything that is wrong with a file is reported at once, each by its place', () => {
     const yaml = `pipeline: evnts
 cases:

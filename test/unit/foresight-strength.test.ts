@@ -246,6 +246,33 @@ describe('explain', () => {
     assert.equal(byColumn.get('ip')?.before?.nulls, 1);
   });
 
+  test('other settings for opening messages are told, and records are compared by their place in a message', () => {
+    const lists = pipelineWith({ name: '{ from: name, type: text }' });
+    const { opening } = lists.source;
+    const whole = { ...lists, source: { ...lists.source, opening: { ...opening, records: 'one' as const } } };
+    const few = { ...lists, source: { ...lists.source, opening: { ...opening, maxRecords: 2 } } };
+    const names = [[{ name: 'a' }, { name: 'b' }], { name: 'c' }, [], [{ name: 'd' }]];
+    const compared = (fresh: typeof lists) => {
+      const side = { pipeline: fresh, keyring };
+      const { records, columns, ...rest } = explain(
+        { pipeline: lists, keyring },
+        side,
+        systemClock,
+        messagesWith(names),
+      );
+      return { ...rest, records, changed: columns[0]?.values_changed };
+    };
+    const same = { pipeline: lists.name, records: 4, loaded_before: 4, changed: 0, newly_accepted: [] };
+    assert.deepEqual(compared(few), {
+      ...{ ...same, loaded_after: 4, newly_quarantined: [] },
+      differences: ['limits.max_records: 10000 -> 2'],
+    });
+    assert.deepEqual(compared(whole), {
+      ...{ ...same, loaded_after: 1, newly_quarantined: [{ code: 'not_object', path: null, records: 2 }] },
+      differences: ['source.records: "auto" -> "one"'],
+    });
+  });
+
   test('another key breaks the equality of every keyed column, and shows no value', () => {
     const other = explain(
       { pipeline: before, keyring },

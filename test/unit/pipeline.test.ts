@@ -11,6 +11,7 @@ import { type BreakerLimits, Run } from '../../src/run.js';
 import { type SqsSource, createSource } from '../../src/source/sqs-source.js';
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 const never = new AbortController().signal;
 const VISIBILITY_S = 30;
@@ -84,7 +85,7 @@ class Bench {
     this.source = createSource({
       client: this.sqs,
       clock,
-      envelope: 'none',
+      opening: AS_IT_IS,
       receivers: 1,
       waitTimeS: 1,
       visibilityTimeoutS: VISIBILITY_S,

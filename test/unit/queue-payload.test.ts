@@ -37,7 +37,7 @@ function record(messages: readonly MessageHead[]): fc.Arbitrary<InputRecord> {
   const shape = {
     message,
     body: texts,
-    rejected: fc.constant('bad_envelope' as const),
+    rejected: fc.constantFrom('bad_envelope' as const, 'too_large' as const, 'crashed_worker' as const),
     own: fc.option(texts),
   };
   return fc
@@ -261,8 +261,21 @@ describe('what was not written by us', () => {
   test('a newer payload, or a newer frame in it, is left to a newer worker', () => {
     assert.throws(() => open({ ...data, v: 2 }), { code: 'payload_newer' });
     const frame = batchCodec.encode(batch);
-    frame.writeUInt8(2, 0);
+    frame.writeUInt8(3, 0);
     assert.throws(() => open(pack(sealer, `${QUEUE}/${batch.batchId}`, frame, 2)), { code: 'payload_newer' });
+  });
+
+  test('a frame says that it is of the version before, unless that could not read it', () => {
+    const record = { id: 'm', message: 0, body: '[]' };
+    const sent = batchOf(['{}']);
+    const versionOf = (rejected: InputRecord['rejected']) =>
+      batchCodec
+        .encode({ ...sent, records: [{ ...record, ...(rejected ? { rejected } : {}) }] })
+        .readUInt8(0);
+    assert.deepEqual(
+      [versionOf(undefined), versionOf('bad_envelope'), versionOf('crashed_worker'), versionOf('too_large')],
+      [1, 1, 1, 2],
+    );
   });
 
   test('a key that is not there is said to be that', () => {
@@ -402,7 +415,7 @@ describe('a frame that is not as it should be', () => {
       ),
     ],
     ['half a UTF-16 unit', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 1, 1]]], 'a')],
-    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 8]]])],
+    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 16]]])],
     ['two reasons not to read a body', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 6]]])],
   ];
   for (const [what, frame] of badBatches) {

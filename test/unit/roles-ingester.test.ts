@@ -6,6 +6,7 @@ import type { PipelineConfig } from '../../src/config/config.js';
 import { EventBus } from '../../src/ops/events.js';
 import { MemoryQueue } from '../../src/queue/memory.js';
 import { type IngesterParts, ingest } from '../../src/roles/ingester.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 const never = new AbortController().signal;
 
@@ -21,7 +22,7 @@ const PIPELINE: PipelineConfig = {
       waitTimeS: 1,
       visibilityTimeoutS: 30,
     },
-    envelope: 'none',
+    opening: AS_IT_IS,
   },
   batch: { maxMessages: 1, maxBytes: 1_000, lingerMs: 1 },
   limits: {

@@ -131,6 +131,19 @@ test('a batch never exceeds its bytes, but for a single message that does so alo
   );
 });
 
+test('a message of several records counts as so many, is never divided, and may exceed a batch alone', async () => {
+  const { feed, batches } = forming({ maxMessages: 10 });
+  const held = [3, 6, 4, 25, 1, 0, 0, 8, 1];
+  feed.push(...held.map((records) => delivery({ records })));
+  const formed = await all(feed, batches);
+  assert.deepEqual(
+    formed.map(({ batch }) =>
+      batch.messages.map((_, m) => batch.records.filter(({ message }) => message === m).length),
+    ),
+    [[3, 6], [4], [25], [1, 0, 0], [8, 1]],
+  );
+});
+
 test('a batch waits no longer than its linger after its first message, though nothing more comes', async () => {
   const { clock, feed, batches } = forming({ lingerMs: 1_000 });
   const start = clock.now();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { PipelineError } from '../../src/errors.js';
 import { InFlight } from '../../src/source/in-flight.js';
 import type { EntryResult, VisibilityChange } from '../../src/source/queue-client.js';
@@ -7,6 +8,7 @@ import type { SourceEvent } from '../../src/source/source-events.js';
 import { createSource } from '../../src/source/sqs-source.js';
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
+import { AS_IT_IS, AUTO } from '../support/opening.js';
 
 const HOUR_MS = 3_600_000;
 const never = new AbortController().signal;
@@ -26,7 +28,7 @@ async function holding(count: number, visibilityTimeoutS: number) {
       random: () => clock.random(),
       id: () => clock.id(),
     },
-    envelope: 'none',
+    opening: AS_IT_IS,
     receivers: 1,
     waitTimeS: 1,
     visibilityTimeoutS,
@@ -129,6 +131,41 @@ test('a receipt that SQS no longer knows is dropped from the heartbeat, counted 
   await clock.advance(HOUR_MS);
   assert.equal(lost(events), 1);
   assert.equal(sqs.visible.length, 1);
+  await clock.finish(source.stop());
+});
+
+test('a message is held whole: by all its records, what it unpacks to, and attributes of SNS below its own', async () => {
+  const clock = new VirtualClock();
+  const sqs = new FakeSqs({ clock });
+  const limits = {
+    receivers: 1,
+    waitTimeS: 1,
+    visibilityTimeoutS: 300,
+    inFlight: 1_000,
+    inFlightBytes: 1_000_000,
+  };
+  const source = createSource({ client: sqs, clock, opening: AUTO, ...limits });
+  const lines = ['{"a":1}', `{"b":"${'x'.repeat(5_000)}"}`].join('\n');
+  const attributes = { a: { Type: 'String', Value: 'of SNS' }, b: { Type: 'String', Value: 'of SNS' } };
+  const notification = { Type: 'Notification', TopicArn: 'arn:aws:sns:x', MessageAttributes: attributes };
+  const Message = gzipSync(lines).toString('base64');
+  const [id = ''] = sqs.send({
+    body: JSON.stringify({ ...notification, Message }),
+    attributes: { b: 'of SQS', c: 'of SQS' },
+  });
+  const [delivery] = await clock.finish(
+    (async () => {
+      const all = [];
+      for await (const received of source.receive('until_empty', never)) all.push(...received);
+      return all;
+    })(),
+  );
+  assert.deepEqual(
+    delivery?.records,
+    lines.split('\n').map((body, index) => ({ id: `${id}#${index}`, body })),
+  );
+  assert.deepEqual(delivery?.envelope.attributes, { a: 'of SNS', b: 'of SQS', c: 'of SQS' });
+  assert.deepEqual(source.holding, { messages: 1, bytes: lines.length });
   await clock.finish(source.stop());
 });
 

@@ -7,6 +7,7 @@ import type { SourceEvent } from '../../src/source/source-events.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
 import { FakeSqs, type FakeSqsOptions } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 const never = new AbortController().signal;
 
@@ -42,7 +43,7 @@ function set(
   const source = createSource({
     client,
     clock,
-    envelope: 'none',
+    opening: AS_IT_IS,
     receivers: 4,
     waitTimeS: 1,
     visibilityTimeoutS: 300,

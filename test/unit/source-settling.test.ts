@@ -7,6 +7,7 @@ import type { SourceEvent } from '../../src/source/source-events.js';
 import { createSource } from '../../src/source/sqs-source.js';
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
+import { AS_IT_IS } from '../support/opening.js';
 
 const HOUR_MS = 3_600_000;
 const never = new AbortController().signal;
@@ -20,7 +21,7 @@ async function holding(count: number, wrap: (sqs: FakeSqs) => QueueClient = (sqs
   const source = createSource({
     client: wrap(sqs),
     clock,
-    envelope: 'none',
+    opening: AS_IT_IS,
     receivers: 4,
     waitTimeS: 1,
     visibilityTimeoutS: 300,
