@@ -39,6 +39,24 @@ export interface PipelineLimits {
   };
 }
 
+/** The table that rows go to. */
+export interface TargetConfig {
+  readonly schema: string;
+  readonly table: string;
+  readonly create: boolean;
+  /** Null: rows are added. */
+  readonly upsert: {
+    readonly keys: readonly string[];
+    /** Null: what is committed last stays. */
+    readonly newestBy: string | null;
+  } | null;
+  /** Given by `maskline migrate` when it makes the table. */
+  readonly grants: readonly {
+    readonly right: 'select' | 'insert' | 'update' | 'delete';
+    readonly role: string;
+  }[];
+}
+
 /** One pipeline: a queue, its masks and a table. */
 export interface PipelineConfig {
   readonly name: string;
@@ -49,7 +67,7 @@ export interface PipelineConfig {
   readonly policy: ColumnPolicy;
   /** Whether masked batches are searched for raw values before they leave `transform`. */
   readonly leakGate: boolean;
-  readonly target: { readonly schema: string; readonly table: string; readonly create: boolean };
+  readonly target: TargetConfig;
 }
 
 /** How the key-encryption key is come by. */

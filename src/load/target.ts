@@ -4,13 +4,24 @@ import type { PostgresPool } from './connection.js';
 import { type TableName, quoteTable } from './copy.js';
 import { type CatalogColumn, type CatalogTable, readCatalog } from './target-catalog.js';
 import { createdType, fitOf, lengthNeed, sentType, tokenMask, typesFor } from './target-types.js';
+import type { LoadTarget, Upsert } from './upsert.js';
+import { upsertFindings } from './upsert-check.js';
 
 /** The table that a pipeline loads, and what it sends there. */
 export interface TargetSpec extends TableName {
   /** Whether `maskline migrate` makes the table and adds columns to it. */
   readonly create: boolean;
+  readonly upsert: Upsert | null;
+  /** Rights that go with the table where `maskline migrate` makes it. */
+  readonly grants: readonly Grant[];
   /** Those that are in COPY, in its order. */
   readonly columns: readonly ColumnSpec[];
+}
+
+/** A right on the target, and the role that is to have it. */
+export interface Grant {
+  readonly right: 'select' | 'insert' | 'update' | 'delete';
+  readonly role: string;
 }
 
 /** Something wrong or doubtful about the target. */
@@ -25,10 +36,17 @@ export interface Finding {
 /** The target of a pipeline: dropped columns are no part of it. */
 export function targetSpec(
   policy: Pick<ColumnPolicy, 'columns'>,
-  target: { readonly schema: string; readonly table: string; readonly create: boolean },
+  target: LoadTarget & { readonly create: boolean; readonly grants?: readonly Grant[] },
 ): TargetSpec {
-  const { schema, table, create } = target;
-  return { schema, table, create, columns: policy.columns.filter((column) => column.mask.method !== 'drop') };
+  const { schema, table, create, upsert = null, grants = [] } = target;
+  return {
+    schema,
+    table,
+    create,
+    upsert,
+    grants,
+    columns: policy.columns.filter((column) => column.mask.method !== 'drop'),
+  };
 }
 
 /**
@@ -56,7 +74,7 @@ export async function checkTarget(
     return [...findings, error(null, `table ${name} does not exist; ${how}`)];
   }
   const table = user === 'loads' ? catalog.table : asAnybody(catalog.table);
-  findings.push(...tableFindings(name, table));
+  findings.push(...tableFindings(name, table), ...upsertFindings(spec, table));
   for (const column of spec.columns) {
     const found = table.columns.find((candidate) => candidate.name === column.name);
     findings.push(...(found ? columnFindings(spec, column, found) : [missing(spec, name, column)]));
@@ -72,7 +90,8 @@ export async function checkTarget(
 
 /** The table as one sees it who has every right on it. */
 function asAnybody(table: CatalogTable): CatalogTable {
-  const columns = table.columns.map((column) => ({ ...column, may_insert: true }));
+  const rights = { may_insert: true, may_update: true, may_select: true };
+  const columns = table.columns.map((column) => ({ ...column, ...rights }));
   return { ...table, row_security: false, columns };
 }
 
@@ -110,6 +129,10 @@ function columnFindings(spec: TargetSpec, column: ColumnSpec, found: CatalogColu
   };
   if (found.generated) {
     add('error', 'is generated, and cannot be loaded; take it out of the pipeline');
+    return findings;
+  }
+  if (found.identity === 'always') {
+    add('error', 'is an identity column that Postgres always numbers itself; take it out of the pipeline');
     return findings;
   }
   if (!found.may_insert) add('error', 'may not be inserted by this role; grant INSERT on it');
