@@ -25,6 +25,7 @@ import { originSealer } from './origin.js';
 import { preflight } from './preflight.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { sourceEvents } from './source-events.js';
+import { TargetLimits } from './target-limits.js';
 import { watchedClient, watchedPool } from './watch-ports.js';
 
 /** The long receives of a continuous pipeline would let each `drain` of it end that much later. */
@@ -36,6 +37,8 @@ export interface AssembledPipeline {
   readonly queues: PipelineQueues;
   readonly sink: Sink;
   readonly vault: PostgresVault;
+  /** What its table refuses. */
+  readonly limits: TargetLimits;
   /** Null in production. */
   readonly failpoints: FailpointPorts | null;
   /** Null in processes that don't receive, as is `ingester`. */
@@ -117,7 +120,9 @@ async function assemblePipeline(
   });
   const sink = failpoints?.sink(postgres) ?? postgres;
   const vault = createVault(pool);
-  if (!receives) return { pipeline, queues, sink, vault, failpoints, client: null, ingester: null };
+  const limits = new TargetLimits(pool, pipeline.target, clock);
+  const own = { pipeline, queues, sink, vault, limits, failpoints };
+  if (!receives) return { ...own, client: null, ingester: null };
   const connected = watchedClient(deployment.loops, pipeline.name, createSqsClient(pipeline.source.sqs));
   const client = await releases.acquire(connected, (open) => open.close());
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
@@ -149,7 +154,7 @@ async function assemblePipeline(
     onWait,
     owner,
   };
-  return { pipeline, queues, sink, vault, failpoints, client, ingester };
+  return { ...own, client, ingester };
 }
 
 function oncePerDay(clock: Clock, work: () => Promise<unknown>): () => Promise<void> {
