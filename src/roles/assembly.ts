@@ -119,9 +119,8 @@ async function assemblePipeline(
     ...(failpoints ? { onStep: failpoints.commitStep } : {}),
   });
   const sink = failpoints?.sink(postgres) ?? postgres;
-  const vault = createVault(pool);
   const limits = new TargetLimits(pool, pipeline.target, clock);
-  const own = { pipeline, queues, sink, vault, limits, failpoints };
+  const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
   if (!receives) return { ...own, client: null, ingester: null };
   const connected = watchedClient(deployment.loops, pipeline.name, createSqsClient(pipeline.source.sqs));
   const client = await releases.acquire(connected, (open) => open.close());

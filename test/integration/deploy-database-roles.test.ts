@@ -78,6 +78,7 @@ const MATRIX = {
   },
   'maskline.ensure_ledger_partitions': { ingest: 'EXECUTE', operator: 'EXECUTE' },
   'maskline.load_one_by_one': { loader: 'EXECUTE' },
+  'maskline.upsert_one_by_one': { loader: 'EXECUTE' },
   'maskline.refuses_row': { loader: 'EXECUTE' },
   'maskline.refused_column': { loader: 'EXECUTE' },
   'maskline.first_id_at': { operator: 'EXECUTE', auditor: 'EXECUTE' },
