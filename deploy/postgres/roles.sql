@@ -202,6 +202,7 @@ begin
       ('process_seen', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator'),
       ('process_gone', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator'),
       ('ensure_ledger_partitions', 'maskline_ingest, maskline_operator'),
+      ('ensure_target_partitions', 'maskline_ingest, maskline_operator'),
       -- With the loader's own rights.
       ('load_one_by_one', 'maskline_loader'),
       ('upsert_one_by_one', 'maskline_loader'),

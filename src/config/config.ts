@@ -50,6 +50,13 @@ export interface TargetConfig {
     /** Null: what is committed last stays. */
     readonly newestBy: string | null;
   } | null;
+  /** Null: no partitions are made. */
+  readonly partition: {
+    readonly by: string;
+    readonly every: 'day' | 'month';
+    readonly back: number;
+    readonly ahead: number;
+  } | null;
   /** Given by `maskline migrate` when it makes the table. */
   readonly grants: readonly {
     readonly right: 'select' | 'insert' | 'update' | 'delete';

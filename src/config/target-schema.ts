@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { listOf } from './mask-schema.js';
-import { choice, flag, text } from './scalars.js';
+import { choice, flag, integer, text } from './scalars.js';
 
 const rolesOf = (right: string) =>
   listOf(
@@ -13,6 +13,22 @@ const grants = z.strictObject({
   insert: rolesOf('add rows'),
   update: rolesOf('change rows'),
   delete: rolesOf('delete rows'),
+});
+
+// So many partitions are made at most on either side of today's.
+const MOST_PERIODS = 400;
+
+const partition = z.strictObject({
+  by: text(
+    'The column that decides, of type timestamptz or date and `required`, or from `$sent_at` and the like.',
+  ),
+  every: choice('How much time a partition covers, in UTC.', ['day', 'month']).prefault('day'),
+  back: integer(
+    'So many partitions before the one of today. SQS holds messages for 14 days.',
+    0,
+    MOST_PERIODS,
+  ).prefault(15),
+  ahead: integer('So many partitions after the one of today.', 0, MOST_PERIODS).prefault(7),
 });
 
 /** What stands below `target`. */
@@ -30,6 +46,12 @@ export const targetSchema = z.strictObject({
   newest_by: text(
     'With `upsert`: a column, such as one from `$sent_at`, by which a record overwrites only what is not newer. Without it, what is committed last stays, whatever was sent first. Of one batch, the last sent stays.',
   ).optional(),
+  partition: partition
+    .meta({
+      description:
+        'Partitions of the table that `maskline migrate` makes, and then the ingest and admin roles each day. With `create: true` the table is made so. A row for which there is none is quarantined.',
+    })
+    .optional(),
   grants: grants
     .meta({
       description:

@@ -20,9 +20,10 @@ export function buildTarget(
 ): Target | null {
   const name = tableName(input.table, [...at, 'table'], findings);
   const upsert = columns === null ? null : upsertOf(input, columns, at, findings);
+  const partition = columns === null ? null : partitionOf(input, columns, at, findings);
   const grants = grantsOf(input, at, findings);
-  if (name === null || upsert === 'wrong' || grants === null) return null;
-  return { ...name, create: input.create, upsert, grants };
+  if (name === null || upsert === 'wrong' || partition === 'wrong' || grants === null) return null;
+  return { ...name, create: input.create, upsert, partition, grants };
 }
 
 function tableName(
@@ -109,6 +110,34 @@ function isOrdered({ type, mask, source }: ColumnSpec): boolean {
     ORDERED.includes(type) &&
     !(source.kind === 'meta' && source.name === 'mask_kid')
   );
+}
+
+/** NULL is in no range. */
+function partitionOf(
+  { partition, mode, keys }: TargetInput,
+  columns: readonly ColumnSpec[],
+  at: Path,
+  findings: Findings,
+): Target['partition'] | 'wrong' {
+  if (partition === undefined) return null;
+  const wrong = (message: string): 'wrong' => {
+    findings.error([...at, 'partition', 'by'], message);
+    return 'wrong';
+  };
+  const names = columns.map(({ name }) => name);
+  const column = columns.find(({ name }) => name === partition.by);
+  if (column === undefined) return wrong(`there is no such column${didYouMean(partition.by, names)}`);
+  const { name, type, mask, source, required } = column;
+  const isTime = mask.method === 'keep' && (type === 'timestamptz' || type === 'date');
+  if (!isTime)
+    return wrong(`column ${name} holds no time; use one of type timestamptz or date that is not masked`);
+  if (!required && source.kind !== 'meta')
+    return wrong(`column ${name} may be NULL, which is in no partition; set \`required: true\` for it`);
+  if (mode === 'upsert' && keys?.includes(name) !== true)
+    return wrong(
+      'under `mode: upsert` it must be one of `keys`: Postgres has no unique index across partitions without it',
+    );
+  return partition;
 }
 
 function grantsOf({ create, grants }: TargetInput, at: Path, findings: Findings): Target['grants'] | null {

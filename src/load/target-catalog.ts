@@ -29,6 +29,8 @@ export interface CatalogTable {
   /** True unless the table, or a partition of it, is temporary, unlogged or foreign. */
   readonly logged: boolean;
   readonly has_default_partition: boolean;
+  /** As `pg_get_partkeydef` spells it; null for a table that is not partitioned. */
+  readonly partition_key: string | null;
   readonly row_security: boolean;
   readonly columns: readonly CatalogColumn[];
   /** The columns of each unique index that can tell of every row, at once, whether its key is there. */
@@ -53,6 +55,7 @@ const TABLE = `
               and (p.relpersistence <> 'p' or p.relkind = 'f')) as logged,
          exists (select from pg_partitioned_table p where p.partrelid = c.oid and p.partdefid <> 0)
            as has_default_partition,
+         pg_get_partkeydef(c.oid) as partition_key,
          row_security_active(c.oid) as row_security,
          c.oid::int8::text as oid
     from (select) as one
@@ -104,9 +107,18 @@ export async function readCatalog(pool: Pick<PostgresPool, 'query'>, name: Table
     };
   }
   const columns = await pool.query<CatalogColumn>(COLUMNS, [row.oid]);
-  const { in_recovery, schema_exists, kind, logged, has_default_partition, row_security } = row;
+  const { in_recovery, schema_exists, kind, logged, has_default_partition, partition_key, row_security } =
+    row;
   const keys = await pool.query<{ columns: readonly string[] }>(UNIQUE_KEYS, [row.oid]);
   const unique_keys = keys.rows.map((key) => key.columns);
-  const table = { kind, logged, has_default_partition, row_security, columns: columns.rows, unique_keys };
+  const table = {
+    kind,
+    logged,
+    has_default_partition,
+    partition_key,
+    row_security,
+    columns: columns.rows,
+    unique_keys,
+  };
   return { in_recovery, schema_exists, table };
 }

@@ -4,6 +4,7 @@ import type { PostgresPool } from './connection.js';
 import { quoteTable } from './copy.js';
 import { grantSteps } from './grants.js';
 import { type Catalog, readCatalog } from './target-catalog.js';
+import { partitionClause } from './target-partitions.js';
 import { type TargetSpec, addColumn, alterType } from './target.js';
 import { createdType, fitOf, lengthNeed } from './target-types.js';
 import { addKey, hasKey } from './upsert-check.js';
@@ -70,7 +71,8 @@ function steps(catalog: Catalog, spec: TargetSpec): readonly PlanStep[] {
 function createTable(spec: TargetSpec): string {
   const lines = spec.columns.map((column) => `  ${definition(column)}`);
   if (spec.upsert) lines.push(`  primary key (${spec.upsert.keys.map(escapeIdentifier).join(', ')})`);
-  return `create table ${quoteTable(spec)} (\n${lines.join(',\n')}\n)`;
+  const clause = spec.partition ? ` ${partitionClause(spec.partition)}` : '';
+  return `create table ${quoteTable(spec)} (\n${lines.join(',\n')}\n)${clause}`;
 }
 
 function definition(column: ColumnSpec): string {

@@ -4,6 +4,7 @@ import type { PostgresPool } from './connection.js';
 import { type TableName, quoteTable } from './copy.js';
 import { type CatalogColumn, type CatalogTable, readCatalog } from './target-catalog.js';
 import { createdType, fitOf, lengthNeed, sentType, tokenMask, typesFor } from './target-types.js';
+import { type Partitioning, isPartitionedBy } from './target-partitions.js';
 import type { LoadTarget, Upsert } from './upsert.js';
 import { upsertFindings } from './upsert-check.js';
 
@@ -12,6 +13,7 @@ export interface TargetSpec extends TableName {
   /** Whether `maskline migrate` makes the table and adds columns to it. */
   readonly create: boolean;
   readonly upsert: Upsert | null;
+  readonly partition: Partitioning | null;
   /** Rights that go with the table where `maskline migrate` makes it. */
   readonly grants: readonly Grant[];
   /** Those that are in COPY, in its order. */
@@ -36,14 +38,19 @@ export interface Finding {
 /** The target of a pipeline: dropped columns are no part of it. */
 export function targetSpec(
   policy: Pick<ColumnPolicy, 'columns'>,
-  target: LoadTarget & { readonly create: boolean; readonly grants?: readonly Grant[] },
+  target: LoadTarget & {
+    readonly create: boolean;
+    readonly partition?: Partitioning | null;
+    readonly grants?: readonly Grant[];
+  },
 ): TargetSpec {
-  const { schema, table, create, upsert = null, grants = [] } = target;
+  const { schema, table, create, upsert = null, partition = null, grants = [] } = target;
   return {
     schema,
     table,
     create,
     upsert,
+    partition,
     grants,
     columns: policy.columns.filter((column) => column.mask.method !== 'drop'),
   };
@@ -74,7 +81,7 @@ export async function checkTarget(
     return [...findings, error(null, `table ${name} does not exist; ${how}`)];
   }
   const table = user === 'loads' ? catalog.table : asAnybody(catalog.table);
-  findings.push(...tableFindings(name, table), ...upsertFindings(spec, table));
+  findings.push(...tableFindings(name, spec, table), ...upsertFindings(spec, table));
   for (const column of spec.columns) {
     const found = table.columns.find((candidate) => candidate.name === column.name);
     findings.push(...(found ? columnFindings(spec, column, found) : [missing(spec, name, column)]));
@@ -95,7 +102,7 @@ function asAnybody(table: CatalogTable): CatalogTable {
   return { ...table, row_security: false, columns };
 }
 
-function tableFindings(name: string, table: CatalogTable): readonly Finding[] {
+function tableFindings(name: string, { partition }: TargetSpec, table: CatalogTable): readonly Finding[] {
   const findings: Finding[] = [];
   if (table.kind !== 'r' && table.kind !== 'p') {
     return [error(null, `${name} is not a table; load into an ordinary or a partitioned one`)];
@@ -109,7 +116,12 @@ function tableFindings(name: string, table: CatalogTable): readonly Finding[] {
       error(null, `row security applies to this role on ${name}, and COPY refuses that; grant it BYPASSRLS`),
     );
   }
-  if (table.kind === 'p' && !table.has_default_partition) {
+  if (partition && !isPartitionedBy(table.partition_key, partition)) {
+    const message = `${name} is not partitioned by range of ${partition.by} alone, so that no partitions can be made for it`;
+    return [...findings, error(null, `${message}; make it so, or take \`target.partition\` out`)];
+  }
+  // Where partitions are made ahead, what fits none is meant to be refused.
+  if (table.kind === 'p' && !table.has_default_partition && !partition) {
     const message = `${name} has no default partition: a row that fits none of its partitions is quarantined`;
     findings.push({ severity: 'warning', column: null, message });
   }

@@ -77,6 +77,7 @@ const MATRIX = {
     operator: 'EXECUTE',
   },
   'maskline.ensure_ledger_partitions': { ingest: 'EXECUTE', operator: 'EXECUTE' },
+  'maskline.ensure_target_partitions': { ingest: 'EXECUTE', operator: 'EXECUTE' },
   'maskline.load_one_by_one': { loader: 'EXECUTE' },
   'maskline.upsert_one_by_one': { loader: 'EXECUTE' },
   'maskline.refuses_row': { loader: 'EXECUTE' },

@@ -21,6 +21,7 @@ const MIGRATIONS = [
   '0007_remask',
   '0008_reveal-and-vault',
   '0009_upsert',
+  '0010_target-partitions',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;

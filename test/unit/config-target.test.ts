@@ -34,6 +34,7 @@ test('a target says how its rows overwrite each other, and who may do what with 
     table: 'orders',
     create: true,
     upsert: { keys: ['buyer', 'order_id'], newestBy: 'changed_at' },
+    partition: null,
     grants: [
       { right: 'select', role: 'Analyst' },
       { right: 'select', role: 'b' },
@@ -76,6 +77,19 @@ test('what can be no key, no order and no grant is told by its place', () => {
     ["{ table: t, create: true, grants: { select: ['a\"b'] } }", /^\.grants\.select a name must begin/],
     ['{ table: t, create: true, grants: { truncate: [a] } }', /^\.grants\.truncate unknown key/],
     ['{ table: t, create: true, grants: { select: a } }', /^\.grants\.select must be a list of roles/],
+    ['{ table: t, partition: { by: chnged_at } }', /^\.partition\.by there is no such column.*"changed_at"/],
+    ['{ table: t, partition: { by: order_id } }', /^\.partition\.by column order_id holds no time/],
+    ['{ table: t, partition: { by: at_masked } }', /^\.partition\.by column at_masked holds no time/],
+    ['{ table: t, partition: { by: changed_at } }', /^\.partition\.by column changed_at may be NULL/],
+    [
+      '{ table: t, partition: { by: sent_at, every: hour } }',
+      /^\.partition\.every must be one of day, month/,
+    ],
+    ['{ table: t, partition: { by: sent_at, ahead: 401 } }', /^\.partition\.ahead must be a whole number/],
+    [
+      '{ table: t, mode: upsert, keys: [order_id], partition: { by: sent_at } }',
+      /^\.partition\.by under `mode: upsert` it must be one of `keys`/,
+    ],
   ];
   for (const [written, expected] of cases) {
     const { target, errors } = check(written);
@@ -90,4 +104,18 @@ test('what is always there can be a key, and what orders may be the time of send
   assert.deepEqual(errors, []);
   assert.deepEqual(target?.upsert?.keys, ['sent_at']);
   assert.deepEqual(check('{ table: t, mode: upsert, keys: [order_id], newest_by: sent_at }').errors, []);
+});
+
+test('partitions are of days, from 15 before today to 7 after it, unless said otherwise', () => {
+  assert.deepEqual(check('{ table: t, partition: { by: sent_at } }').target?.partition, {
+    by: 'sent_at',
+    every: 'day',
+    back: 15,
+    ahead: 7,
+  });
+  const { errors, target } = check(
+    '{ table: t, mode: upsert, keys: [order_id, sent_at], partition: { by: sent_at, every: month, back: 1, ahead: 2 } }',
+  );
+  assert.deepEqual(errors, []);
+  assert.deepEqual(target?.partition, { by: 'sent_at', every: 'month', back: 1, ahead: 2 });
 });

@@ -40,7 +40,7 @@ const PIPELINE: PipelineConfig = {
     sha256: '',
   },
   leakGate: false,
-  target: { schema: 'public', table: 'logins', create: false, upsert: null, grants: [] },
+  target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
 };
 
 function delivery(): Delivery {
