@@ -69,6 +69,7 @@ function upsertOf(
     const column = loaded.find(({ name }) => name === key);
     const message = column === undefined ? noSuch(key) : keyProblem(column);
     if (message !== null) wrong('keys', message);
+    else if (column?.mask.method === 'hmac') findings.warn([...at, 'keys'], oneWayKey(column.name));
   }
   if (new Set(keys).size < (keys?.length ?? 0)) wrong('keys', 'names a column twice');
   const newest = loaded.find(({ name }) => name === newestBy);
@@ -84,6 +85,13 @@ function upsertOf(
   }
   if (!isSound) return 'wrong';
   return { keys: keys ?? [], newestBy: newestBy ?? null };
+}
+
+function oneWayKey(name: string): string {
+  return (
+    `column ${name} holds tokens that can't be brought to another key: after \`maskline keys promote\` a record gets a ` +
+    'second row beside the one under the old key; use siv, whose rows `maskline remask` brings together'
+  );
 }
 
 /** NULL is no key: Postgres takes two of them for different ones. */

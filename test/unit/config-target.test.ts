@@ -8,6 +8,7 @@ const COLUMNS = `
       state: { from: state }
       changed_at: { from: changed_at, type: timestamptz }
       buyer: { from: buyer, required: true, mask: { method: siv } }
+      hashed: { from: buyer, required: true, mask: { method: hmac } }
       gone: { from: gone, mask: { method: drop } }
       nothing: { from: nothing, mask: { method: "null" } }
       sent_at: { from: $sent_at }
@@ -118,4 +119,41 @@ test('partitions are of days, from 15 before today to 7 after it, unless said ot
   );
   assert.deepEqual(errors, []);
   assert.deepEqual(target?.partition, { by: 'sent_at', every: 'month', back: 1, ahead: 2 });
+});
+
+test('pipelines that share a table must agree on how its rows overwrite each other', () => {
+  const shared = (one: string, other: string): readonly string[] => {
+    const pipeline = (name: string, target: string): string =>
+      `  ${name}:\n    source: { sqs: { queue: ${name} } }\n    columns:${COLUMNS}\n    target: { table: t, ${target} }\n`;
+    const text = `version: 1\npipelines:\n${pipeline('a', one)}${pipeline('b', other)}`;
+    const { problems } = checkConfig({ file: 'm.yaml', env: ENV, read: () => text });
+    const errors = problems.filter(({ severity }) => severity === 'error');
+    return errors.map(({ path, message }) => `${path} ${message}`);
+  };
+  const upsert = 'mode: upsert, keys: [order_id, buyer], newest_by: changed_at';
+  assert.deepEqual(shared(upsert, upsert.replace('order_id, buyer', 'buyer, order_id')), []);
+  assert.deepEqual(shared('mode: append', 'create: true'), []);
+  for (const other of [
+    'mode: append',
+    'mode: upsert, keys: [order_id]',
+    upsert.replace('changed_at', 'sent_at'),
+  ]) {
+    const [error, ...rest] = shared(upsert, other);
+    assert.deepEqual(rest, []);
+    assert.match(
+      error ?? '',
+      /^pipelines\.b\.target pipeline a has the same table: both must have one `mode`/,
+    );
+  }
+});
+
+test('a key whose tokens can not be brought to another key is doubtful, and said to be', () => {
+  const text = `version: 1\npipelines:\n  p:\n    columns:${COLUMNS}\n    target: { table: t, mode: upsert, keys: [KEY] }\n`;
+  const warned = (key: string): readonly string[] => {
+    const { problems } = checkConfig({ file: 'm.yaml', env: ENV, read: () => text.replace('KEY', key) });
+    return problems.filter(({ path }) => path === 'pipelines.p.target.keys').map(({ message }) => message);
+  };
+  assert.deepEqual(warned('buyer'), []);
+  assert.equal(warned('hashed').length, 1);
+  assert.match(warned('hashed')[0] ?? '', /column hashed holds tokens .* use siv/);
 });
