@@ -64,7 +64,10 @@ export async function readLimits(
   { schema, table }: TableName,
 ): Promise<TableLimits> {
   const { rows } = await pool.query<LimitRow>(LIMITS, [schema, table]);
-  return new Map(rows.map((row) => [row.name, limitOf(row)]));
+  const limits = rows.map((row) => [row.name, limitOf(row)] as const);
+  // Most columns need not be looked at.
+  const isSet = (part: unknown): boolean => part !== null && part !== false;
+  return new Map(limits.filter(([, limit]) => Object.values(limit).some(isSet)));
 }
 
 function limitOf(row: LimitRow): ColumnLimit {

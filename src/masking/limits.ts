@@ -31,7 +31,8 @@ export function beyondLimit(field: string, limit: ColumnLimit): RejectionCode | 
   const value = decodeField(field);
   if (maxLength !== null && isLonger(value, maxLength) && isLonger(value.replace(/ +$/, ''), maxLength))
     return 'too_long';
-  if (integers !== null && integerPattern.test(value)) {
+  // What has fewer characters than the greatest is within both.
+  if (integers !== null && value.length >= integers[1].length && integerPattern.test(value)) {
     const number = BigInt(value);
     if (number < BigInt(integers[0]) || number > BigInt(integers[1])) return 'out_of_range';
   }

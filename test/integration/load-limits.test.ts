@@ -73,6 +73,7 @@ const cases: readonly Case[] = [
   },
   { type: 'numeric(2,-3)', values: ['99499', '99500', '100000', '99999'], foreseen: 1 },
   { type: 'numeric(3,5)', values: ['0.00999', '0.01', '0.009994', '0.1', '1'], foreseen: 3 },
+  { type: 'numeric(2,2)', values: ['0.99', '1', '0', '1e-3'], foreseen: 1 },
   { type: 'numeric', values: ['1e100'], foreseen: 0 },
   { type: 'positive', values: ['5', '-5', '100000'], foreseen: 1 },
   { type: 'color', values: ['red', 'Red', "gre'en", 'blue', '', null], foreseen: 3 },
@@ -135,9 +136,8 @@ for (const { type, values, foreseen } of cases) {
   test(`a row that the table takes is never refused beforehand: ${type}`, async () => {
     await withTable(`create table public.events (c ${type})`, async (pool, url) => {
       const limit = (await readLimits(pool, TABLE)).get('c');
-      assert.ok(limit);
       const fields = values.map(fieldOf);
-      const beforehand = fields.map((field) => beyondLimit(field, limit) !== null);
+      const beforehand = fields.map((field) => limit !== undefined && beyondLimit(field, limit) !== null);
       const byTable = await refusedByTable(url, fields);
       const wrongly = values.filter((_, i) => beforehand[i] && !byTable[i]);
       assert.deepEqual(wrongly, []);
