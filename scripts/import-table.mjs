@@ -31,7 +31,7 @@ export const modules = [
   { module: 'source/*', imports: [...ADAPTER, 'source/*'] },
   { module: 'queue/payload', imports: [...ADAPTER, 'queue/*', 'masking/masked'] },
   { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
-  { module: 'load/*', imports: [...ADAPTER, 'load/*', 'masking/methods'] },
+  { module: 'load/*', imports: [...ADAPTER, 'load/*', 'masking/methods'], types: ['masking/limits'] },
   ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
   {
     module: 'config/*',

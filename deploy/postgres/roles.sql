@@ -19,12 +19,15 @@
 --   create role svc_owner login password '…' in role maskline_owner;
 --   alter role svc_owner set role maskline_owner;
 --
--- Target tables that maskline_owner makes in the schema public (`create: true`) need no more. For others:
+-- Target tables that maskline_owner makes in the schema public (`create: true`) need no more, unless rows of theirs are
+-- overwritten (`mode: upsert`), which takes `target.grants` of select and update to maskline_loader and
+-- maskline_operator. For others:
 --
 --   grant usage on schema shop to maskline_loader, maskline_operator, maskline_analyst;
 --   grant insert on shop.logins to maskline_loader, maskline_operator;  -- and usage on sequences of serial columns
 --   grant select on shop.logins to maskline_analyst;
 --   grant usage, create on schema shop to maskline_owner;  -- under `create: true`, before `migrate`
+--   grant select, update on shop.logins to maskline_loader, maskline_operator;  -- under `mode: upsert` only
 --   grant select on shop.logins to maskline_owner;  -- and usage on the schema, for `maskline prove`
 --
 -- `maskline validate --connect` as maskline_loader says whether a right is missing.
@@ -41,7 +44,7 @@ begin
       ('maskline_owner', 'maskline: owns its schema and the tables that it makes; `migrate` only'),
       ('maskline_ingest', 'maskline: the ingest process'),
       ('maskline_transform', 'maskline: the transform process'),
-      ('maskline_loader', 'maskline: the load process; adds rows, and changes or deletes none'),
+      ('maskline_loader', 'maskline: the load process; adds rows, and changes none but under `mode: upsert`'),
       ('maskline_operator', 'maskline: the admin process, and the commands that look, steer, replay and prune'),
       ('maskline_all', 'maskline: one process for all of it: `run all`, `drain`, `failed retry`'),
       ('maskline_analyst', 'maskline: who reads the target tables; sees nothing else'),
@@ -199,8 +202,10 @@ begin
       ('process_seen', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator'),
       ('process_gone', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator'),
       ('ensure_ledger_partitions', 'maskline_ingest, maskline_operator'),
+      ('ensure_target_partitions', 'maskline_ingest, maskline_operator'),
       -- With the loader's own rights.
       ('load_one_by_one', 'maskline_loader'),
+      ('upsert_one_by_one', 'maskline_loader'),
       ('refuses_row', 'maskline_loader'),
       ('refused_column', 'maskline_loader'),
       ('first_id_at', 'maskline_operator, maskline_auditor'),

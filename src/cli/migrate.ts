@@ -3,6 +3,8 @@ import { recordBaseline } from '../load/baseline.js';
 import type { PostgresPool } from '../load/connection.js';
 import { migrate, migrationStatus } from '../load/migrate.js';
 import { setRevealLimits } from '../load/reveals.js';
+import { asOutage } from '../load/postgres-error.js';
+import { ensureTargetPartitions, notePartitioning } from '../load/target-partitions.js';
 import { createTarget, planTarget } from '../load/target-plan.js';
 import { targetSpec } from '../load/target.js';
 import { migrateQueue } from '../queue/bullmq.js';
@@ -79,19 +81,22 @@ export async function migrateDeployment(
     await outlast(clock, () => migrateQueue(queue), never, onWait, config.startupTimeoutMs);
   }
   const statements: string[] = [];
+  let targetPartitions = 0;
   const baselines: string[] = [];
   const unreadable: string[] = [];
   const prepare = async (pool: PostgresPool): Promise<void> => {
     await setRevealLimits(pool, config.reveal, osUser());
     for (const { name, policy, target } of pipelines) {
       if (target.create) statements.push(...(await createTarget(pool, targetSpec(policy, target))));
+      await notePartitioning(pool, name, target, target.partition);
       const state = await recordBaseline(pool, { name, policy, target });
       if (state === 'taken') baselines.push(`${target.schema}.${target.table}`);
       if (state === 'unreadable') unreadable.push(`${target.schema}.${target.table}`);
     }
+    targetPartitions = await asOutage(() => ensureTargetPartitions(pool));
   };
   await withPool(deployment, 'migrate', prepare, { statementTimeoutMs: BASELINE_TIMEOUT_MS });
-  return { migrations, partitions, statements, baselines, unreadable };
+  return { migrations, partitions: partitions + targetPartitions, statements, baselines, unreadable };
 }
 
 async function printDryRun({ out, pipelines }: CliContext, deployment: Deployment): Promise<number> {

@@ -112,7 +112,25 @@ function checkTogether(pipelines: readonly PipelineConfig[], findings: Findings)
     const message = `is the queue of ${other} too: each message reaches only one of the two`;
     findings.warn(['pipelines', name, 'source', 'sqs', 'queue'], message);
   }
+  checkTables(pipelines, findings);
   checkDomains(pipelines, findings);
+}
+
+/** What one adds, another would overwrite, and none could tell what is missing. */
+function checkTables(pipelines: readonly PipelineConfig[], findings: Findings): void {
+  const tables = new Map<string, PipelineConfig>();
+  for (const pipeline of pipelines) {
+    const { name, target } = pipeline;
+    const key = `${target.schema} ${target.table}`;
+    const first = tables.get(key) ?? pipeline;
+    tables.set(key, first);
+    const modes = [first, pipeline].map(({ target: { upsert } }) =>
+      JSON.stringify(upsert && { ...upsert, keys: upsert.keys.toSorted() }),
+    );
+    if (modes[0] === modes[1]) continue;
+    const message = `pipeline ${first.name} has the same table: both must have one \`mode\`, and the same \`keys\` and \`newest_by\``;
+    findings.error(['pipelines', name, 'target'], message);
+  }
 }
 
 /** Columns share a domain so that their tokens can be joined; these cannot. */

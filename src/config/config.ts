@@ -48,6 +48,31 @@ export interface OpeningConfig {
   readonly maxUnpackedBytes: number;
 }
 
+/** The table that rows go to. */
+export interface TargetConfig {
+  readonly schema: string;
+  readonly table: string;
+  readonly create: boolean;
+  /** Null: rows are added. */
+  readonly upsert: {
+    readonly keys: readonly string[];
+    /** Null: what is committed last stays. */
+    readonly newestBy: string | null;
+  } | null;
+  /** Null: no partitions are made. */
+  readonly partition: {
+    readonly by: string;
+    readonly every: 'day' | 'month';
+    readonly back: number;
+    readonly ahead: number;
+  } | null;
+  /** Given by `maskline migrate` when it makes the table. */
+  readonly grants: readonly {
+    readonly right: 'select' | 'insert' | 'update' | 'delete';
+    readonly role: string;
+  }[];
+}
+
 /** One pipeline: a queue, its masks and a table. */
 export interface PipelineConfig {
   readonly name: string;
@@ -58,7 +83,7 @@ export interface PipelineConfig {
   readonly policy: ColumnPolicy;
   /** Whether masked batches are searched for raw values before they leave `transform`. */
   readonly leakGate: boolean;
-  readonly target: { readonly schema: string; readonly table: string; readonly create: boolean };
+  readonly target: TargetConfig;
 }
 
 /** How the key-encryption key is come by. */

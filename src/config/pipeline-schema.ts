@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { columnSchema } from './column-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, size, text } from './scalars.js';
+import { targetSchema } from './target-schema.js';
 
 // SQS hides at most 120,000 messages of a standard queue at a time.
 const MOST_IN_FLIGHT = 120_000;
@@ -126,11 +127,6 @@ const limits = z.strictObject({
     .prefault({}),
 });
 
-const target = z.strictObject({
-  table: text('The table: `schema.table`, or `table` in the schema `public`. Case counts.'),
-  create: flag('Whether `maskline migrate` creates the table.').prefault(false),
-});
-
 /** One entry of `pipelines`. */
 export const pipelineSchema = z
   .strictObject({
@@ -165,7 +161,7 @@ export const pipelineSchema = z
       description:
         'The columns of the table, by name, in COPY order. A column that is not listed keeps its default.',
     }),
-    target: target.meta({ description: 'The table that rows go to.' }),
+    target: targetSchema.meta({ description: 'The table that rows go to.' }),
   })
   .meta({ description: 'A queue, the masks of its fields, and a table.' });
 

@@ -1,6 +1,6 @@
 import { type ColumnSpec, needsKeyId, policySha256 } from '../masking/methods.js';
 import { columnSchema } from './column-schema.js';
-import { type ColumnSetting, buildColumn, identifierProblem } from './columns.js';
+import { type ColumnSetting, buildColumn } from './columns.js';
 import type { PipelineConfig } from './config.js';
 import type { Environment } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
@@ -8,13 +8,10 @@ import { type PipelineInput, pipelineShellSchema } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
 import { buildSchedule } from './schedule.js';
 import { buildSqs } from './sqs-queue.js';
+import { buildTarget } from './target.js';
 
 // It is part of queue names, metric labels and primary keys.
 const PIPELINE_NAME = /^(?=.*[a-z_-])[a-z0-9_-]{1,63}$/;
-
-// maskline's own tables live there.
-const OWN_SCHEMA = 'maskline';
-const DEFAULT_SCHEMA = 'public';
 
 /** One pipeline of the file in that folder, or null with everything that is wrong with it reported. */
 export function buildPipeline(
@@ -36,7 +33,7 @@ export function buildPipeline(
     findings,
   );
   if (input === null) return null;
-  const target = buildTarget(input.target, [...at, 'target'], findings);
+  const target = buildTarget(input.target, columns, [...at, 'target'], findings);
   checkLimits(input, at, findings);
   const schedule = buildSchedule(input.schedule, [...at, 'schedule'], findings);
   const sqs = buildSqs(input.source.sqs, schedule, [...at, 'source', 'sqs'], env, findings);
@@ -123,24 +120,6 @@ function hasKeyIds(columns: readonly ColumnSpec[], at: Path, findings: Findings)
     `the results of ${keeping.mask.method} carry no key id: add a column for it, such as \`mask_kid: { from: $mask_kid, type: integer }\``,
   );
   return false;
-}
-
-function buildTarget(
-  input: PipelineInput['target'],
-  at: Path,
-  findings: Findings,
-): PipelineConfig['target'] | null {
-  const parts = input.table.split('.');
-  const [schema, table] = parts.length === 1 ? [DEFAULT_SCHEMA, parts[0]] : parts;
-  if (parts.length > 2 || schema === undefined || table === undefined) {
-    findings.error([...at, 'table'], 'must be `schema.table` or `table`');
-    return null;
-  }
-  const wrong = identifierProblem(schema) ?? identifierProblem(table);
-  if (wrong !== null) findings.error([...at, 'table'], wrong);
-  if (schema === OWN_SCHEMA)
-    findings.error([...at, 'table'], "the schema maskline holds maskline's own tables; use another");
-  return wrong !== null || schema === OWN_SCHEMA ? null : { schema, table, create: input.create };
 }
 
 function checkLimits({ batch, limits, source }: PipelineInput, at: Path, findings: Findings): void {

@@ -2,9 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { type ClientBase, escapeIdentifier } from 'pg';
 import type { OriginColumns } from './baseline.js';
 import type { PostgresPool } from './connection.js';
-import { type TableName, quoteTable } from './copy.js';
+import { quoteTable } from './copy.js';
 import { lockVault } from './remask-vault.js';
 import type { CatalogTable } from './target-catalog.js';
+import type { LoadTarget } from './upsert.js';
 
 /** A column of a target, and what is to be erased from it. */
 export interface ErasureColumn {
@@ -38,7 +39,7 @@ export interface ErasedVault {
 /** The table that is searched, and under which record its deleted rows are noted. */
 export interface ErasureTarget {
   readonly pipeline: string;
-  readonly target: TableName;
+  readonly target: LoadTarget;
   readonly catalog: CatalogTable;
   /** What tells where a row came from. */
   readonly origin: OriginColumns;
@@ -65,7 +66,9 @@ export async function eraseColumn(
   const table = `${target.schema}.${target.table}`;
   const found = catalog.columns.find(({ name }) => name === column.name);
   if (!found) return { table, column: column.name, action: 'not_searched', rows: 0 };
-  const action = mode === 'null' && !found.not_null ? 'null' : 'delete';
+  // What has lost a part of its key could be overwritten by nobody any more.
+  const isKey = target.upsert?.keys.includes(column.name) ?? false;
+  const action = mode === 'null' && !found.not_null && !isKey ? 'null' : 'delete';
   const { sql: where, values } = conditionOf(`t.${escapeIdentifier(column.name)}`, found.base_type, column);
   const quoted = quoteTable(target);
   const count = async (sql: string, ...more: readonly unknown[]): Promise<ErasedColumn> => {

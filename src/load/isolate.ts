@@ -4,6 +4,7 @@ import { lineAt, lineEnds } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { copyRows } from './copy.js';
 import { type LedgerEntry, type LedgerOwner, isoTime } from './ledger.js';
+import type { Upsert } from './upsert.js';
 
 /** Why the table refused a record. */
 export interface Refusal {
@@ -22,10 +23,11 @@ export interface LinedEntry extends LedgerEntry {
   readonly line: number | null;
 }
 
-interface Target {
+interface IsolatedTarget {
   /** As SQL has it. */
   readonly table: string;
   readonly columns: readonly string[];
+  readonly upsert: Upsert | null;
 }
 
 interface OneOutcome {
@@ -39,6 +41,11 @@ const LOAD = `
   select entry, outcome, refused_state, refused_column
     from maskline.load_one_by_one($1::regclass, $2::text[], $3, $4::uuid, $5::int[], $6::timestamptz[], $7::text[])`;
 
+const UPSERT = `
+  select entry, outcome, refused_state, refused_column
+    from maskline.upsert_one_by_one(
+      $1::regclass, $2::text[], $3, $4::uuid, $5::int[], $6::timestamptz[], $7::text[], $8::text[], $9)`;
+
 /**
  * Loads each record by a subtransaction of its own, ledger entry and row together, within the caller's transaction:
  * one COPY into a temporary table of text, and one call. Throws `row_count_differs` when the table drops a row
@@ -46,7 +53,7 @@ const LOAD = `
  */
 export async function loadOneByOne(
   client: ClientBase,
-  target: Target,
+  target: IsolatedTarget,
   owner: LedgerOwner,
   entries: readonly LinedEntry[],
   rows: Buffer,
@@ -54,7 +61,8 @@ export async function loadOneByOne(
   const lines = lineEnds(rows).length;
   checkLines(rows, target.columns.length);
   await stage(client, target.columns.length, rows, lines);
-  const { rows: outcomes } = await client.query<OneOutcome>(LOAD, [
+  const { upsert } = target;
+  const { rows: outcomes } = await client.query<OneOutcome>(upsert ? UPSERT : LOAD, [
     target.table,
     target.columns,
     owner.pipeline,
@@ -62,6 +70,7 @@ export async function loadOneByOne(
     entries.map((entry) => (entry.line === null ? null : entry.line + 1)),
     entries.map((entry) => isoTime(entry.sentAt)),
     entries.map((entry) => entry.id),
+    ...(upsert ? [upsert.keys, upsert.newestBy] : []),
   ]);
   const dropped = outcomes.filter((one) => one.outcome === 'dropped').length;
   if (dropped > 0) {

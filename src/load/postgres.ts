@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../clock.js';
 import { withoutLines } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
-import { type TableName, copyRows, quoteTable } from './copy.js';
+import { quoteTable } from './copy.js';
 import {
   type Memory,
   beginUndecided,
@@ -19,6 +19,7 @@ import { type Place, type PostgresFault, RowRefused, asOutage, on, withinLimits 
 import { quarantine } from './quarantine.js';
 import { type Sorted, type Tally, report, sortOut, toQuarantine } from './settlement.js';
 import type { HeldBatch, Sink } from './sink.js';
+import { type LoadTarget, writeRows } from './upsert.js';
 
 /** Where a commit is, for failpoints: just after each step, and before COMMIT; `committed` is before anyone knows. */
 export type CommitStep = 'begun' | 'ledger' | 'copied' | 'decided' | 'committed';
@@ -26,7 +27,7 @@ export type CommitStep = 'begun' | 'ledger' | 'copied' | 'decided' | 'committed'
 /** What the sink needs. */
 export interface PostgresSinkOptions {
   readonly pool: PostgresPool;
-  readonly target: TableName;
+  readonly target: LoadTarget;
   /** Seals refused rows under the quarantine key. `id` is the quarantine row's. Throws `key_unavailable`. */
   readonly sealer: { seal(id: string, plain: Buffer): { readonly kid: number; readonly sealed: Buffer } };
   /** The configured path (`from`) of each column, for the path of a refused row. */
@@ -171,17 +172,19 @@ class Commit {
   }
 
   async #send(rows: Buffer, drop: ReadonlySet<number>, first: boolean): Promise<void> {
-    const expected = this.#sorted.ends.length - drop.size;
+    const { keys, columns, batchId } = this.#batch;
+    const sentAts = keys.flatMap(({ sentAt }, line) => (drop.has(line) ? [] : [sentAt]));
+    const expected = sentAts.length;
     if (expected === 0) return;
     const started = this.#clock.now();
     this.#copies += 1;
     try {
-      const table = quoteTable(this.#options.target);
-      const copied = await on(this.#target, copyRows(this.#client, table, this.#batch.columns, rows));
-      if (copied === expected) return;
+      const { target } = this.#options;
+      const taken = await on(this.#target, writeRows(this.#client, target, columns, rows, sentAts));
+      if (taken === expected) return;
       throw new PipelineError(
         'row_count_differs',
-        `table ${this.#target.table} was sent ${expected} rows of batch ${this.#batch.batchId} and kept ${copied}: ` +
+        `table ${this.#target.table} was sent ${expected} rows of batch ${batchId} and kept ${taken}: ` +
           'a trigger or rule drops rows',
       );
     } catch (error) {
@@ -207,7 +210,8 @@ class Commit {
   async #oneByOne(): Promise<Tally> {
     const started = this.#clock.now();
     this.#copies += 1;
-    const target = { table: quoteTable(this.#options.target), columns: this.#batch.columns };
+    const { upsert = null } = this.#options.target;
+    const target = { table: quoteTable(this.#options.target), columns: this.#batch.columns, upsert };
     const { rows } = this.#batch;
     // Row errors are caught on the server, so one that arrives here is about our own tables.
     const isolated = await on(

@@ -24,7 +24,7 @@ export function coveredBatches(column: 'message_id_column' | 'batch_id_column'):
  * Of rows that were loaded before what could be looked at, `mayGo` in number, some may have been deleted by right.
  */
 export function reportRowsBeyond(
-  { target, expected }: TargetFacts,
+  { target, expected, is_upsert }: TargetFacts,
   beyond: number,
   { named, mayGo }: { readonly named: number; readonly mayGo: number },
   findings: ProofFindings,
@@ -33,6 +33,9 @@ export function reportRowsBeyond(
   if (beyond > named) {
     const what = `table ${target} has ${beyond} more rows than were loaded into it on record, ${named} of them named above`;
     findings.add({ kind: 'row_unknown', expected, found, what });
+  } else if (is_upsert) {
+    // Overwritten rows are fewer by right.
+    return;
   } else if (-beyond > Math.max(0, mayGo)) {
     const what = `table ${target} lacks ${-beyond} rows of records that nothing on record names; ${Math.max(0, mayGo)} may be gone by right`;
     findings.add({ kind: 'row_count_differs', expected, found, what });

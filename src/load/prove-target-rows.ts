@@ -98,7 +98,7 @@ export async function proveByRows(
   window: ProofWindow,
   findings: ProofFindings,
 ): Promise<number> {
-  const { pipeline, target, since, sha256, expected } = facts;
+  const { pipeline, target, since, sha256, expected, is_upsert } = facts;
   const values = [pipeline, target, window.firstId, window.ledgerFrom, since, sha256];
   const { rows } = await client.query<Totals>(TOTALS, values);
   const [totals] = rows;
@@ -109,7 +109,11 @@ export async function proveByRows(
   const unknown = isAll
     ? { ids: totals.unknown_ids, rows: totals.unknown_rows }
     : { ids: totals.recent_ids, rows: totals.recent_rows };
-  const ids = { missing: totals.missing_ids, surplus: totals.surplus_ids, unknown: unknown.ids };
+  const ids = {
+    missing: is_upsert ? 0 : totals.missing_ids,
+    surplus: totals.surplus_ids,
+    unknown: unknown.ids,
+  };
   // A second reading, only where something differs.
   for (const which of ['missing', 'surplus', 'unknown'] as const) {
     if (ids[which] === 0) continue;

@@ -1,10 +1,10 @@
 import type { ClientBase } from 'pg';
 import { PipelineError } from '../errors.js';
-import type { TableName } from './copy.js';
 import type { ProofFindings } from './prove-findings.js';
 import { proveByBatches } from './prove-target-batches.js';
 import { proveByRows } from './prove-target-rows.js';
 import type { ProofWindow } from './prove-snapshot.js';
+import type { LoadTarget } from './upsert.js';
 
 /** How a table could be looked at: row by row, by batch, or only by its number of rows. */
 export type TargetCheck = 'rows' | 'batches' | 'count';
@@ -17,6 +17,8 @@ export interface TargetFacts {
   readonly target: string;
   /** Rows that it must have: the baselines of its pipelines, and what their batches have loaded. */
   readonly expected: number;
+  /** Whether records overwrite rows: then there are as many rows at most, and none that must be there. */
+  readonly is_upsert: boolean;
   /** Batches loaded since are looked at: there were a baseline, and notes of what was purged. */
   readonly since: string;
   readonly message_id_column: string | null;
@@ -29,7 +31,7 @@ export interface TargetTotals {
   readonly target_check: TargetCheck | null;
 }
 
-interface FactsRow extends Omit<TargetFacts, 'pipeline' | 'sha256'> {
+interface FactsRow extends Omit<TargetFacts, 'pipeline' | 'sha256' | 'is_upsert'> {
   readonly is_there: boolean;
   readonly has_baseline: boolean;
   readonly is_noted: boolean;
@@ -63,7 +65,7 @@ export async function proveTarget(
     name,
     policySha256,
     target,
-  }: { readonly name: string; readonly policySha256: string; readonly target: TableName },
+  }: { readonly name: string; readonly policySha256: string; readonly target: LoadTarget },
   window: ProofWindow,
   findings: ProofFindings,
 ): Promise<TargetTotals> {
@@ -71,7 +73,8 @@ export async function proveTarget(
   const { rows } = await client.query<FactsRow>(FACTS, values);
   const [found] = rows;
   if (!found) throw new PipelineError('unexpected', 'Postgres gave no answer about a target table');
-  const facts: TargetFacts = { ...found, pipeline: name, sha256: policySha256 };
+  const is_upsert = Boolean(target.upsert);
+  const facts: TargetFacts = { ...found, pipeline: name, sha256: policySha256, is_upsert };
   if (!found.has_baseline) {
     const why = `there is no baseline of ${found.target}; \`maskline migrate\` takes it, where its role may read the table`;
     findings.leave('target', 1, why);
@@ -82,11 +85,17 @@ export async function proveTarget(
     findings.add({ kind: 'target_missing', expected: found.expected, found: 0, what });
     return { target_rows: 0, target_check: 'count' };
   }
+  if (is_upsert) {
+    const why =
+      'under `mode: upsert` records overwrite rows: that a row is missing can not be told, only that there are too many, ' +
+      'or of records that were not loaded';
+    findings.leave('target', 1, why);
+  }
   if (found.is_noted && found.lost.length === 0) {
     if (facts.message_id_column !== null) {
       return { target_rows: await proveByRows(client, facts, window, findings), target_check: 'rows' };
     }
-    if (facts.batch_id_column !== null) {
+    if (facts.batch_id_column !== null && !is_upsert) {
       return { target_rows: await proveByBatches(client, facts, window, findings), target_check: 'batches' };
     }
   } else {
@@ -101,7 +110,7 @@ export async function proveTarget(
 /** Only the number of rows can be told: who else deletes from the table, or writes to it, differs too. */
 async function proveByCount(
   client: ClientBase,
-  { pipeline, target, expected }: TargetFacts,
+  { pipeline, target, expected, is_upsert }: TargetFacts,
   findings: ProofFindings,
 ): Promise<number> {
   const { rows } = await client.query<{ n: number }>('select maskline.target_count($1, $2)::float8 as n', [
@@ -109,7 +118,10 @@ async function proveByCount(
     target,
   ]);
   const found = rows[0]?.n ?? 0;
-  if (found !== expected) {
+  if (found > expected && is_upsert) {
+    const what = `table ${target} has ${found} rows; its baseline and what was loaded since make ${expected} at most`;
+    findings.add({ kind: 'row_count_differs', expected, found, what });
+  } else if (found !== expected && !is_upsert) {
     const what = `table ${target} has ${found} rows; its baseline and what was loaded since make ${expected}`;
     findings.add({ kind: 'row_count_differs', expected, found, what });
   }

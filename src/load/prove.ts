@@ -3,20 +3,20 @@
 
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
-import type { TableName } from './copy.js';
 import { isoTime } from './ledger.js';
 import { type BatchTotals, proveBatches } from './prove-batches.js';
 import { type Difference, ProofFindings, type Unchecked } from './prove-findings.js';
 import { proveRuns } from './prove-runs.js';
 import { type ProofWindow, atOneMoment, readWindow } from './prove-snapshot.js';
 import { type TargetTotals, proveTarget } from './prove-target.js';
+import type { LoadTarget } from './upsert.js';
 
 /** A pipeline, as far as it is proven. */
 export interface ProvenPipeline {
   readonly name: string;
   /** Of the policy of today. */
   readonly policySha256: string;
-  readonly target: TableName;
+  readonly target: LoadTarget;
 }
 
 /** What to prove. */

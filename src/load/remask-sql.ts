@@ -112,7 +112,7 @@ function cell(expression: string, { base_type }: CatalogColumn): string {
 }
 
 /** What is assigned of a cell. Never a cast to a type with a length: that would cut off what does not fit. */
-function assigned({ isList, catalog }: RemaskTable['columns'][number], json: string): string {
+export function assigned({ isList, catalog }: RemaskTable['columns'][number], json: string): string {
   if (isList && ['jsonb', 'json'].includes(catalog.base_type)) {
     return `nullif(${json}, 'null'::jsonb)::${catalog.base_type}`;
   }

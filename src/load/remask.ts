@@ -6,10 +6,12 @@ import type { PoolClient } from 'pg';
 import type { Clock } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
-import { type TableName, quoteTable } from './copy.js';
+import { quoteTable } from './copy.js';
 import { type RemaskTable, type RemaskedColumn, isLeft, readSql, writeSql } from './remask-sql.js';
+import { deleteSuperseded, orContention } from './remask-upsert.js';
 import { readSuccessors } from './remask-vault.js';
 import { readCatalog } from './target-catalog.js';
+import type { LoadTarget } from './upsert.js';
 
 /** A cell of a masked column as JSON has it. */
 type Cell = string | null | readonly (string | null)[];
@@ -34,7 +36,7 @@ export interface RowRemask {
 /** What is to be brought over, and how fast. */
 export interface RemaskRequest {
   readonly pipeline: string;
-  readonly target: TableName;
+  readonly target: LoadTarget;
   readonly remask: RowRemask;
   /** Rows a second, at most. */
   readonly rate: number;
@@ -253,12 +255,17 @@ async function writeRows(
   changed: readonly ChangedRow[],
 ): Promise<void> {
   if (changed.length === 0) return;
-  const { rows } = await client.query<{ is_same: boolean }>(writeSql(table), [JSON.stringify(changed)]);
+  const gone = await deleteSuperseded(client, target, table, JSON.stringify(changed));
+  const staying = changed.filter(([place]) => !gone.has(place));
+  const { rows } = await orContention(
+    target,
+    client.query<{ is_same: boolean }>(writeSql(table), [JSON.stringify(staying)]),
+  );
   const written = rows.filter(({ is_same: isSame }) => isSame).length;
-  if (written === changed.length) return;
+  if (written === staying.length) return;
   throw new PipelineError(
     'table_unfit',
-    `${target.schema}.${target.table} holds ${String(written)} of ${String(changed.length)} rows as they were written: ` +
+    `${target.schema}.${target.table} holds ${String(written)} of ${String(staying.length)} rows as they were written: ` +
       'look for a trigger or rule that changes or drops updates; nothing of them was kept',
   );
 }

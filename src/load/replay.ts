@@ -4,9 +4,9 @@ import { type Clock, systemClock } from '../clock.js';
 import { lineAt, lineEnds } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
-import { type TableName, copyRows, quoteTable } from './copy.js';
 import { beginUndecided, decideCommitted } from './fate.js';
 import { type Place, RowRefused, asOutage, on, withinLimits } from './postgres-error.js';
+import { type LoadTarget, writeRows } from './upsert.js';
 
 /** Quarantine entries on their way to the table, all with the same columns. */
 export interface ReplayBatch extends Pick<
@@ -17,6 +17,8 @@ export interface ReplayBatch extends Pick<
   readonly policySha256: string | null;
   /** The entry of each line of `rows`. */
   readonly ids: readonly string[];
+  /** When the message of each line was sent, in epoch ms: among rows of one key the last sent wins. */
+  readonly sentAts: readonly number[];
   /** Entries that can't be made a row today, and why. */
   readonly stays: readonly Stay[];
   /** Entries that can't be opened: they stay as they are. The code is for the report. */
@@ -36,7 +38,7 @@ export type ReplayStep = 'locked' | 'copied' | 'decided' | 'committed';
 /** What replaying takes. */
 export interface ReplayOptions {
   readonly pool: PostgresPool;
-  readonly target: TableName;
+  readonly target: LoadTarget;
   /** The configured path (`from`) of each column, for the path of a refused row. */
   readonly paths: ReadonlyMap<string, string>;
   readonly clock?: Clock;
@@ -78,8 +80,8 @@ export class Replay {
     this.#clock = options.clock ?? systemClock;
     const { schema, table } = options.target;
     this.#target = { kind: 'target', table: `${schema}.${table}`, columns: batch.columns };
-    if (this.#ends.length === batch.ids.length) return;
-    throw new RangeError('a replay needs the entry of each of its lines');
+    if (this.#ends.length === batch.ids.length && this.#ends.length === batch.sentAts.length) return;
+    throw new RangeError('a replay needs the entry of each of its lines, and its time');
   }
 
   /**
@@ -102,7 +104,7 @@ export class Replay {
     if (!(await on(MASKLINE, beginUndecided(client, batchId)))) return this.#known(client);
     const open = await this.#lock(client);
     await this.#options.onStep?.('locked', batchId);
-    const lines = this.#batch.ids.flatMap((id, line) => (open.has(id) ? [line] : []));
+    const lines = this.#inOrder(this.#batch.ids.flatMap((id, line) => (open.has(id) ? [line] : [])));
     const refused: Stay[] = [];
     await this.#load(client, lines, refused);
     const copyMs = this.#clock.now() - started;
@@ -128,6 +130,13 @@ export class Replay {
     await on(MASKLINE, client.query('rollback'));
     if (this.#decided) return this.#decided;
     throw new PipelineError('unexpected', `batch ${this.#batch.batchId} has a fate that nobody gave it`);
+  }
+
+  /** Parts are loaded one after the other, and of one key what comes last stays: then that must be what was sent last. */
+  #inOrder(lines: readonly number[]): readonly number[] {
+    const { sentAts } = this.#batch;
+    if (!this.#options.target.upsert) return lines;
+    return lines.toSorted((a, b) => (sentAts[a] ?? 0) - (sentAts[b] ?? 0) || a - b);
   }
 
   /** Locks the entries that nobody has replayed or deleted. */
@@ -165,17 +174,18 @@ export class Replay {
   }
 
   async #copy(client: ClientBase, lines: readonly number[]): Promise<void> {
-    const { rows: all, columns, batchId } = this.#batch;
+    const { rows: all, columns, batchId, sentAts } = this.#batch;
     const rows =
-      lines.length === this.#ends.length
+      lines.length === this.#ends.length && !this.#options.target.upsert
         ? all
         : Buffer.concat(lines.map((line) => lineAt(all, this.#ends, line)));
     this.#copies += 1;
-    const copied = await on(this.#target, copyRows(client, quoteTable(this.#options.target), columns, rows));
-    if (copied !== lines.length) {
+    const times = lines.map((line) => sentAts[line] ?? 0);
+    const taken = await on(this.#target, writeRows(client, this.#options.target, columns, rows, times));
+    if (taken !== lines.length) {
       throw new PipelineError(
         'row_count_differs',
-        `table ${this.#target.table} was sent ${lines.length} rows of batch ${batchId} and kept ${copied}: ` +
+        `table ${this.#target.table} was sent ${lines.length} rows of batch ${batchId} and kept ${taken}: ` +
           'a trigger or rule drops rows',
       );
     }

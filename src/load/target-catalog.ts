@@ -15,7 +15,11 @@ export interface CatalogColumn {
   readonly not_null: boolean;
   readonly has_default: boolean;
   readonly generated: boolean;
+  /** `always`: Postgres numbers its rows, and no UPDATE may set it. */
+  readonly identity: 'always' | 'by default' | null;
   readonly may_insert: boolean;
+  readonly may_update: boolean;
+  readonly may_select: boolean;
 }
 
 /** The target table as the catalog has it. */
@@ -25,8 +29,12 @@ export interface CatalogTable {
   /** True unless the table, or a partition of it, is temporary, unlogged or foreign. */
   readonly logged: boolean;
   readonly has_default_partition: boolean;
+  /** As `pg_get_partkeydef` spells it; null for a table that is not partitioned. */
+  readonly partition_key: string | null;
   readonly row_security: boolean;
   readonly columns: readonly CatalogColumn[];
+  /** The columns of each unique index that can tell of every row, at once, whether its key is there. */
+  readonly unique_keys: readonly (readonly string[])[];
 }
 
 /** What there is where the target should be. */
@@ -47,6 +55,7 @@ const TABLE = `
               and (p.relpersistence <> 'p' or p.relkind = 'f')) as logged,
          exists (select from pg_partitioned_table p where p.partrelid = c.oid and p.partdefid <> 0)
            as has_default_partition,
+         pg_get_partkeydef(c.oid) as partition_key,
          row_security_active(c.oid) as row_security,
          c.oid::int8::text as oid
     from (select) as one
@@ -63,13 +72,23 @@ const COLUMNS = `
          t.typnamespace = 'pg_catalog'::regnamespace as built_in,
          case when t.typname in ('varchar', 'bpchar') and b.typmod >= 0 then b.typmod - 4 end as max_length,
          b.not_null, b.has_default or a.attidentity <> '' as has_default, a.attgenerated <> '' as generated,
-         has_column_privilege($1::oid, a.attnum, 'INSERT') as may_insert
+         case a.attidentity when 'a' then 'always' when 'd' then 'by default' end as identity,
+         has_column_privilege($1::oid, a.attnum, 'INSERT') as may_insert,
+         has_column_privilege($1::oid, a.attnum, 'UPDATE') as may_update,
+         has_column_privilege($1::oid, a.attnum, 'SELECT') as may_select
     from base b
     join pg_type t on t.oid = b.type and t.typtype <> 'd'
     join pg_attribute a on a.attrelid = $1 and a.attnum = b.attnum
    order by a.attnum`;
 
-interface TableRow extends Omit<CatalogTable, 'columns'> {
+const UNIQUE_KEYS = `
+  select array(select a.attname::text from unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) as k (attnum)
+                 join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum) as columns
+    from pg_index i
+   where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null
+     and i.indexprs is null`;
+
+interface TableRow extends Omit<CatalogTable, 'columns' | 'unique_keys'> {
   readonly in_recovery: boolean;
   readonly schema_exists: boolean;
   readonly table_exists: boolean;
@@ -88,7 +107,18 @@ export async function readCatalog(pool: Pick<PostgresPool, 'query'>, name: Table
     };
   }
   const columns = await pool.query<CatalogColumn>(COLUMNS, [row.oid]);
-  const { in_recovery, schema_exists, kind, logged, has_default_partition, row_security } = row;
-  const table = { kind, logged, has_default_partition, row_security, columns: columns.rows };
+  const { in_recovery, schema_exists, kind, logged, has_default_partition, partition_key, row_security } =
+    row;
+  const keys = await pool.query<{ columns: readonly string[] }>(UNIQUE_KEYS, [row.oid]);
+  const unique_keys = keys.rows.map((key) => key.columns);
+  const table = {
+    kind,
+    logged,
+    has_default_partition,
+    partition_key,
+    row_security,
+    columns: columns.rows,
+    unique_keys,
+  };
   return { in_recovery, schema_exists, table };
 }

@@ -2,9 +2,12 @@ import { escapeIdentifier } from 'pg';
 import type { ColumnSpec } from '../masking/methods.js';
 import type { PostgresPool } from './connection.js';
 import { quoteTable } from './copy.js';
+import { grantSteps } from './grants.js';
 import { type Catalog, readCatalog } from './target-catalog.js';
+import { partitionClause } from './target-partitions.js';
 import { type TargetSpec, addColumn, alterType } from './target.js';
 import { createdType, fitOf, lengthNeed } from './target-types.js';
+import { addKey, hasKey } from './upsert-check.js';
 
 /** A statement that brings the target closer to what the pipeline sends. */
 export interface PlanStep {
@@ -13,12 +16,14 @@ export interface PlanStep {
   readonly automatic: boolean;
 }
 
-/** The statements that would make the target fit, in order; empty when it fits. It runs none. */
+/** The statements that would make the target fit, in order; empty when it fits. It runs none. Throws `table_unfit` for grants to a role that is not there. */
 export async function planTarget(
   pool: Pick<PostgresPool, 'query'>,
   spec: TargetSpec,
 ): Promise<readonly PlanStep[]> {
-  return steps(await readCatalog(pool, spec), spec);
+  const plan = steps(await readCatalog(pool, spec), spec);
+  const grants = await grantSteps(pool, spec);
+  return [...plan, ...grants.map((sql) => ({ sql, automatic: spec.create }))];
 }
 
 /** Any constant that nobody else uses: two processes that make the same table take turns. */
@@ -57,12 +62,17 @@ function steps(catalog: Catalog, spec: TargetSpec): readonly PlanStep[] {
     // It rewrites the table and may fail on rows that are there: for its owner to decide.
     if (unfit || tooShort) plan.push({ sql: alterType(spec, column), automatic: false });
   }
+  const { upsert } = spec;
+  // It fails where rows have a key in common, and keeps writers out while it is built.
+  if (upsert && !hasKey(table, upsert)) plan.push({ sql: addKey(spec, upsert), automatic: false });
   return plan;
 }
 
 function createTable(spec: TargetSpec): string {
   const lines = spec.columns.map((column) => `  ${definition(column)}`);
-  return `create table ${quoteTable(spec)} (\n${lines.join(',\n')}\n)`;
+  if (spec.upsert) lines.push(`  primary key (${spec.upsert.keys.map(escapeIdentifier).join(', ')})`);
+  const clause = spec.partition ? ` ${partitionClause(spec.partition)}` : '';
+  return `create table ${quoteTable(spec)} (\n${lines.join(',\n')}\n)${clause}`;
 }
 
 function definition(column: ColumnSpec): string {

@@ -4,13 +4,26 @@ import type { PostgresPool } from './connection.js';
 import { type TableName, quoteTable } from './copy.js';
 import { type CatalogColumn, type CatalogTable, readCatalog } from './target-catalog.js';
 import { createdType, fitOf, lengthNeed, sentType, tokenMask, typesFor } from './target-types.js';
+import { type Partitioning, isPartitionedBy } from './target-partitions.js';
+import type { LoadTarget, Upsert } from './upsert.js';
+import { upsertFindings } from './upsert-check.js';
 
 /** The table that a pipeline loads, and what it sends there. */
 export interface TargetSpec extends TableName {
   /** Whether `maskline migrate` makes the table and adds columns to it. */
   readonly create: boolean;
+  readonly upsert: Upsert | null;
+  readonly partition: Partitioning | null;
+  /** Rights that go with the table where `maskline migrate` makes it. */
+  readonly grants: readonly Grant[];
   /** Those that are in COPY, in its order. */
   readonly columns: readonly ColumnSpec[];
+}
+
+/** A right on the target, and the role that is to have it. */
+export interface Grant {
+  readonly right: 'select' | 'insert' | 'update' | 'delete';
+  readonly role: string;
 }
 
 /** Something wrong or doubtful about the target. */
@@ -25,10 +38,22 @@ export interface Finding {
 /** The target of a pipeline: dropped columns are no part of it. */
 export function targetSpec(
   policy: Pick<ColumnPolicy, 'columns'>,
-  target: { readonly schema: string; readonly table: string; readonly create: boolean },
+  target: LoadTarget & {
+    readonly create: boolean;
+    readonly partition?: Partitioning | null;
+    readonly grants?: readonly Grant[];
+  },
 ): TargetSpec {
-  const { schema, table, create } = target;
-  return { schema, table, create, columns: policy.columns.filter((column) => column.mask.method !== 'drop') };
+  const { schema, table, create, upsert = null, partition = null, grants = [] } = target;
+  return {
+    schema,
+    table,
+    create,
+    upsert,
+    partition,
+    grants,
+    columns: policy.columns.filter((column) => column.mask.method !== 'drop'),
+  };
 }
 
 /**
@@ -56,7 +81,7 @@ export async function checkTarget(
     return [...findings, error(null, `table ${name} does not exist; ${how}`)];
   }
   const table = user === 'loads' ? catalog.table : asAnybody(catalog.table);
-  findings.push(...tableFindings(name, table));
+  findings.push(...tableFindings(name, spec, table), ...upsertFindings(spec, table));
   for (const column of spec.columns) {
     const found = table.columns.find((candidate) => candidate.name === column.name);
     findings.push(...(found ? columnFindings(spec, column, found) : [missing(spec, name, column)]));
@@ -72,11 +97,12 @@ export async function checkTarget(
 
 /** The table as one sees it who has every right on it. */
 function asAnybody(table: CatalogTable): CatalogTable {
-  const columns = table.columns.map((column) => ({ ...column, may_insert: true }));
+  const rights = { may_insert: true, may_update: true, may_select: true };
+  const columns = table.columns.map((column) => ({ ...column, ...rights }));
   return { ...table, row_security: false, columns };
 }
 
-function tableFindings(name: string, table: CatalogTable): readonly Finding[] {
+function tableFindings(name: string, { partition }: TargetSpec, table: CatalogTable): readonly Finding[] {
   const findings: Finding[] = [];
   if (table.kind !== 'r' && table.kind !== 'p') {
     return [error(null, `${name} is not a table; load into an ordinary or a partitioned one`)];
@@ -90,7 +116,12 @@ function tableFindings(name: string, table: CatalogTable): readonly Finding[] {
       error(null, `row security applies to this role on ${name}, and COPY refuses that; grant it BYPASSRLS`),
     );
   }
-  if (table.kind === 'p' && !table.has_default_partition) {
+  if (partition && !isPartitionedBy(table.partition_key, partition)) {
+    const message = `${name} is not partitioned by range of ${partition.by} alone, so that no partitions can be made for it`;
+    return [...findings, error(null, `${message}; make it so, or take \`target.partition\` out`)];
+  }
+  // Where partitions are made ahead, what fits none is meant to be refused.
+  if (table.kind === 'p' && !table.has_default_partition && !partition) {
     const message = `${name} has no default partition: a row that fits none of its partitions is quarantined`;
     findings.push({ severity: 'warning', column: null, message });
   }
@@ -110,6 +141,10 @@ function columnFindings(spec: TargetSpec, column: ColumnSpec, found: CatalogColu
   };
   if (found.generated) {
     add('error', 'is generated, and cannot be loaded; take it out of the pipeline');
+    return findings;
+  }
+  if (found.identity === 'always') {
+    add('error', 'is an identity column that Postgres always numbers itself; take it out of the pipeline');
     return findings;
   }
   if (!found.may_insert) add('error', 'may not be inserted by this role; grant INSERT on it');

@@ -5,6 +5,7 @@ import { PipelineError } from '../errors.js';
 import type { CustomPlace, CustomSettings } from './custom.js';
 import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
+import { type TableLimits, beyondLimit } from './limits.js';
 import { maskOf, placeOf } from './masks.js';
 import { type ColumnPolicy, type ColumnSpec, companionOf, needsKeyId, tokenMaskOf } from './methods.js';
 import { sealRaw } from './quarantined.js';
@@ -55,6 +56,18 @@ export interface VaultMasker extends Masker {
   wanted(batch: Batch): readonly VaultEntry[];
 }
 
+/** What the table refuses, as it is known at the time; see `beyondLimit`. */
+export interface KnownLimits {
+  readonly current: TableLimits | null;
+  /** Called for each record that is refused by them. */
+  noteRefusal(): void;
+}
+
+/** What a masker works with besides its policy and keys. */
+export interface MaskerSettings extends CustomSettings {
+  readonly limits?: KnownLimits;
+}
+
 const ANY_OTHER_KEY = '*';
 
 /**
@@ -65,7 +78,7 @@ export function compileMasker(
   policy: ColumnPolicy,
   keyring: Keyring,
   clock: Clock,
-  settings: CustomSettings = {},
+  { limits, ...settings }: MaskerSettings = {},
 ): VaultMasker {
   selfTest();
   const columns = compileColumns(policy, keyring, clock, placeOf(policy, settings));
@@ -78,7 +91,11 @@ export function compileMasker(
       const ready = tokens === undefined ? columns : withTokens(columns, tokens, keyring);
       const work = readBodies(batch, policy);
       const normalized = noneNormalized();
-      const cells = ready.map((column) => maskColumn(work, column, normalized));
+      const cells = ready.map((column) => {
+        const fields = maskColumn(work, column, normalized);
+        if (limits) refuseBeyond(work, column.spec, fields, limits);
+        return fields;
+      });
       const fieldsDropped = checkUnknownFields(work, policy, fieldNames);
       const masked = countMasked(work, columns, cells);
       const isKeyed = columns.some(({ spec }) => isKeyedMask(spec) && (masked[spec.mask.method] ?? 0) > 0);
@@ -130,6 +147,24 @@ function compileColumns(
     isSentinel: sentinelTest(spec),
     mask: maskOf(spec, keyring, undefined, place),
   }));
+}
+
+/** Rejects the records of which the table would refuse this column's field. */
+function refuseBeyond(
+  work: Work,
+  { name, path, mask }: ColumnSpec,
+  fields: readonly string[],
+  limits: KnownLimits,
+): void {
+  const limit = limits.current?.get(name);
+  if (!limit || mask.method === 'drop') return;
+  for (const i of work.live) {
+    const code = beyondLimit(fields[i] ?? NULL_FIELD, limit);
+    if (code === null) continue;
+    work.reasons[i] = { code, path };
+    limits.noteRefusal();
+  }
+  work.live = liveOf(work.reasons);
 }
 
 /** Whether results need a key to be made. */

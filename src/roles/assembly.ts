@@ -1,12 +1,14 @@
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
 import type { Releases } from '../lifecycle.js';
+import { asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { ensureLedgerPartitions } from '../load/ledger.js';
 import { createPostgresSink } from '../load/postgres.js';
 import { createRunLog } from '../load/runs.js';
 import { type ScheduleLog, createScheduleLog } from '../load/schedules.js';
 import type { Sink } from '../load/sink.js';
+import { ensureTargetPartitions } from '../load/target-partitions.js';
 import { type PostgresVault, createVault } from '../load/vault.js';
 import type { Keyring } from '../masking/keyring.js';
 import { sealMasked } from '../masking/quarantined.js';
@@ -25,6 +27,7 @@ import { originSealer } from './origin.js';
 import { preflight } from './preflight.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { sourceEvents } from './source-events.js';
+import { TargetLimits } from './target-limits.js';
 import { watchedClient, watchedPool } from './watch-ports.js';
 
 /** The long receives of a continuous pipeline would let each `drain` of it end that much later. */
@@ -36,6 +39,8 @@ export interface AssembledPipeline {
   readonly queues: PipelineQueues;
   readonly sink: Sink;
   readonly vault: PostgresVault;
+  /** What its table refuses. */
+  readonly limits: TargetLimits;
   /** Null in production. */
   readonly failpoints: FailpointPorts | null;
   /** Null in processes that don't receive, as is `ingester`. */
@@ -79,9 +84,13 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
     pool,
     runs: createRunLog(pool),
     schedules: createScheduleLog(pool),
-    prepareLedger: oncePerDay(deployment.clock, () =>
-      ensureLedgerPartitions(pool, deployment.config.retention.ledgerMs),
-    ),
+    prepareLedger: oncePerDay(deployment.clock, async () => {
+      await ensureLedgerPartitions(pool, deployment.config.retention.ledgerMs);
+      // Those of the days to come are there already: it can wait for who finds out what is wrong.
+      await ensureTargetPartitions(pool).catch((error: unknown) => {
+        deployment.log.warn({ event: 'maintenance_failed', error: asPipelineError(error) });
+      });
+    }),
   };
   const pipelines = await Promise.all(
     options.pipelines.map((pipeline) => assemblePipeline(deployment, options, pipeline, shared)),
@@ -106,18 +115,10 @@ async function assemblePipeline(
   await releases.acquire(queues, async ({ transformQueue, loadQueue }) => {
     await Promise.all([transformQueue.close(), loadQueue.close()]);
   });
-  const postgres = createPostgresSink({
-    pool,
-    target: pipeline.target,
-    sealer: { seal: (id, plain) => sealMasked(keyring, id, plain) },
-    paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
-    clock,
-    memory: deployment.config.retention,
-    ...(failpoints ? { onStep: failpoints.commitStep } : {}),
-  });
-  const sink = failpoints?.sink(postgres) ?? postgres;
-  const vault = createVault(pool);
-  if (!receives) return { pipeline, queues, sink, vault, failpoints, client: null, ingester: null };
+  const sink = sinkOf(deployment, pipeline, shared);
+  const limits = new TargetLimits(pool, pipeline.target, clock);
+  const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
+  if (!receives) return { ...own, client: null, ingester: null };
   const connected = watchedClient(deployment.loops, pipeline.name, createSqsClient(pipeline.source.sqs));
   const client = await releases.acquire(connected, (open) => open.close());
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
@@ -149,7 +150,25 @@ async function assemblePipeline(
     onWait,
     owner,
   };
-  return { pipeline, queues, sink, vault, failpoints, client, ingester };
+  return { ...own, client, ingester };
+}
+
+/** Where the pipeline's rows go. */
+function sinkOf(
+  { clock, config }: Deployment,
+  pipeline: PipelineConfig,
+  { failpoints, keyring, pool }: Pick<AssembledPipeline, 'failpoints'> & Pick<Assembly, 'keyring' | 'pool'>,
+): Sink {
+  const postgres = createPostgresSink({
+    pool,
+    target: pipeline.target,
+    sealer: { seal: (id, plain) => sealMasked(keyring, id, plain) },
+    paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
+    clock,
+    memory: config.retention,
+    ...(failpoints ? { onStep: failpoints.commitStep } : {}),
+  });
+  return failpoints?.sink(postgres) ?? postgres;
 }
 
 function oncePerDay(clock: Clock, work: () => Promise<unknown>): () => Promise<void> {

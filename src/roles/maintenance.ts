@@ -6,6 +6,7 @@ import type { PostgresPool } from '../load/connection.js';
 import { ensureLedgerPartitions } from '../load/ledger.js';
 import { asOutage } from '../load/postgres-error.js';
 import { type Pruned, prune } from '../load/prune.js';
+import { ensureTargetPartitions } from '../load/target-partitions.js';
 import type { Logger } from '../ops/logger.js';
 import { outlast } from '../policy.js';
 import type { Deployment } from './deployment.js';
@@ -22,6 +23,7 @@ interface MaintenanceParts extends Pick<Deployment, 'clock' | 'onWait'> {
 
 interface Maintained {
   readonly ledger_partitions_made: number;
+  readonly target_partitions_made: number;
   /** Null: another process is pruning. */
   readonly pruned: Pruned | null;
 }
@@ -33,7 +35,12 @@ async function maintain(
   signal: AbortSignal,
 ): Promise<Maintained> {
   const made = await ensureLedgerPartitions(pool, config.retention.ledgerMs);
-  return { ledger_partitions_made: made, pruned: await prune(pool, config.retention, { clock, signal }) };
+  const target_partitions_made = await ensureTargetPartitions(pool);
+  return {
+    ledger_partitions_made: made,
+    target_partitions_made,
+    pruned: await prune(pool, config.retention, { clock, signal }),
+  };
 }
 
 /**
@@ -49,9 +56,13 @@ export function startMaintenance(deployment: MaintenanceParts, pool: PostgresPoo
       // Locks that others hold pass like an outage.
       const work = (): Promise<Maintained> => asOutage(() => maintain(deployment, pool, signal));
       const done = await outlast(clock, work, signal, onWait);
-      const { pruned, ledger_partitions_made } = done;
+      const { pruned, ledger_partitions_made, target_partitions_made } = done;
       if (pruned === null) log.info({ event: 'maintenance_elsewhere' }, 'another process is at it');
-      else log.info({ event: 'maintenance', counts: { ledger_partitions_made, ...pruned } });
+      else
+        log.info({
+          event: 'maintenance',
+          counts: { ledger_partitions_made, target_partitions_made, ...pruned },
+        });
       return DAILY_MS;
     } catch (error) {
       if (!signal.aborted) log.warn({ event: 'maintenance_failed', error: asPipelineError(error) });

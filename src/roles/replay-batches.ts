@@ -142,6 +142,7 @@ async function rawBatch(
     columns: masked.columns,
     rows: masked.rows,
     ids: masked.keys.map(({ id }) => id),
+    sentAts: masked.keys.map(({ sentAt }) => sentAt),
     stays: [...stays, ...masked.rejections.map(({ id, code, path }) => ({ id, code, path }))],
     unopened,
   };
@@ -188,6 +189,7 @@ function maskedBatch({ pipeline, clock }: ReplayMaker, runId: string, group: Ope
     columns: first?.row.columns ?? [],
     rows: joinRows(group.map(({ row }) => row.row)),
     ids: group.map(({ entry }) => entry.id),
+    sentAts: group.map(({ entry }) => Date.parse(entry.sent_at)),
     stays: [],
     unopened: [],
   };

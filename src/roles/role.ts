@@ -90,7 +90,7 @@ interface RunningPipeline extends Service {
 async function startPipeline(
   deployment: Deployment,
   assembly: Assembly,
-  { pipeline, queues, sink, vault, failpoints, ingester }: AssembledPipeline,
+  assembled: AssembledPipeline,
   { role, jobs }: Pick<WorkerOptions, 'role' | 'jobs'>,
 ): Promise<RunningPipeline> {
   let breakDown: (error: unknown) => void = () => undefined;
@@ -100,11 +100,12 @@ async function startPipeline(
   const onError = (error: unknown): void => {
     if (actionFor(error) === 'stop') breakDown(error);
   };
-  const workers = startWorkers(deployment, { pipeline, queues, sink, vault, failpoints }, assembly.keyring, {
+  const workers = startWorkers(deployment, assembled, assembly.keyring, {
     role,
     jobs,
     onError,
   });
+  const { pipeline, ingester } = assembled;
   const ingesters = ingester ? [await startIngest(deployment, ingester, assembly.schedules, onError)] : [];
   const service = inOrder([ingesters, workers]);
   const broken = brokenDown.then(async (error) => {

@@ -19,6 +19,7 @@ import type { PipelineQueues } from './queues.js';
 import { type Probe, processProbe } from './suspect.js';
 import { maskTakenOver } from './takeover.js';
 import type { Loop } from './watch.js';
+import type { TargetLimits } from './target-limits.js';
 import { handlerLoop } from './watch-ports.js';
 
 /** Batches that one worker masks at once: masking itself holds the thread, so more only overlaps the queue's round trips. */
@@ -33,6 +34,7 @@ export interface WorkerParts {
   readonly sink: Pick<Sink, 'commit'>;
   readonly failpoints: FailpointPorts | null;
   readonly vault: Vault;
+  readonly limits: TargetLimits;
 }
 
 /** How to run them. */
@@ -49,6 +51,8 @@ export interface WorkerOptions {
 export interface TransformParts {
   readonly masker: VaultMasker;
   readonly vault: Vault;
+  /** Those that the masker asks; null: it asks none. */
+  readonly limits: Pick<TargetLimits, 'confirming'> | null;
   readonly probe: Probe;
   /** Null: what was masked is not looked through again. */
   readonly leakGate: LeakGate | null;
@@ -67,7 +71,9 @@ export function startWorkers(
   if (role === 'transform' || role === 'all') {
     const { name, policy } = parts.pipeline;
     const leakGate = parts.pipeline.leakGate ? compileLeakGate(policy, deployment.clock) : null;
+    const { limits, vault } = parts;
     const compiled = compileMasker(policy, keyring, deployment.clock, {
+      limits,
       onFailure: ({ column, file, values, at }) => {
         const some = values === 1 ? 'a value' : `${values} values`;
         const what = values === null ? 'gave no answer to a record' : `failed with ${some}`;
@@ -76,7 +82,7 @@ export function startWorkers(
       },
     });
     const masker = parts.failpoints?.masker(compiled) ?? compiled;
-    const ports = { masker, vault: parts.vault, probe: processProbe(policy), leakGate, loadQueue };
+    const ports = { masker, vault, limits, probe: processProbe(policy), leakGate, loadQueue };
     const loop = handlerLoop(deployment.loops, 'transform', parts.pipeline);
     const handle = telling(onError, loop, transformHandler(deployment, name, ports));
     const concurrency = jobs ?? TRANSFORM_CONCURRENCY;
@@ -106,7 +112,7 @@ function telling<T>(onError: (error: unknown) => void, loop: Loop, handle: Batch
 export function transformHandler(
   { clock, events, onWait }: Pick<Deployment, 'clock' | 'events' | 'onWait'>,
   pipeline: string,
-  { masker: compiled, vault, probe, leakGate, loadQueue }: TransformParts,
+  { masker: compiled, vault, limits, probe, leakGate, loadQueue }: TransformParts,
 ): BatchHandler<Batch> {
   let turn: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -119,7 +125,7 @@ export function transformHandler(
     const vaulted = withVault(compiled, {
       tokens: (entries) => outlast(clock, () => vault.tokens(entries), hardStop, onWait),
     });
-    const masker = unhurried(vaulted, () => {
+    const masker = unhurried(limits?.confirming(vaulted) ?? vaulted, () => {
       if (hardStop.aborted) throw new PipelineError('canceled', `batch ${batch.batchId} was cut short`);
     });
     // Several at once would be at some record each when one of them ends the process.

@@ -277,6 +277,7 @@ test('maintenance runs at once, and one that falls into an outage is made up for
     const [line] = await said.take(1, ({ event }) => event === 'maintenance');
     assert.deepEqual(line?.counts, {
       ledger_partitions_made: 1,
+      target_partitions_made: 0,
       ...EXPECTED,
       ledger_partitions: 0,
       ledger_rows: 0,

@@ -74,6 +74,7 @@ function replayOf(
     kids: [1],
     columns: ['name', 'n', 'note'],
     ids,
+    sentAts: ids.map(() => NOON),
     rows: asMasked(Buffer.from(lines.map((line) => `${line}\n`).join(''))),
     stays: [],
     unopened: [],

@@ -20,6 +20,8 @@ const MIGRATIONS = [
   '0006_proof',
   '0007_remask',
   '0008_reveal-and-vault',
+  '0009_upsert',
+  '0010_target-partitions',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;

@@ -54,6 +54,7 @@ function serve({ holds, ...place }: WorkerArguments): void {
   const handle = transformHandler(deployment, 'logins', {
     masker,
     vault: dryVault,
+    limits: null,
     probe,
     leakGate: null,
     loadQueue,

@@ -79,7 +79,7 @@ test('a file with nothing but columns and a target gets every default', () => {
       breaker: { maxRejectedRatio: 0.5, minMessages: 100, maxRejected: null },
     },
     leakGate: false,
-    target: { schema: 'public', table: 'logins', create: false },
+    target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
   });
   const { sha256, ...rules } = policy;
   assert.match(sha256, /^[0-9a-f]{64}$/);
@@ -116,7 +116,14 @@ test('the example of the documentation loads without a warning, and says what it
     exclusive: false,
     catchUp: true,
   });
-  assert.deepEqual(target, { schema: 'public', table: 'user_logins', create: true });
+  assert.deepEqual(target, {
+    schema: 'public',
+    table: 'user_logins',
+    create: true,
+    upsert: null,
+    partition: null,
+    grants: [],
+  });
   assert.equal(source.sqs.queue, 'login-queue');
   assert.equal(source.sqs.endpoint, null);
   assert.deepEqual(
@@ -166,7 +173,14 @@ test('what init writes loads with nothing in the environment but DATABASE_URL', 
 test('init names the pipeline after the table, and refuses a table that cannot be', () => {
   const named = load(initTemplate({ table: 'audit.Sign-Ins' }).yaml);
   assert.equal(first(named).name, 'sign-ins');
-  assert.deepEqual(first(named).target, { schema: 'audit', table: 'Sign-Ins', create: true });
+  assert.deepEqual(first(named).target, {
+    schema: 'audit',
+    table: 'Sign-Ins',
+    create: true,
+    upsert: null,
+    partition: null,
+    grants: [],
+  });
   assert.equal(first(load(initTemplate({ table: 't', pipeline: 'p' }).yaml)).name, 'p');
   assert.throws(() => initTemplate({ table: 'a.b.c' }), { code: 'usage' });
   assert.throws(() => initTemplate({ table: 'a"b' }), { code: 'usage' });

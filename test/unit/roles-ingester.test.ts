@@ -41,7 +41,7 @@ const PIPELINE: PipelineConfig = {
     sha256: '',
   },
   leakGate: false,
-  target: { schema: 'public', table: 'logins', create: false },
+  target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
 };
 
 function delivery(): Delivery {
