@@ -3,7 +3,7 @@
 
 const BASE = ['batch', 'errors', 'clock'];
 const ADAPTER = [...BASE, 'policy', 'lifecycle', 'copy-text', 'address/*'];
-const FLOW = ['pipeline', 'run', 'letting-go'];
+const FLOW = ['pipeline', 'run', 'parted', 'letting-go'];
 const PORTS = ['source/source', 'source/batching', 'queue/queue', 'load/sink'];
 const PRODUCT = [
   ...ADAPTER,
