@@ -11,7 +11,10 @@ export interface Envelope {
   readonly attributes: Readonly<{ [name: string]: string }>;
 }
 
-/** What SQS needs to settle one message. It never leaves the ingester that received it. */
+/**
+ * What SQS needs to settle one message. It never leaves the ingester that received it. The parts of a message share one
+ * handle, and each has a receipt of its own by which it is known whether more of them come.
+ */
 export interface Receipt {
   readonly messageId: string;
   readonly handle: string;
@@ -20,6 +23,8 @@ export interface Receipt {
   readonly receivedAt: number;
   /** Size of the body, or of what it unpacks to where that is more: for the limit on bytes in flight. */
   readonly bytes: number;
+  /** True when more records of the message follow, in another delivery: until the last has come it can't be acked. */
+  readonly more?: boolean;
 }
 
 /** One row's worth of input. Most messages hold one; its id is then the message id, else `messageId#index`. */
@@ -33,7 +38,7 @@ export interface InputRecord {
   readonly rejected?: 'bad_envelope' | 'too_large' | 'crashed_worker';
 }
 
-/** One receive's message, its records, of which there may be none, and the receipt that settles it. */
+/** One receive's message, or a part of it, its records, of which there may be none, and the receipt that settles it. */
 export interface Delivery {
   readonly envelope: Envelope;
   readonly records: readonly Omit<InputRecord, 'message'>[];

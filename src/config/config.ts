@@ -42,7 +42,7 @@ export interface PipelineLimits {
 /** How the records of a message are come by, and how much one message may hold. */
 export interface OpeningConfig {
   readonly envelope: 'auto' | 'none' | 'sns' | 'eventbridge';
-  readonly encoding: 'auto' | 'none' | 'base64' | 'gzip' | 'deflate';
+  readonly encoding: 'auto' | 'none' | 'base64' | 'gzip' | 'deflate' | 'zstd';
   readonly records: 'auto' | 'one' | 'array' | 'lines';
   readonly maxRecords: number;
   readonly maxUnpackedBytes: number;

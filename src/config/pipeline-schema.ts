@@ -50,9 +50,8 @@ const source = z.strictObject({
     ['s3'],
   ).prefault('auto'),
   encoding: choice(
-    'What the text of the event stands for, all but `none` in base64: `auto` decodes what begins like gzip, zlib or a JSON object or array.',
-    ['auto', 'none', 'base64', 'gzip', 'deflate'],
-    ['zstd'],
+    'What the text of the event stands for, all but `none` in base64: `auto` decodes what begins like gzip, zlib, zstd or a JSON object or array.',
+    ['auto', 'none', 'base64', 'gzip', 'deflate', 'zstd'],
   ).prefault('auto'),
   records: choice(
     'How a message holds its events: `one`, an `array` of them, or `lines` (NDJSON). `auto` takes apart arrays that are empty or begin with an object, and lines that are JSON objects.',

@@ -7,7 +7,7 @@ import type { InFlight } from './in-flight.js';
 import { ORIGIN_ATTRIBUTE, type Origin, type OriginSealer } from './origin.js';
 import type { QueueClient, RawMessage } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';
-import { type Opening, openMessage } from './unwrap.js';
+import { type Opening, openMessage, prepareOpening } from './unwrap.js';
 
 /** A soft stop lets polls of a second end by themselves: cutting one may strand what SQS has just handed out. */
 const SOFT_STOP_GRACE_MS = 1_500;
@@ -111,6 +111,7 @@ export class Polls implements Service {
     const { client, inFlight, visibilityTimeoutS: visibilityS, onEvent } = this.#options;
     try {
       const raw = await client.receive({ maxMessages: reserved, waitS, visibilityS }, this.#cut.signal);
+      if (raw.length > 0) await prepareOpening(this.#options.opening);
       const deliveries = raw.map((message) => this.#delivery(message));
       inFlight.admit(
         reserved,

@@ -2,6 +2,7 @@ import type { InputRecord } from '../batch.js';
 import { type EncodingMode, decode } from './encoding.js';
 import { eventDetail, snsNotification } from './envelopes.js';
 import { type RecordsMode, split } from './splitting.js';
+import { loadZstd } from './zstd.js';
 
 /** What to make of messages that another service has wrapped. */
 export type EnvelopeMode = 'auto' | 'none' | 'sns' | 'eventbridge';
@@ -15,6 +16,13 @@ export interface Opening {
   readonly maxRecords: number;
   /** What an encoded body may become, in bytes. */
   readonly maxUnpackedBytes: number;
+}
+
+/** Makes ready what `openMessage` may need, which doesn't wait. */
+export async function prepareOpening(
+  { encoding }: Pick<Opening, 'encoding'> = { encoding: 'auto' },
+): Promise<void> {
+  if (encoding === 'auto' || encoding === 'zstd') await loadZstd();
 }
 
 /** A record, before its message has a place in a batch. */
@@ -40,7 +48,7 @@ const NO_ATTRIBUTES = {};
 /**
  * The records of a message. The id of one alone is the message id, that of several `messageId#index`. A message that
  * can't be opened as the settings say is one record with the body as it came, rejected: `bad_envelope`, or `too_large`
- * beyond the limits.
+ * beyond the limits. Needs `prepareOpening`.
  */
 export function openMessage(messageId: string, body: string, opening: Opening): OpenedMessage {
   const inner = innerText(body, opening);

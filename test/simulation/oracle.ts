@@ -5,11 +5,23 @@ import type { Scheduler } from './scheduler.js';
 /** What must become of a message's record. */
 export type Expected = 'target' | 'quarantine' | 'dead_letters';
 
-/** A message as sent; `content` is what a row or an entry of it must hold. */
-export interface SentMessage {
+/** A record as sent; `content` is what a row or an entry of it must hold. */
+export interface SentRecord {
   readonly id: string;
   readonly expected: Expected;
   readonly content: string;
+}
+
+/** A message as sent. The id of its only record is its own. */
+export interface SentMessage {
+  readonly id: string;
+  readonly records: readonly SentRecord[];
+}
+
+/** What became of a receipt: the places of its parts in batches, and whether the last of them is among these. */
+interface Held {
+  readonly places: { readonly batchId: string; readonly index: number }[];
+  isWhole: boolean;
 }
 
 /** A committed row, of the target or of the quarantine. */
@@ -40,6 +52,8 @@ interface Delivery {
  */
 export class Oracle {
   readonly violations: string[] = [];
+  /** How often a message came to what only those in parts can come to. */
+  readonly moments = { parted_in_batches: 0, parted_acked: 0, parted_released: 0, parted_broken_off: 0 };
   readonly #scheduler: Scheduler;
   readonly #committed: Committed;
   readonly #visibilityMs: number;
@@ -48,7 +62,7 @@ export class Oracle {
   readonly #latest = new Map<string, string>();
   /** How many deliveries of a message, on their way, have left it visible. */
   readonly #twice = new Map<string, number>();
-  readonly #batches = new Map<string, { readonly batchId: string; readonly index: number }>();
+  readonly #held = new Map<string, Held>();
   readonly #told = new Map<string, string>();
   #runs = 0;
 
@@ -110,27 +124,40 @@ export class Oracle {
 
   /** A run takes charge of receipts, one for each message of the batch. */
   holds(batchId: string, receipts: readonly Receipt[]): void {
-    for (const [index, { handle }] of receipts.entries()) this.#batches.set(handle, { batchId, index });
-  }
-
-  /** The ingester is about to ack or release: the fate of the batch must allow it. */
-  spends(how: 'ack' | 'release', receipts: readonly Receipt[]): void {
-    for (const { handle, messageId } of receipts) {
-      const place = this.#batches.get(handle);
-      const fate = this.#committed.loads.get(place?.batchId ?? '');
-      const isReleased = fate?.state === 'released' || fate?.held.includes(place?.index ?? -1) === true;
-      const isAllowed = fate !== undefined && isReleased === (how === 'release');
-      if (!isAllowed)
-        this.violated(`${how} of message ${messageId}, whose batch has the fate ${fate?.state ?? 'none'}`);
-      this.#setState(handle, 'spent');
+    for (const [index, { handle, more }] of receipts.entries()) {
+      const held = this.#held.get(handle) ?? { places: [], isWhole: false };
+      held.places.push({ batchId, index });
+      held.isWhole = more !== true;
+      this.#held.set(handle, held);
+      if (held.places.at(-2)?.batchId !== batchId && held.places.length > 1)
+        this.moments.parted_in_batches += 1;
     }
   }
 
-  /** SQS has deleted a message for good: its record must be committed. */
+  /** The ingester is about to ack or release: the fates of the batches that hold of the message must allow it. */
+  spends(how: 'ack' | 'release', receipts: readonly Receipt[]): void {
+    for (const { handle, messageId } of receipts) {
+      const { places, isWhole } = this.#held.get(handle) ?? { places: [], isWhole: false };
+      const fates = places.map(({ batchId, index }) => {
+        const fate = this.#committed.loads.get(batchId);
+        return fate?.state === 'committed' && fate.held.includes(index) ? 'released' : fate?.state;
+      });
+      const isReleased = fates.includes('released') || !isWhole;
+      const isAllowed = fates.every((fate) => fate !== undefined) && isReleased === (how === 'release');
+      if (!isAllowed || places.length === 0)
+        this.violated(`${how} of message ${messageId}, whose batches have the fates ${fates.join(', ')}`);
+      this.#setState(handle, 'spent');
+      if (!isWhole) this.moments.parted_broken_off += 1;
+      else if (places.length > 1) this.moments[how === 'ack' ? 'parted_acked' : 'parted_released'] += 1;
+    }
+  }
+
+  /** SQS has deleted a message for good: its records must be committed. */
   deleted(id: string): void {
     const { target, quarantine } = this.#committed;
-    const isSettled = [...target, ...quarantine].some((settled) => settled.recordId === id);
-    if (!isSettled) this.violated(`message ${id} was deleted, and its record is nowhere`);
+    const settled = new Set([...target, ...quarantine].map((row) => row.recordId));
+    for (const record of this.#sent.get(id)?.records ?? [])
+      if (!settled.has(record.id)) this.violated(`message ${id} was deleted, and its record is nowhere`);
   }
 
   /** A fate is written. */
@@ -172,7 +199,10 @@ export class Oracle {
   ended(left: readonly string[], deadLetters: readonly string[]): void {
     const { target, quarantine, loads } = this.#committed;
     for (const id of left) this.violated(`message ${id} is still in the queue`);
-    for (const message of this.#sent.values()) this.#check(message, deadLetters);
+    for (const message of this.#sent.values()) {
+      const deaths = deadLetters.filter((dead) => dead === message.id).length;
+      for (const record of message.records) this.#check(record, deaths);
+    }
     const all = [...loads.values()];
     const total = (outcome: 'loaded' | 'quarantined'): number =>
       all.reduce((sum, fate) => sum + fate[outcome], 0);
@@ -182,18 +212,18 @@ export class Oracle {
       this.violated('the batches quarantined other numbers than the quarantine holds');
   }
 
-  #check({ id, expected, content }: SentMessage, deadLetters: readonly string[]): void {
+  #check({ id, expected, content }: SentRecord, deaths: number): void {
     const { target, quarantine } = this.#committed;
     const places: readonly (readonly [Expected, readonly string[]])[] = [
       ['target', contentsOf(id, target)],
       ['quarantine', contentsOf(id, quarantine)],
-      ['dead_letters', deadLetters.filter((dead) => dead === id).map(() => content)],
+      ['dead_letters', Array.from({ length: deaths }, () => content)],
     ];
     const found = places.flatMap(([place, contents]) => contents.map((text) => ({ place, text })));
     const isRight = found.length === 1 && found[0]?.place === expected && found[0].text === content;
     if (isRight) return;
     // SQS counts receives, whoever's fault they were: a good record of a queue with a redrive policy may end there too.
-    const isWornOut = expected !== 'dead_letters' && deadLetters.includes(id);
+    const isWornOut = expected !== 'dead_letters' && deaths > 0;
     if (
       isWornOut &&
       found.every(({ place, text }) => place === 'dead_letters' || (place === expected && text === content))
@@ -201,7 +231,7 @@ export class Oracle {
       if (found.length <= 2) return;
     }
     const where = found.map(({ place }) => place).join(', ') || 'nowhere';
-    this.violated(`the record of message ${id} belongs in ${expected} once, and is in: ${where}`);
+    this.violated(`record ${id} belongs in ${expected} once, and is in: ${where}`);
   }
 
   #wasFree(host: Host): boolean {

@@ -1,6 +1,7 @@
 import type { AttemptSettings } from '../../src/queue/attempts.js';
 import { BAD, UNFIT } from './fake-masker.js';
 import type { Expected } from './oracle.js';
+import { partedBody } from './fake-pointers.js';
 import type { Dice } from './scheduler.js';
 import type { IngesterSettings } from './sim-ingester.js';
 
@@ -8,7 +9,8 @@ import type { IngesterSettings } from './sim-ingester.js';
 export interface Setup {
   readonly messages: readonly {
     readonly body: string;
-    readonly expected: Expected;
+    /** Of its records, in their order. */
+    readonly expected: readonly Expected[];
     readonly afterMs: number;
   }[];
   /** `memory`: every process is an ingester with queues and workers of its own. */
@@ -27,6 +29,10 @@ export interface Setup {
 }
 
 const MAX_MESSAGES = 12;
+/** So many messages come in parts, of which each holds a few records. */
+const IN_PARTS = 0.1;
+const MAX_PARTS = 4;
+const MAX_PART_RECORDS = 2;
 /** Most are there from the start, the others come within so long. */
 const ARRIVAL_MS = 60_000;
 /** As good as for ever: everything but stuck jobs must come to its end without the limit. */
@@ -60,8 +66,26 @@ export function drawSetup(dice: Dice): Setup {
 
 function drawMessage(dice: Dice, n: number, held: boolean): Setup['messages'][number] {
   const afterMs = dice.chance(0.6) ? 0 : dice.between(0, ARRIVAL_MS);
+  if (!dice.chance(IN_PARTS)) {
+    const { body, expected } = drawRecord(dice, String(n), held);
+    return { body, expected: [expected], afterMs };
+  }
+  const parts = Array.from({ length: dice.whole(1, MAX_PARTS) }, (_, part) =>
+    Array.from({ length: dice.whole(1, MAX_PART_RECORDS) }, (__, index) =>
+      drawRecord(dice, `${n}.${part}.${index}`, held),
+    ),
+  );
+  const body = partedBody(parts.map((records) => records.map((record) => record.body)));
+  return { body, expected: parts.flat().map((record) => record.expected), afterMs };
+}
+
+function drawRecord(
+  dice: Dice,
+  name: string,
+  held: boolean,
+): { readonly body: string; readonly expected: Expected } {
   const roll = dice.next();
-  if (roll < 0.2) return { body: `${BAD} ${n}`, expected: held ? 'dead_letters' : 'quarantine', afterMs };
-  if (roll < 0.3) return { body: `${UNFIT} ${n}`, expected: 'quarantine', afterMs };
-  return { body: `good ${n}`, expected: 'target', afterMs };
+  if (roll < 0.2) return { body: `${BAD} ${name}`, expected: held ? 'dead_letters' : 'quarantine' };
+  if (roll < 0.3) return { body: `${UNFIT} ${name}`, expected: 'quarantine' };
+  return { body: `good ${name}`, expected: 'target' };
 }

@@ -2,7 +2,7 @@ import type { Batch, Fate, MaskedBatch, Receipt } from '../../src/batch.js';
 import type { Sink } from '../../src/load/sink.js';
 import { type IngestPorts, drain, settle } from '../../src/pipeline.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
-import { type Held, Run } from '../../src/run.js';
+import { Run } from '../../src/run.js';
 import type { BatchLimits } from '../../src/source/batching.js';
 import type { QueueClient } from '../../src/source/queue-client.js';
 import type { ReceiveMode, Source } from '../../src/source/source.js';
@@ -11,6 +11,7 @@ import type { Host } from './host.js';
 import type { Oracle } from './oracle.js';
 import type { Benign, Planted } from './planted.js';
 import { AS_IT_IS } from '../support/opening.js';
+import { fakePointers } from './fake-pointers.js';
 
 /** How one ingester goes about it; drawn by the schedule. */
 export interface IngesterSettings {
@@ -59,6 +60,7 @@ export class SimIngester {
       client,
       clock: host.clock,
       opening: AS_IT_IS,
+      pointers: fakePointers(host.clock),
       waitTimeS: 1,
       inFlightBytes: 1 << 20,
     });
@@ -104,9 +106,15 @@ export class SimIngester {
   }
 
   #newRun(): WatchedRun {
-    const { host, oracle, planted, onBatch } = this.#parts;
+    const { host, oracle, planted, onBatch, settings } = this.#parts;
     const run = new WatchedRun(
-      { runId: host.clock.id(), pipeline: PIPELINE, trigger: 'schedule', startedAt: host.clock.now() },
+      {
+        runId: host.clock.id(),
+        pipeline: PIPELINE,
+        trigger: 'schedule',
+        startedAt: host.clock.now(),
+        partLimits: { records: settings.batching.maxMessages, bytes: 1 << 20 },
+      },
       (batch, receipts) => {
         onBatch(batch);
         oracle.holds(batch.batchId, receipts);
@@ -147,7 +155,7 @@ export class SimIngester {
     const { oracle } = this.#parts;
     const source = this.#source;
     return {
-      receive: (mode, signal) => source.receive(mode, signal),
+      receive: (mode, signal, halt) => source.receive(mode, signal, halt),
       depth: () => source.depth(),
       ack: (receipts) => {
         oracle.spends('ack', receipts);
@@ -200,14 +208,18 @@ class WatchedRun extends Run {
 
   override hold(batch: Batch, receipts: readonly Receipt[], now: number): void {
     this.#onHold(batch, receipts);
-    super.hold(batch, receipts, now);
+    const asWhole = ({ more: _, ...receipt }: Receipt): Receipt => receipt;
+    super.hold(batch, this.#planted === 'acked_after_first_part' ? receipts.map(asWhole) : receipts, now);
   }
 
-  override take(fate: Fate): Held | undefined {
+  override settle(fate: Fate): void {
     const other = this.held.find((held) => held.batchId !== fate.batchId);
-    const held = super.take(fate);
-    if (this.#planted !== 'wrong_receipts' || !held || !other) return held;
-    return { ...held, receipts: other.receipts };
+    const own = this.held.find((held) => held.batchId === fate.batchId);
+    if (this.#planted === 'wrong_receipts' && own && other) {
+      super.settle({ ...fate, batchId: other.batchId });
+    } else if (this.#planted === 'released_part_forgotten' && own?.receipts.every(({ more }) => more)) {
+      super.settle({ ...fate, state: 'committed', held: [] });
+    } else super.settle(fate);
   }
 }
 

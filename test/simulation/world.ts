@@ -2,7 +2,8 @@ import type { Batch, MaskedBatch } from '../../src/batch.js';
 import { PipelineError } from '../../src/errors.js';
 import { MemoryQueue } from '../../src/queue/memory.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
-import { fakeMasker, maskedText } from './fake-masker.js';
+import { BAD, fakeMasker, maskedText } from './fake-masker.js';
+import { partsOfBody } from './fake-pointers.js';
 import { FakeSqs } from './fake-sqs.js';
 import type { Fault, Faults } from './faults.js';
 import { Host } from './host.js';
@@ -150,15 +151,21 @@ export class World {
       dead_letters: this.#sqs.deadLetters.length,
       runs_completed: this.oracle.runs,
       processes: this.#incarnations,
+      ...this.oracle.moments,
       ...this.#postgres.moments,
     };
   }
 
-  #send(body: string, expected: Expected): void {
+  #send(body: string, expected: readonly Expected[]): void {
     const [id = ''] = this.#sqs.send({ body });
     this.#unsent -= 1;
-    const content = body.startsWith('bad') ? body : maskedText(body);
-    this.oracle.sent({ id, expected, content });
+    const pieces = partsOfBody(id, body);
+    const records = (pieces?.flat() ?? [{ id, body }]).map((record, index) => ({
+      id: record.id,
+      expected: expected[index] ?? 'target',
+      content: record.body.startsWith(BAD) ? record.body : maskedText(record.body),
+    }));
+    this.oracle.sent({ id, records });
   }
 
   /** Starts a process, and another one whenever it dies. */
