@@ -35,6 +35,8 @@ export interface RunOptions {
   readonly breaker?: BreakerLimits;
   /** Stops receiving once so many records were received. */
   readonly maxRecords?: number;
+  /** Whether a message that is released though its batch is committed fails the run, as under `fifo: block`. */
+  readonly holdingFails?: boolean;
 }
 
 /** Why a run stopped receiving before its queue was empty. `cut` is its planned end and no fault. */
@@ -52,6 +54,7 @@ export class Run {
   #received = 0;
   #drained = false;
   #batchesReleased = 0;
+  #groupsBlocked = false;
   #stopReason: StopReason | null = null;
   #tripped = false;
 
@@ -99,6 +102,7 @@ export class Run {
     this.#held.delete(fate.batchId);
     this.#settled = addCounts(this.#settled, fate);
     if (fate.state === 'released') this.#batchesReleased += 1;
+    if (fate.held.length > 0 && this.options.holdingFails === true) this.#groupsBlocked = true;
     if (this.#rejectsTooMany()) {
       this.#tripped = true;
       this.stop('breaker_open');
@@ -135,7 +139,7 @@ export class Run {
 
   #finalState(): RunState {
     if (this.#stopReason !== null && this.#stopReason !== 'cut') return this.#stopReason;
-    return this.#batchesReleased > 0 || this.#held.size > 0 ? 'failed' : 'succeeded';
+    return this.#batchesReleased > 0 || this.#groupsBlocked || this.#held.size > 0 ? 'failed' : 'succeeded';
   }
 
   #rejectsTooMany(): boolean {

@@ -140,6 +140,7 @@ function newRun(parts: IngesterParts, request: RunRequest): Run {
     trigger: request.trigger,
     startedAt: clock.now(),
     breaker: pipeline.limits.breaker,
+    holdingFails: pipeline.fifo === 'block',
     ...(request.maxRecords === undefined ? {} : { maxRecords: request.maxRecords }),
   });
 }

@@ -1,4 +1,4 @@
-import type { Batch, Fate, MaskedBatch, Receipt } from '../../src/batch.js';
+import type { Batch, Delivery, Fate, MaskedBatch, Receipt } from '../../src/batch.js';
 import type { Sink } from '../../src/load/sink.js';
 import { type IngestPorts, drain, settle } from '../../src/pipeline.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
@@ -33,6 +33,8 @@ export interface IngesterParts {
   readonly sink: Pick<Sink, 'fates' | 'letGo'>;
   readonly oracle: Oracle;
   readonly settings: IngesterSettings;
+  /** As under `fifo: block`. */
+  readonly holdingFails: boolean;
   readonly planted: Planted | Benign | null;
   /** Hears of every batch that is formed. */
   readonly onBatch: (batch: Batch) => void;
@@ -104,9 +106,15 @@ export class SimIngester {
   }
 
   #newRun(): WatchedRun {
-    const { host, oracle, planted, onBatch } = this.#parts;
+    const { host, oracle, planted, onBatch, holdingFails } = this.#parts;
     const run = new WatchedRun(
-      { runId: host.clock.id(), pipeline: PIPELINE, trigger: 'schedule', startedAt: host.clock.now() },
+      {
+        runId: host.clock.id(),
+        pipeline: PIPELINE,
+        trigger: 'schedule',
+        startedAt: host.clock.now(),
+        holdingFails,
+      },
       (batch, receipts) => {
         onBatch(batch);
         oracle.holds(batch.batchId, receipts);
@@ -144,10 +152,13 @@ export class SimIngester {
 
   /** The source, whose receipts the oracle sees before they are spent. */
   #watchedSource(): Source {
-    const { oracle } = this.#parts;
+    const { oracle, planted } = this.#parts;
     const source = this.#source;
     return {
-      receive: (mode, signal) => source.receive(mode, signal),
+      receive: (mode, signal) => {
+        const deliveries = source.receive(mode, signal);
+        return planted === 'group_split' ? oneByOne(deliveries) : deliveries;
+      },
       depth: () => source.depth(),
       ack: (receipts) => {
         oracle.spends('ack', receipts);
@@ -209,6 +220,12 @@ class WatchedRun extends Run {
     if (this.#planted !== 'wrong_receipts' || !held || !other) return held;
     return { ...held, receipts: other.receipts };
   }
+}
+
+async function* oneByOne(
+  deliveries: AsyncIterable<readonly Delivery[]>,
+): AsyncGenerator<readonly Delivery[], void, undefined> {
+  for await (const some of deliveries) for (const one of some) yield [one];
 }
 
 async function within(clock: Host['clock'], ms: number, work: Promise<unknown>): Promise<boolean> {

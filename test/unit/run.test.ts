@@ -5,7 +5,13 @@ import { type BreakerLimits, Run } from '../../src/run.js';
 
 const STARTED_AT = 1_750_000_000_000;
 
-function newRun(options: { readonly breaker?: BreakerLimits; readonly maxRecords?: number } = {}): Run {
+function newRun(
+  options: {
+    readonly breaker?: BreakerLimits;
+    readonly maxRecords?: number;
+    readonly holdingFails?: boolean;
+  } = {},
+): Run {
   return new Run({ runId: 'run', pipeline: 'logins', trigger: 'drain', startedAt: STARTED_AT, ...options });
 }
 
@@ -97,6 +103,16 @@ describe('a run', () => {
       quarantined: 2,
       released: 5,
     });
+  });
+
+  test('one that holds back a group fails under `fifo: block`, and not under `on_reject: dlq`', () => {
+    for (const holdingFails of [true, false]) {
+      const run = newRun({ holdingFails });
+      hold(run, 'a', 2);
+      run.take({ ...committed('a', { received: 2, loaded: 1, released: 1 }), held: [1] });
+      run.drained();
+      assert.equal(run.report(STARTED_AT + 1).state, holdingFails ? 'failed' : 'succeeded');
+    }
   });
 
   test('what it holds is listed oldest first, with the time of the first receive', () => {
