@@ -104,7 +104,8 @@ function spoiled(dice: Dice, { secret }: Marks, event: { readonly [name: string]
     JSON.stringify({ ...event, n: `${secret}-no-number` }),
     JSON.stringify({ ...event, plan: `${secret}-${secret}` }),
     JSON.stringify({ ...event, plan: REFUSED_PLAN }),
-    JSON.stringify([event]),
+    // A list that begins with an object would be taken apart.
+    JSON.stringify(['event', event]),
     JSON.stringify(event).slice(0, -2),
     `${secret} is not JSON`,
   ]);

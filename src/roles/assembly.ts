@@ -110,7 +110,7 @@ async function assemblePipeline(
 ): Promise<AssembledPipeline> {
   const { failpoints, keyring, pool, runs, schedules, prepareLedger } = shared;
   const { clock, events, onWait, owner } = deployment;
-  const opened = openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
+  const opened = await openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
   const queues = failpoints?.queues(opened) ?? opened;
   await releases.acquire(queues, async ({ transformQueue, loadQueue }) => {
     await Promise.all([transformQueue.close(), loadQueue.close()]);

@@ -33,16 +33,15 @@ export async function inspect(
   const looks = [
     look('keys and queue', async () => {
       const sealer = new PayloadSealer(await openKeyring(deployment));
-      const queues = pipelines.map((pipeline) => ({
-        pipeline,
-        queues: openQueues(deployment, sealer, pipeline.name),
-      }));
-      for (const { queues: open } of queues) {
-        await releases.acquire(open, ({ transformQueue, loadQueue }) =>
-          Promise.all([transformQueue.close(), loadQueue.close()]),
+      const opened = [];
+      for (const pipeline of pipelines) {
+        const queues = await releases.acquire(
+          await openQueues(deployment, sealer, pipeline.name),
+          ({ transformQueue, loadQueue }) => Promise.all([transformQueue.close(), loadQueue.close()]),
         );
+        opened.push({ pipeline, queues });
       }
-      await checkQueues(deployment, queues);
+      await checkQueues(deployment, opened);
       return [];
     }),
     ...[...databaseUrls(deployment.config)].map(([key, user]) =>

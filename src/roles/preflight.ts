@@ -6,7 +6,6 @@ import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
 import { type Finding, checkTarget, targetSpec } from '../load/target.js';
 import { outlast } from '../policy.js';
-import { checkRedis } from '../queue/bullmq-check.js';
 import type { QueueAttributes, QueueClient } from '../source/queue-client.js';
 import { queueMissing } from '../source/sqs-errors.js';
 import type { Deployment } from './deployment.js';
@@ -119,6 +118,7 @@ export async function checkQueues(
     for (const warning of warnings) log.warn({ event: 'queue_warning' }, `queue: ${warning}`);
   }
   if (config.queue.backend === 'redis') {
+    const { checkRedis } = await import('../queue/bullmq-check.js');
     const { warnings } = await checkRedis(queueServer(config));
     for (const warning of warnings) log.warn({ event: 'queue_warning' }, warning);
   }
