@@ -81,6 +81,8 @@ export interface PipelineConfig {
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
   readonly limits: PipelineLimits;
   readonly policy: ColumnPolicy;
+  /** What a rejected record does to its group on a FIFO queue. */
+  readonly fifo: 'skip' | 'block';
   /** Whether masked batches are searched for raw values before they leave `transform`. */
   readonly leakGate: boolean;
   readonly target: TargetConfig;

@@ -70,7 +70,11 @@ const batch = z.strictObject({
     '1KiB',
     '64MiB',
   ).prefault('1MiB'),
-  linger: duration('A batch that is not full waits so long for more messages.', '0s', '1m').prefault('1s'),
+  linger: duration(
+    'A batch that is not full waits so long for more messages. Default 1s, and 50ms on a FIFO queue, where a group waits for its batch.',
+    '0s',
+    '1m',
+  ).optional(),
 });
 
 const maxRejected = scalar(
@@ -149,6 +153,10 @@ export const pipelineSchema = z
       'Where a record goes that cannot be loaded: `quarantine` in Postgres, or `dlq`, the dead-letter queue by the redrive policy of the SQS queue.',
       ['quarantine', 'dlq'],
     ).prefault('quarantine'),
+    fifo: choice(
+      'What a record that cannot be loaded does to its group on a FIFO queue: `skip` quarantines it and the group goes on; `block` loads nothing of the group from its message on, and SQS delivers that again.',
+      ['skip', 'block'],
+    ).prefault('skip'),
     on_unknown_field: choice(
       'What happens to a field that no column names: `drop` counts and forgets it, `quarantine` rejects the record.',
       ['drop', 'quarantine'],

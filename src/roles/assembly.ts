@@ -164,6 +164,7 @@ function sinkOf(
     target: pipeline.target,
     sealer: { seal: (id, plain) => sealMasked(keyring, id, plain) },
     paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
+    fifo: pipeline.fifo,
     clock,
     memory: config.retention,
     ...(failpoints ? { onStep: failpoints.commitStep } : {}),

@@ -141,6 +141,7 @@ function newRun(parts: IngesterParts, request: RunRequest): Run {
     startedAt: clock.now(),
     breaker: pipeline.limits.breaker,
     partLimits: { records: pipeline.limits.inFlight, bytes: pipeline.limits.inFlightBytes },
+    holdingFails: pipeline.fifo === 'block',
     ...(request.maxRecords === undefined ? {} : { maxRecords: request.maxRecords }),
   });
 }

@@ -149,7 +149,15 @@ export class Polls implements Service {
         attributes: { ...opened.attributes, ...attributes },
       },
       records: opened.records,
-      receipt: { messageId, handle, receiveCount, receivedAt, bytes: opened.bytes },
+      receipt: {
+        messageId,
+        handle,
+        receiveCount,
+        receivedAt,
+        bytes: opened.bytes,
+        // On a standard queue a group is a tenant, and says nothing about order.
+        ...(groupId === undefined || sequenceNumber === undefined ? {} : { groupId }),
+      },
     };
   }
 

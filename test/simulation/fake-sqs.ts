@@ -90,6 +90,10 @@ export class FakeSqs implements QueueClient {
     this.#exists = options.exists ?? true;
   }
 
+  get isFifo(): boolean {
+    return this.#options.fifo === true;
+  }
+
   /** Brings the queue into being. */
   create(): void {
     this.#exists = true;
@@ -219,7 +223,11 @@ export class FakeSqs implements QueueClient {
       if (message.visibleAt > now || (fifo && locked.has(message.groupId))) continue;
       const already = fromGroup.get(message.groupId) ?? 0;
       if (fifo && already >= perGroup) continue;
-      if (this.faults.overlook?.(message.id) === true) continue;
+      if (this.faults.overlook?.(message.id) === true) {
+        // What comes after it in its group is then not to be had either.
+        locked.add(message.groupId);
+        continue;
+      }
       if (message.receiveCount >= maxReceiveCount) {
         this.#messages.splice(this.#messages.indexOf(message), 1);
         this.deadLetters.push(message.id);

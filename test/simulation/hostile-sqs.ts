@@ -19,6 +19,8 @@ export interface HostileSqsOptions {
 /** Sets up the queue's own misbehaviour, and tells the oracle of all that is handed out. */
 export function makeHostile({ sqs, faults, oracle }: HostileSqsOptions): void {
   sqs.faults.duplicate = (id) => {
+    // Of a FIFO queue's messages SQS keeps no copies that another receive could find.
+    if (sqs.isFifo) return false;
     const twice = faults.strikes('sqs_duplicate', id);
     if (twice) oracle.handsOutTwice(id);
     return twice;

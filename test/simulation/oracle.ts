@@ -16,6 +16,8 @@ export interface SentRecord {
 export interface SentMessage {
   readonly id: string;
   readonly records: readonly SentRecord[];
+  /** Of a FIFO queue's message. */
+  readonly groupId: string | null;
 }
 
 /** What became of a receipt: the places of its parts in batches, and whether the last of them is among these. */
@@ -64,7 +66,10 @@ export class Oracle {
   readonly #twice = new Map<string, number>();
   readonly #held = new Map<string, Held>();
   readonly #told = new Map<string, string>();
+  /** Of each FIFO group, where in the order of sending its last commit has come to. */
+  readonly #reached = new Map<string, number>();
   #runs = 0;
+  #followed = 0;
 
   constructor(scheduler: Scheduler, committed: Committed, visibilityMs: number) {
     this.#scheduler = scheduler;
@@ -75,6 +80,11 @@ export class Oracle {
   /** Runs that ended and claimed to be complete. */
   get runs(): number {
     return this.#runs;
+  }
+
+  /** Commits of a FIFO group that came after another of the same group. */
+  get followed(): number {
+    return this.#followed;
   }
 
   violated(rule: string): void {
@@ -158,6 +168,32 @@ export class Oracle {
     const settled = new Set([...target, ...quarantine].map((row) => row.recordId));
     for (const record of this.#sent.get(id)?.records ?? [])
       if (!settled.has(record.id)) this.violated(`message ${id} was deleted, and its record is nowhere`);
+  }
+
+  /** Rows are committed, in this order: those of a FIFO group come in the order of sending, and after all before. */
+  settled(target: readonly Settled[], quarantine: readonly Settled[]): void {
+    const order = [...this.#sent.keys()];
+    const groups = new Map<string, { readonly rows: number[]; readonly all: number[] }>();
+    for (const [list, rows] of [
+      ['rows', target],
+      ['all', quarantine],
+    ] as const) {
+      for (const { recordId } of rows) {
+        const groupId = this.#sent.get(recordId)?.groupId ?? null;
+        if (groupId === null) continue;
+        const group = groups.get(groupId) ?? { rows: [], all: [] };
+        groups.set(groupId, group);
+        group[list].push(order.indexOf(recordId));
+      }
+    }
+    for (const [groupId, { rows, all }] of groups) {
+      const reached = this.#reached.get(groupId);
+      if (reached !== undefined) this.#followed += 1;
+      const isSorted = rows.every((at, index) => index === 0 || at > (rows[index - 1] ?? at));
+      if (!isSorted || Math.min(...rows, ...all) <= (reached ?? -1))
+        this.violated(`messages of ${groupId} were committed out of order`);
+      this.#reached.set(groupId, Math.max(reached ?? -1, ...rows, ...all));
+    }
   }
 
   /** A fate is written. */

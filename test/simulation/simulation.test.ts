@@ -22,6 +22,8 @@ const MIN_MOMENTS = {
   waits_for_a_lock: 100,
   duplicates: 300,
   dead_letters: 50,
+  groups_blocked: 70,
+  group_followed: 150,
   quarantined: 300,
   runs_completed: 5_000,
   parted_acked: 200,

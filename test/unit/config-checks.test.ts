@@ -307,6 +307,33 @@ test('a pipeline without a queue, and one whose residence ends before its linger
   ]);
 });
 
+test('`fifo: block` is for FIFO queues, and holds what `on_reject: dlq` would let go', () => {
+  const source = 'source: { sqs: { queue: orders.fifo } }';
+  assert.deepEqual(ofPipeline(`${source}, fifo: block`), []);
+  const cases: readonly Case[] = [
+    ['fifo: block', /^error fifo: `block` needs a FIFO queue, whose name ends with \.fifo/],
+    [`${source}, fifo: block, on_reject: dlq`, /^error on_reject: `dlq` contradicts `fifo: block`/],
+    ['fifo: hold', /^error fifo: /],
+  ];
+  assertEach(cases, ofPipeline);
+});
+
+test('a batch waits a second for more, and 50 ms on a FIFO queue, where its groups wait for it', () => {
+  const lingerOf = (queue: string, batch = '{}'): number | undefined => {
+    const text = `version: 1\npipelines: { p: { source: { sqs: { queue: '${queue}' } }, batch: ${batch}, columns: { c: { from: c } }, target: { table: t } } }\n`;
+    return checkConfig({ file: 'm.yaml', env: ENV, read: () => text }).config?.pipelines[0]?.batch.lingerMs;
+  };
+  assert.equal(lingerOf('orders'), 1_000);
+  for (const queue of [
+    'orders.fifo',
+    'arn:aws:sqs:eu-west-1:000000000000:orders.fifo',
+    'https://sqs.eu-west-1.amazonaws.com/000000000000/orders.fifo',
+  ]) {
+    assert.equal(lingerOf(queue), 50);
+    assert.equal(lingerOf(queue, '{ linger: 2s }'), 2_000);
+  }
+});
+
 test('connection URLs must have a scheme that maskline speaks', () => {
   assertEach(
     [

@@ -78,6 +78,7 @@ test('a file with nothing but columns and a target gets every default', () => {
       residenceMs: 900_000,
       breaker: { maxRejectedRatio: 0.5, minMessages: 100, maxRejected: null },
     },
+    fifo: 'skip',
     leakGate: false,
     target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
   });

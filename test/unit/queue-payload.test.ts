@@ -99,9 +99,13 @@ const maskedBatches: fc.Arbitrary<MaskedBatch> = fc
       ),
     ),
     rejections: fc.array(rejections),
+    groups: fc.option(
+      fc.array(fc.option(fc.nat({ max: MESSAGES - 1 })), { minLength: MESSAGES, maxLength: MESSAGES }),
+    ),
   })
-  .map(({ rows, ...rest }) => ({
+  .map(({ rows, groups, ...rest }) => ({
     ...rest,
+    ...(groups === null ? {} : { groups }),
     messages: MESSAGES,
     keys: rows.map(([key]) => key),
     rows: asMasked(Buffer.concat(rows.map(([, line]) => line))),
@@ -261,7 +265,7 @@ describe('what was not written by us', () => {
   test('a newer payload, or a newer frame in it, is left to a newer worker', () => {
     assert.throws(() => open({ ...data, v: 2 }), { code: 'payload_newer' });
     const frame = batchCodec.encode(batch);
-    frame.writeUInt8(3, 0);
+    frame.writeUInt8(4, 0);
     assert.throws(() => open(pack(sealer, `${QUEUE}/${batch.batchId}`, frame, 2)), { code: 'payload_newer' });
   });
 

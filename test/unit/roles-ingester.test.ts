@@ -40,6 +40,7 @@ const PIPELINE: PipelineConfig = {
     onReject: 'quarantine',
     sha256: '',
   },
+  fifo: 'skip',
   leakGate: false,
   target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
 };
