@@ -51,7 +51,7 @@ const LIMIT_MS = 90_000;
 /** Options that only a process of its own can have. */
 const OWN_OPTIONS = ['input', 'uid', 'gid', 'process'] as const;
 /** Variables that a process reads of itself, or ends by. */
-const OWN_VARIABLES = ['PATH', 'TMPDIR', 'MASKLINE_FAILPOINTS'];
+const OWN_VARIABLES = ['PATH', 'TMPDIR', 'NODE_OPTIONS', 'MASKLINE_FAILPOINTS'];
 
 /** A running `maskline`. */
 export class CliProcess {

@@ -6,6 +6,7 @@ import { InFlight } from '../../src/source/in-flight.js';
 import type { EntryResult, VisibilityChange } from '../../src/source/queue-client.js';
 import type { SourceEvent } from '../../src/source/source-events.js';
 import { createSource } from '../../src/source/sqs-source.js';
+import { prepareOpening } from '../../src/source/unwrap.js';
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
 import { AS_IT_IS, AUTO } from '../support/opening.js';
@@ -135,6 +136,8 @@ test('a receipt that SQS no longer knows is dropped from the heartbeat, counted 
 });
 
 test('a message is held whole: by all its records, what it unpacks to, and attributes of SNS below its own', async () => {
+  // A virtual clock does not wait for what takes real time.
+  await prepareOpening();
   const clock = new VirtualClock();
   const sqs = new FakeSqs({ clock });
   const limits = {
