@@ -1,23 +1,11 @@
 import { z } from 'zod';
 import { columnSchema } from './column-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, size, text } from './scalars.js';
+import { scheduleMap, scheduleText } from './schedule-schema.js';
 import { targetSchema } from './target-schema.js';
 
 // SQS hides at most 120,000 messages of a standard queue at a time.
 const MOST_IN_FLIGHT = 120_000;
-
-const scheduleText = text(
-  'When the pipeline drains its queue: a cron pattern of 5 or 6 fields, the first of 6 being seconds; or `continuous`. Without it, only `maskline drain` does.',
-);
-
-const scheduleMap = z.strictObject({
-  cron: text('A cron pattern of 5 or 6 fields; the first of 6 is seconds.'),
-  timezone: text('IANA time zone that the pattern is read in.').prefault('UTC'),
-  exclusive: flag('Whether only one ingester may drain at a time. Not supported by this version.').prefault(
-    false,
-  ),
-  catch_up: flag('Whether a start drains once if a slot has passed since the last run.').prefault(true),
-});
 
 const sqs = z.strictObject({
   queue: text('URL, ARN or name of the SQS queue. Without it, `SQS_QUEUE_URL`.').optional(),
