@@ -17,7 +17,11 @@ const sqs = z.strictObject({
   endpoint: text(
     "URL of an SQS endpoint other than the region's own. Without it, `AWS_ENDPOINT_URL_SQS`.",
   ).optional(),
-  receivers: integer('Receive calls that run in parallel.', 1, 64).prefault(8),
+  receivers: integer(
+    'Receive calls that run in parallel, at most: under `continuous` one waits, and others join it while there is more than it can take.',
+    1,
+    64,
+  ).prefault(8),
   wait_time: duration(
     'How long one receive waits for messages, in whole seconds. Default 1s, under `schedule: continuous` 20s, where a `drain` still waits 1s.',
     '0s',
@@ -59,7 +63,11 @@ const batch = z.strictObject({
     '1KiB',
     '64MiB',
   ).prefault('1MiB'),
-  linger: duration('A batch that is not full waits so long for more messages.', '0s', '1m').prefault('1s'),
+  linger: duration(
+    'A batch that is not full waits so long for more messages; under `continuous` one that comes after a quiet time goes at once.',
+    '0s',
+    '1m',
+  ).prefault('1s'),
 });
 
 const maxRejected = scalar(

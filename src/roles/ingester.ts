@@ -188,7 +188,13 @@ function flow(
     source: openingRun(parts.source, record),
     sink: { fates: (ids) => sink.fates(ids), letGo: (batches) => lettingGo(parts, batches) },
   };
-  const batching = { ...pipeline.batch, runId: run.options.runId, pipeline: pipeline.name, clock };
+  const batching = {
+    ...pipeline.batch,
+    runId: run.options.runId,
+    pipeline: pipeline.name,
+    clock,
+    prompt: request.mode === 'continuous',
+  };
   return [
     drain(ports, run, { mode: request.mode, batching }, hardStop).finally(request.onReceived),
     settle(ports, run, { residenceMs: pipeline.limits.residenceMs }, hardStop),
