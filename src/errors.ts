@@ -23,6 +23,7 @@ export type ErrorCode =
   | 'contention'
   | 'statement_timeout'
   | 'breaker_open'
+  | 'turn_taken'
   | 'canceled'
   | 'unexpected';
 

@@ -90,6 +90,11 @@ export class Run {
     return this.#drained && this.#held.size === 0 && acked.length + released.length === 0;
   }
 
+  /** Whether it came to its planned end before that of the queue. */
+  get isCut(): boolean {
+    return this.#stopReason === 'cut';
+  }
+
   /** Whether this run's own rejections were too many. Another's may be why it was stopped as `breaker_open`. */
   get tripped(): boolean {
     return this.#tripped;
