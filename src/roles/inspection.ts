@@ -9,7 +9,7 @@ import { createSqsClient } from '../source/sqs.js';
 import { type PoolUser, databaseUrls, openPool } from './database.js';
 import type { Deployment } from './deployment.js';
 import { openKeyring } from './keyring.js';
-import { checkQueues, checkSource } from './preflight.js';
+import { checkQueues, checkSource, sourceWarnings } from './preflight.js';
 import { openQueues } from './queues.js';
 
 /** Something found wrong, or doubtful, in what a configuration names. */
@@ -60,8 +60,8 @@ export async function inspect(
     ...pipelines.map((pipeline) =>
       look(`source of ${pipeline.name}`, async () => {
         const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
-        await checkSource(deployment, pipeline, client);
-        return [];
+        const attributes = await checkSource(deployment, pipeline, client);
+        return sourceWarnings(pipeline, attributes).map((message) => ({ severity: 'warning', message }));
       }),
     ),
   ];

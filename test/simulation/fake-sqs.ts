@@ -72,6 +72,8 @@ export class FakeSqs implements QueueClient {
   readonly faults: FakeFaults = {};
   /** Ids in the dead-letter queue, in the order of their arrival. */
   readonly deadLetters: string[] = [];
+  /** Ids of deleted messages, in the order of their deletion. */
+  readonly deleted: string[] = [];
   /** How often each call was made. */
   readonly calls: { [call in FakeCall]: number } = { receive: 0, delete: 0, change: 0, attributes: 0 };
   /** Ids handed out, delivery by delivery. */
@@ -126,6 +128,10 @@ export class FakeSqs implements QueueClient {
   /** Messages that are neither deleted nor dead letters. */
   get left(): readonly string[] {
     return this.#messages.map((message) => message.id);
+  }
+
+  get isEmpty(): boolean {
+    return this.#messages.length === 0;
   }
 
   /** Those that a receive could return now, FIFO order apart. */
@@ -267,6 +273,7 @@ export class FakeSqs implements QueueClient {
     if (message === undefined) return 'done';
     if (this.#options.fifo && message.visibleAt <= this.#options.clock.now()) return 'gone';
     this.#messages.splice(this.#messages.indexOf(message), 1);
+    this.deleted.push(message.id);
     this.#changed();
     return 'done';
   }

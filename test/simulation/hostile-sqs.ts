@@ -65,10 +65,9 @@ export function sqsAt(host: Host, options: HostileSqsOptions): QueueClient {
     },
     deleteBatch: async (handles) => {
       const results = await call('delete', async () => {
-        const before = sqs.left;
+        const before = sqs.deleted.length;
         const answer = await sqs.deleteBatch(handles);
-        const left = new Set(sqs.left);
-        for (const id of before) if (!left.has(id)) oracle.deleted(id);
+        for (const id of sqs.deleted.slice(before)) oracle.deleted(id);
         return answer;
       });
       return planted === 'failed_deletes_ignored' ? results.map(() => 'done') : results;

@@ -77,6 +77,40 @@ export function drawSetup(dice: Dice): Setup {
   };
 }
 
+/** A FIFO queue that is larger than usual: so many groups of so many messages each. */
+export interface FifoSize {
+  readonly groups: number;
+  readonly perGroup: number;
+  readonly mode: 'skip' | 'block';
+}
+
+/** One in so many can't become a row; of a large schedule under `block` all groups would soon be held otherwise. */
+const LARGE_BAD_EVERY = 500;
+
+/** Draws the setup of a large FIFO queue: all is there from the start, and everything else as it is drawn for small ones. */
+export function drawFifo(dice: Dice, { groups, perGroup, mode }: FifoSize): Setup {
+  const small = drawSetup(dice);
+  return {
+    ...small,
+    messages: Array.from({ length: groups * perGroup }, (_, n) => {
+      const kind = dice.chance(1 / LARGE_BAD_EVERY) ? dice.pick([BAD, UNFIT]) : 'good';
+      const expected = kind === 'good' || mode === 'block' ? 'target' : 'quarantine';
+      return { body: `${kind} ${n}`, expected: [expected], afterMs: 0, groupId: `group-${n % groups}` };
+    }),
+    fifo: { groups, mode },
+    held: false,
+    maxReceiveCount: null,
+    ingesters: 2,
+    ingester: {
+      ...small.ingester,
+      tickMs: 3_000,
+      receivers: 4,
+      inFlight: 2_000,
+      batching: { ...small.ingester.batching, maxMessages: 100, lingerMs: 50 },
+    },
+  };
+}
+
 function drawMessage(
   dice: Dice,
   n: number,

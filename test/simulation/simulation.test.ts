@@ -86,6 +86,21 @@ describe('the pipeline under a deterministic scheduler', () => {
     }
   });
 
+  test('100 groups of 200 messages of a FIFO queue, ten at a receive, are committed in their order', async (t) => {
+    const mode = firstSeed % 2 === 0 ? 'block' : 'skip';
+    const size = ['--groups', '100', '--per-group', '200', '--fifo', mode];
+    const [line = ''] = await sim('--schedules', '1', '--seed', String(firstSeed), ...size);
+    const { failed, coverage, faults } = JSON.parse(line) as Campaign;
+    t.diagnostic(`seed ${firstSeed} · ${mode} · ${counts(faults)}`);
+    t.diagnostic(counts(coverage));
+    assert.deepEqual(
+      failed.map(({ violations }) => violations),
+      [],
+    );
+    assert.equal(coverage['messages'], 20_000);
+    assert.ok((coverage['group_followed'] ?? 0) > 1_000, 'the groups were in few batches');
+  });
+
   test(`each planted defect is found within ${SCHEDULES} schedules, and what does no harm is not`, async (t) => {
     const lines = await sim('--planted', '--schedules', String(SCHEDULES));
     const results = lines.map((line) => JSON.parse(line) as PlantedResult);

@@ -16,7 +16,7 @@ import { SimIngester } from './sim-ingester.js';
 import { SimPostgres, emptyTables, ledgerKeyOf } from './sim-postgres.js';
 import { SimQueue } from './sim-queue.js';
 import { type WorkerParts, startLoad, startTransform } from './sim-worker.js';
-import { LONG_RESIDENCE_MS, type Setup, drawSetup } from './setup.js';
+import { type FifoSize, LONG_RESIDENCE_MS, type Setup, drawFifo, drawSetup } from './setup.js';
 
 /** Dead processes come back after so long. */
 const RESTART_MS = { from: 500, to: 20_000 };
@@ -58,11 +58,11 @@ export class World {
   #isMended = false;
   #wentBack = false;
 
-  constructor(scheduler: Scheduler, faults: Faults, planted: Planted | Benign | null) {
+  constructor(scheduler: Scheduler, faults: Faults, planted: Planted | Benign | null, size: FifoSize | null) {
     this.#scheduler = scheduler;
     this.#faults = faults;
     this.#planted = planted;
-    this.#setup = drawSetup(scheduler.dice);
+    this.#setup = size === null ? drawSetup(scheduler.dice) : drawFifo(scheduler.dice, size);
     const { maxReceiveCount, ingester, attempts } = this.#setup;
     this.oracle = new Oracle(scheduler, this.#tables, ingester.visibilityTimeoutS * 1_000);
     this.#outages = {
@@ -120,8 +120,13 @@ export class World {
 
   /** True when SQS holds nothing more, and nobody waits for a batch. */
   get isDrained(): boolean {
-    if (this.#unsent > 0 || this.#sqs.left.length > 0) return false;
+    if (this.#unsent > 0 || !this.#sqs.isEmpty) return false;
     return [...this.#ingesters].every((ingester) => ingester.isIdle);
+  }
+
+  /** How much of what is ever sent SQS has got rid of. */
+  get share(): number {
+    return this.#sqs.deleted.length / this.#setup.messages.length;
   }
 
   /** Asks the ingesters to stop, softly. */
