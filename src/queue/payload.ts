@@ -43,15 +43,18 @@ const UTF16 = 1;
 const BAD_ENVELOPE = 2;
 const CRASHED_WORKER = 4;
 const TOO_LARGE = 8;
+const OBJECT_GONE = 16;
 
 const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: number } = {
   bad_envelope: BAD_ENVELOPE,
   crashed_worker: CRASHED_WORKER,
   too_large: TOO_LARGE,
+  object_gone: OBJECT_GONE,
 };
 
-/** Frames that a reader before the flag can't make sense of say so; it then leaves them to another. */
-const TOO_LARGE_VERSION = 2;
+/** By frames of these versions a reader before a reason sees that it can't make sense of them, and leaves them to another. */
+const OBJECT_GONE_VERSION = 3;
+const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: OBJECT_GONE_VERSION };
 
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
 const REPLACEMENT = Buffer.from('\ufffd');
@@ -77,8 +80,12 @@ function encodeBatch(batch: Batch): Buffer {
     message.sequenceNumber ?? null,
   ]);
   const head = [batch.batchId, batch.runId, batch.pipeline, messages, records];
-  const hasTooLarge = batch.records.some(({ rejected }) => rejected === 'too_large');
-  return writeFrame('batch', head, bodies, hasTooLarge ? TOO_LARGE_VERSION : 1);
+  const version = records.length === 0 ? 1 : Math.max(...new Set(batch.records.map(versionOf)));
+  return writeFrame('batch', head, bodies, version);
+}
+
+function versionOf({ rejected }: InputRecord): number {
+  return VERSIONS[rejected ?? ''] ?? 1;
 }
 
 /** The batch in a frame. Throws `payload_newer` or `payload_corrupt`. */
@@ -144,6 +151,8 @@ function readReason(bits: number): Pick<InputRecord, 'rejected'> {
       return { rejected: 'crashed_worker' };
     case TOO_LARGE:
       return { rejected: 'too_large' };
+    case OBJECT_GONE:
+      return { rejected: 'object_gone' };
     default:
       throw corrupt('the flags of a record');
   }
@@ -174,7 +183,9 @@ function encodeMasked(batch: MaskedBatch): Buffer {
     batch.rows.length,
     rejections,
   ];
-  return writeFrame('masked', head, [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)]);
+  const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
+  const parts = [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)];
+  return writeFrame('masked', head, parts, hasGone ? OBJECT_GONE_VERSION : 1);
 }
 
 /** The masked batch in a frame: sealed after masking, hence masked. Throws `payload_newer` or `payload_corrupt`. */
@@ -245,6 +256,7 @@ const CODES: { readonly [code in Exclude<RejectionCode, `refused_${string}`>]: t
   bad_envelope: true,
   too_deep: true,
   too_large: true,
+  object_gone: true,
   missing_field: true,
   unknown_field: true,
   wrong_type: true,

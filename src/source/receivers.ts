@@ -5,7 +5,7 @@ import { type PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
 import { Bell } from './bell.js';
 import type { InFlight } from './in-flight.js';
-import { type Piece, type Pointers, partsOf } from './parts.js';
+import { type Piece, type Pointers, type Received, partsOf } from './parts.js';
 import type { Poll, PollResult, Polls } from './polls.js';
 import type { QueueClient } from './queue-client.js';
 import type { ReceiveMode } from './source.js';
@@ -182,28 +182,32 @@ export class Receivers {
   }
 
   /** Hands over what one receive returned: first what messages hold, then what the others point to. */
-  async #hand(deliveries: readonly Delivery[]): Promise<void> {
+  async #hand(received: readonly Received[]): Promise<void> {
     const { pointers, release } = this.#options;
-    const streams = new Map<Delivery, AsyncIterable<Piece>>();
-    for (const delivery of deliveries) {
-      const pieces = pointers?.follow(delivery, this.#halt.signal) ?? null;
-      if (pieces !== null) streams.set(delivery, pieces);
-    }
-    const whole = deliveries.filter((delivery) => !streams.has(delivery));
-    if (whole.length > 0) await this.#offer(whole, this.#end.signal);
-    const untouched = new Set(streams.keys());
+    if (pointers === undefined) return this.#offer(received, this.#end.signal);
+    const halt = this.#halt.signal;
+    const kept = new Map(received.map(({ receipt }) => [receipt.handle, receipt]));
     try {
-      for (const [delivery, pieces] of streams) {
-        for await (const part of partsOf(delivery, pieces, this.#halt.signal)) {
-          untouched.delete(delivery);
-          await this.#offer([part], this.#halt.signal);
-          await this.#options.admit(this.#halt.signal);
+      const messages = await Promise.all(received.map((message) => pointers.fetch(message, halt)));
+      const streams = new Map<Received, AsyncIterable<Piece>>();
+      for (const message of messages) {
+        const pieces = pointers.follow(message, halt);
+        if (pieces !== null) streams.set(message, pieces);
+      }
+      const whole = messages.filter((message) => !streams.has(message));
+      for (const { receipt } of whole) kept.delete(receipt.handle);
+      if (whole.length > 0) await this.#offer(whole, this.#end.signal);
+      for (const [message, pieces] of streams) {
+        for await (const part of partsOf(message, pieces, halt)) {
+          kept.delete(message.receipt.handle);
+          await this.#offer([part], halt);
+          await this.#options.admit(halt);
         }
       }
     } catch (error) {
-      if (!this.#halt.signal.aborted) throw error;
+      if (!halt.aborted) throw error;
     } finally {
-      await release([...untouched].map(({ receipt }) => receipt));
+      await release([...kept.values()]);
     }
   }
 

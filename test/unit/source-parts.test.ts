@@ -29,6 +29,7 @@ function set(onPiece: (piece: number) => Promise<void> | void = () => undefined)
     opening: AS_IT_IS,
     pointers: {
       ready: async () => undefined,
+      fetch: async (message) => message,
       follow: ({ envelope: { messageId, body } }, halt) =>
         body.startsWith('in parts ') ? pieces(messageId, Number(body.slice(9)), halt) : null,
     },
