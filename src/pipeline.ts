@@ -7,7 +7,7 @@
 // A stage throws to be retried, and returns when the batch needs nothing more from it. Outages are waited out here:
 // they are nobody's fault and spend no attempt.
 
-import type { Batch, BatchReport, Fate, MaskedBatch, Receipt } from './batch.js';
+import type { Batch, BatchReport, Fate, MaskedBatch } from './batch.js';
 import type { Clock } from './clock.js';
 import { failedOrMissing, overdue, releaseDelayMs } from './letting-go.js';
 import type { HeldBatch, Sink } from './load/sink.js';
@@ -58,7 +58,7 @@ export async function drain(
 ): Promise<void> {
   const { source, transformQueue, clock, onWait } = ports;
   const failures: unknown[] = [];
-  const deliveries = source.receive(options.mode, run.intake);
+  const deliveries = source.receive(options.mode, run.intake, AbortSignal.any([run.halt, hardStop]));
   try {
     for await (const { batch, receipts } of formBatches(deliveries, options.batching)) {
       run.hold(batch, receipts, clock.elapsed());
@@ -68,6 +68,7 @@ export async function drain(
         failures.push(error);
         run.stop('failed');
       });
+      await run.room(hardStop);
     }
   } finally {
     run.drained();
@@ -107,8 +108,10 @@ export async function settle(
   while (!run.finished) {
     const stopping = hardStop.aborted;
     const look = async (): Promise<void> => {
+      const { held } = run;
+      const fates = held.length === 0 ? [] : await sink.fates(held.map((batch) => batch.batchId));
+      await spend(ports, run, fates, stopping);
       if (run.held.length === 0) return;
-      await spend(ports, run, await sink.fates(run.held.map((batch) => batch.batchId)), stopping);
       const now = clock.elapsed();
       await letGo(ports, run, stopping ? run.held : overdue(run.held, now, options.residenceMs), stopping);
       if (now < askQueuesAt) return;
@@ -135,15 +138,10 @@ async function letGo(
 
 /** The one place where receipts are spent. */
 async function spend(ports: IngestPorts, run: Run, fates: readonly Fate[], stopping: boolean): Promise<void> {
-  await Promise.all(
-    fates.map(async (fate) => {
-      const receipts = run.take(fate)?.receipts ?? [];
-      const held = new Set(fate.held);
-      const isReleased = (_: Receipt, index: number): boolean => fate.state === 'released' || held.has(index);
-      await ports.source.release(receipts.filter(isReleased), (receipt) =>
-        stopping ? 0 : releaseDelayMs(receipt),
-      );
-      await ports.source.ack(receipts.filter((receipt, index) => !isReleased(receipt, index)));
-    }),
-  );
+  for (const fate of fates) run.settle(fate);
+  const { acked, released } = run.takeDue();
+  await Promise.all([
+    ports.source.release(released, (receipt) => (stopping ? 0 : releaseDelayMs(receipt))),
+    ports.source.ack(acked),
+  ]);
 }

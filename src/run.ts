@@ -11,8 +11,9 @@ import {
   noCounts,
 } from './batch.js';
 import type { HeldBatch } from './load/sink.js';
+import { type PartLimits, PartedMessages } from './parted.js';
 
-/** A batch that is out with the workers, and the receipts that settle its messages: receipt i is message i's. */
+/** A batch that is out with the workers, and the receipts of its messages: receipt i is message i's. */
 export interface Held extends HeldBatch {
   readonly receipts: readonly Receipt[];
   /** Since when it has been waiting, outages left out, by a clock that does not go back. */
@@ -37,6 +38,14 @@ export interface RunOptions {
   readonly maxRecords?: number;
   /** Whether a message that is released though its batch is committed fails the run, as under `fifo: block`. */
   readonly holdingFails?: boolean;
+  /** How much may be under way of messages that come in parts; absent, they are not bounded. */
+  readonly partLimits?: PartLimits;
+}
+
+/** Receipts whose messages can be settled. */
+export interface Due {
+  readonly acked: readonly Receipt[];
+  readonly released: readonly Receipt[];
 }
 
 /** Why a run stopped receiving before its queue was empty. `cut` is its planned end and no fault. */
@@ -50,6 +59,9 @@ export class Run {
   readonly options: RunOptions;
   readonly #held = new Map<string, Held>();
   readonly #intake = new AbortController();
+  readonly #halt = new AbortController();
+  readonly #parted = new PartedMessages();
+  #due: { acked: Receipt[]; released: Receipt[] } = { acked: [], released: [] };
   #settled: Counts = noCounts;
   #received = 0;
   #drained = false;
@@ -67,9 +79,15 @@ export class Run {
     return this.#intake.signal;
   }
 
-  /** True when nothing more will be received and nothing is held. */
+  /** Aborts when not even the rest of a message is to be received that comes in parts. */
+  get halt(): AbortSignal {
+    return this.#halt.signal;
+  }
+
+  /** True when nothing more will be received, nothing is held, and every receipt is handed out. */
   get finished(): boolean {
-    return this.#drained && this.#held.size === 0;
+    const { acked, released } = this.#due;
+    return this.#drained && this.#held.size === 0 && acked.length + released.length === 0;
   }
 
   /** Whether this run's own rejections were too many. Another's may be why it was stopped as `breaker_open`. */
@@ -86,6 +104,7 @@ export class Run {
   hold(batch: Batch | MaskedBatch, receipts: readonly Receipt[], now: number): void {
     const held = asHeld(batch);
     this.#held.set(batch.batchId, { ...held, receipts, heldAt: now });
+    this.#parted.hold(batch.batchId, held.records, receipts);
     this.#received += held.records;
     if (this.options.maxRecords !== undefined && this.#received >= this.options.maxRecords) this.stop('cut');
   }
@@ -95,11 +114,23 @@ export class Run {
     for (const [batchId, held] of this.#held) this.#held.set(batchId, { ...held, heldAt: held.heldAt + ms });
   }
 
-  /** Hands out the receipts of a batch whose fate is known, once: exactly one caller spends them. */
-  take(fate: Fate): Held | undefined {
+  /** Waits while more is held of messages that come in parts than may be; not once the run halts, or `signal` aborts. */
+  async room(signal: AbortSignal): Promise<void> {
+    const { partLimits } = this.options;
+    if (partLimits) await this.#parted.room(partLimits, AbortSignal.any([signal, this.halt]));
+  }
+
+  /** Says what became of a batch: its messages are due, but for those of which other parts have no fate yet. */
+  settle(fate: Fate): void {
     const held = this.#held.get(fate.batchId);
-    if (!held) return undefined;
+    if (!held) return;
     this.#held.delete(fate.batchId);
+    const left = new Set(fate.held);
+    for (const [index, receipt] of held.receipts.entries()) {
+      const outcome = this.#parted.settle(receipt, fate.state === 'released' || left.has(index));
+      if (outcome !== 'open') this.#due[outcome].push(receipt);
+    }
+    this.#parted.free(fate.batchId);
     this.#settled = addCounts(this.#settled, fate);
     if (fate.state === 'released') this.#batchesReleased += 1;
     if (fate.held.length > 0 && this.options.holdingFails === true) this.#groupsBlocked = true;
@@ -107,18 +138,26 @@ export class Run {
       this.#tripped = true;
       this.stop('breaker_open');
     }
-    return held;
+  }
+
+  /** Hands out the receipts that are due, each once: exactly one caller spends it. */
+  takeDue(): Due {
+    const due = this.#due;
+    this.#due = { acked: [], released: [] };
+    return due;
   }
 
   /** Stops receiving; the first reason stays, but for `cut`, which any other replaces. */
   stop(reason: StopReason): void {
     if (this.#stopReason === null || this.#stopReason === 'cut') this.#stopReason = reason;
     this.#intake.abort();
+    if (reason === 'failed' || reason === 'breaker_open') this.#halt.abort();
   }
 
-  /** Says that no further batch will be held. */
+  /** Says that no further batch will be held. A message whose last part has not come is to be received again. */
   drained(): void {
     this.#drained = true;
+    this.#due.released.push(...this.#parted.breakOff());
   }
 
   /** The report so far; final once `finished`. What is still held then was abandoned. */

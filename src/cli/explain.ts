@@ -10,6 +10,7 @@ import {
 import type { RejectionCount } from '../foresight/preview.js';
 import type { Keyring } from '../masking/keyring.js';
 import { selectPipelines } from '../roles/deployment.js';
+import { prepareOpening } from '../source/unwrap.js';
 import type { CliContext, Command } from './context.js';
 import { exitCode } from './exit.js';
 import { readOfflineConfig, rehearsalKeyring } from './offline.js';
@@ -36,6 +37,7 @@ export const explain: Command<ExplainOptions> = async (context, options) => {
   const pipelines = selectPipelines(config, context.pipelines);
   const given = sampleFile === undefined ? null : await messagesOfFile(context, sampleFile);
   const keyring = await rehearsalKeyring(context, config, throwawayKey);
+  await prepareOpening();
   const otherKeyring = await keyringOf(context, { config, other }, keyring, throwawayKey);
   for (const pipeline of pipelines) {
     const fresh = other.pipelines.find(({ name }) => name === pipeline.name);

@@ -9,6 +9,7 @@ import { type Outcome, rehearse } from '../foresight/rehearsal.js';
 import { type Sample, messagesOf, readSample } from '../foresight/sample-file.js';
 import { throwawayKeyring } from '../foresight/test-keyring.js';
 import { initTemplate } from '../config/template.js';
+import { prepareOpening } from '../source/unwrap.js';
 import { withoutServers } from './offline.js';
 import type { Row } from './output.js';
 
@@ -48,6 +49,7 @@ export async function proposeFile(
   const taken = columns.some(({ column }) => column === 'create_date');
   const yaml = [columnsYaml(columns, INDENT), ...(taken ? [] : [SENT_DATE])].join('\n');
   const template = initTemplate({ columns: yaml, ...(table === undefined ? {} : { table }) });
+  await prepareOpening();
   const outcomes = rehearsed(file, template.yaml, sample);
   return { ...template, ...reportOf(columns, found, sample, outcomes) };
 }

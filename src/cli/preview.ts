@@ -7,6 +7,7 @@ import type { ShapeCount } from '../foresight/shape.js';
 import { checkSchema } from '../load/migrate.js';
 import { selectPipelines } from '../roles/deployment.js';
 import { recordPreview } from '../roles/quarantine-audit.js';
+import { prepareOpening } from '../source/unwrap.js';
 import type { CliContext, Command } from './context.js';
 import { withPool } from './database.js';
 import { openAuditLog, openDeployment } from './deployment.js';
@@ -40,6 +41,7 @@ export const preview: Command<PreviewOptions> = async (context, options) => {
   const config = readOfflineConfig(context, { readsQueue: fromQueue !== undefined, records: isUnsealed });
   const pipelines = selectPipelines(config, context.pipelines);
   const keyring = await rehearsalKeyring(context, config, throwawayKey);
+  await prepareOpening();
   const given = sample === undefined ? null : await messagesOfFile(context, sample);
   const look = async (record: Recorder | null): Promise<number> => {
     for (const pipeline of pipelines) {

@@ -4,6 +4,7 @@ import { messagesOf, readSample } from '../foresight/sample-file.js';
 import { systemClock } from '../clock.js';
 import type { Config } from '../config/config.js';
 import { selectPipelines } from '../roles/deployment.js';
+import { prepareOpening } from '../source/unwrap.js';
 import type { CliContext } from './context.js';
 import { rehearsalKeyring } from './offline.js';
 import type { Row } from './output.js';
@@ -28,6 +29,7 @@ export async function reportStrength(
   if (sampleFile === undefined) return { columns, samples: [] };
   const messages = messagesOf(await readSample(sampleFile, process.stdin));
   const keyring = await rehearsalKeyring(context, config, false);
+  await prepareOpening();
   const samples = judged.map((one) =>
     sampleStrength(one.pipeline, one.columns, keyring, systemClock, messages),
   );

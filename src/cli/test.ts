@@ -8,6 +8,7 @@ import { parseCases } from '../foresight/case-file.js';
 import type { TestCase } from '../foresight/test-case.js';
 import { type TestResult, runCases } from '../foresight/test-run.js';
 import { selectPipelines } from '../roles/deployment.js';
+import { prepareOpening } from '../source/unwrap.js';
 import type { CliContext, Command } from './context.js';
 import { exitCode } from './exit.js';
 import { readOfflineConfig, rehearsalKeyring } from './offline.js';
@@ -35,6 +36,7 @@ export const test: Command<TestOptions> = async (context, { args = [], throwaway
     );
   }
   const keyring = await rehearsalKeyring(context, config, throwawayKey);
+  await prepareOpening();
   const results = selected.flatMap((pipeline) => {
     const own = cases.filter((one) => one.pipeline === pipeline.name);
     return runCases(pipeline, own, keyring, systemClock);

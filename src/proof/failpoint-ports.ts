@@ -45,9 +45,9 @@ export class FailpointPorts {
   source<S extends Source>(source: S): S {
     const points = this.#points;
     return overlaid<Source, S>(source, {
-      async *receive(mode, signal): AsyncGenerator<readonly Delivery[], void, undefined> {
+      async *receive(mode, signal, halt): AsyncGenerator<readonly Delivery[], void, undefined> {
         await points.pass('receive.before');
-        for await (const deliveries of source.receive(mode, signal)) {
+        for await (const deliveries of source.receive(mode, signal, halt)) {
           await points.pass('receive.after', { count: deliveries.length });
           yield deliveries;
           await points.pass('receive.before');

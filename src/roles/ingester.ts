@@ -141,6 +141,7 @@ function newRun(parts: IngesterParts, request: RunRequest): Run {
     startedAt: clock.now(),
     breaker: pipeline.limits.breaker,
     holdingFails: pipeline.fifo === 'block',
+    partLimits: { records: pipeline.limits.inFlight, bytes: pipeline.limits.inFlightBytes },
     ...(request.maxRecords === undefined ? {} : { maxRecords: request.maxRecords }),
   });
 }
@@ -193,8 +194,8 @@ function openingRun(source: Source, record: RunRecord): Source {
     ack: (receipts) => source.ack(receipts),
     release: (receipts, delayMs) => source.release(receipts, delayMs),
     depth: () => source.depth(),
-    async *receive(mode, signal) {
-      for await (const deliveries of source.receive(mode, signal)) {
+    async *receive(mode, signal, halt) {
+      for await (const deliveries of source.receive(mode, signal, halt)) {
         // What nobody will hand on must not stay hidden.
         await record.open().catch(async (error: unknown) => {
           await source.release(

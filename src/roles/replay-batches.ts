@@ -12,7 +12,7 @@ import type { LeakGate } from '../masking/leak-gate.js';
 import type { BatchMasker } from '../masking/mask.js';
 import { type MaskedRow, joinRows, openMasked, openRaw } from '../masking/quarantined.js';
 import type { RawRecord } from '../masking/raw-record.js';
-import { type LooseRecord, type Opening, openMessage } from '../source/unwrap.js';
+import { type LooseRecord, type Opening, openMessage, prepareOpening } from '../source/unwrap.js';
 
 /** What it takes to make batches of one pipeline's entries. */
 export interface ReplayMaker {
@@ -55,6 +55,7 @@ export async function replayBatches(
   runId: string,
   entries: readonly QuarantineEntry[],
 ): Promise<readonly ReplayBatch[]> {
+  await prepareOpening(maker.pipeline.source.opening);
   const opened = openEntries(maker, entries);
   const batches: ReplayBatch[] = [];
   if (opened.raw.length + opened.stays.length + opened.unopened.length > 0)

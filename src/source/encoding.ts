@@ -1,14 +1,15 @@
 import { isUtf8 } from 'node:buffer';
 import { gunzipSync, inflateRawSync, inflateSync } from 'node:zlib';
+import { isZstd, unpackZstd } from './zstd.js';
 
 /** What a body's text stands for; all but `none` are base64 of it, since SQS carries text only. */
-export type EncodingMode = 'auto' | 'none' | 'base64' | 'gzip' | 'deflate';
+export type EncodingMode = 'auto' | 'none' | 'base64' | 'gzip' | 'deflate' | 'zstd';
 
 /** The text; or why there is none. */
 export type Decoded = { readonly text: string } | { readonly rejected: 'bad_envelope' | 'too_large' };
 
 /** How bytes are compressed, `plain` being not at all. */
-type Compression = 'plain' | 'gzip' | 'deflate';
+type Compression = 'plain' | 'gzip' | 'deflate' | 'zstd';
 
 /** Standard or URL-safe, padded or not; some encoders break lines. */
 const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/;
@@ -21,7 +22,8 @@ const CHUNK_BYTES = 64 * 1024;
 /**
  * The text that a body stands for, at most `maxBytes` of it: more is `too_large`, whatever the body claims, and is never
  * held. A body that is not what the mode names, or is cut off, or is no UTF-8, is `bad_envelope`. `auto` decodes base64
- * that begins like gzip (RFC 1952), zlib (RFC 1950) or a JSON object or array, and leaves all else as it is.
+ * that begins like gzip (RFC 1952), zlib (RFC 1950), Zstandard (RFC 8878) or a JSON object or array, and leaves all
+ * else as it is.
  */
 export function decode(body: string, mode: EncodingMode, maxBytes: number): Decoded {
   if (mode === 'none') return { text: body };
@@ -47,6 +49,7 @@ function compressionOf(bytes: Buffer): Compression | null {
   const [first = 0, second = 0, third = 0] = bytes;
   if (first === 0x1f && second === 0x8b && third === 8) return 'gzip';
   if (isZlib(bytes)) return 'deflate';
+  if (isZstd(bytes)) return 'zstd';
   return first === 0x7b || first === 0x5b ? 'plain' : null;
 }
 
@@ -56,13 +59,21 @@ function isZlib([first = 0, second = 0]: Buffer): boolean {
 }
 
 function unpacked(bytes: Buffer, compression: Compression, maxBytes: number): Decoded {
+  if (compression === 'plain') return asText(bytes);
+  if (compression === 'zstd') {
+    const result = unpackZstd(bytes, maxBytes);
+    return 'rejected' in result ? result : asText(result.bytes);
+  }
   try {
-    const plain = compression === 'plain' ? bytes : inflated(bytes, compression, maxBytes);
-    return isUtf8(plain) ? { text: plain.toString('utf8') } : { rejected: 'bad_envelope' };
+    return asText(inflated(bytes, compression, maxBytes));
   } catch (error) {
     const isTooLarge = error instanceof Error && Reflect.get(error, 'code') === 'ERR_BUFFER_TOO_LARGE';
     return { rejected: isTooLarge ? 'too_large' : 'bad_envelope' };
   }
+}
+
+function asText(bytes: Buffer): Decoded {
+  return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { rejected: 'bad_envelope' };
 }
 
 /** What calls itself deflate comes with zlib's header, or without. */

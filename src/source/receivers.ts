@@ -5,10 +5,12 @@ import { type PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
 import { Bell } from './bell.js';
 import type { InFlight } from './in-flight.js';
+import { type Piece, type Pointers, type Received, partsOf } from './parts.js';
 import type { Poll, PollResult, Polls } from './polls.js';
 import type { QueueClient } from './queue-client.js';
 import type { ReceiveMode } from './source.js';
 import type { OnSourceEvent } from './source-events.js';
+import { atOnce } from './together.js';
 
 /** An empty poll proves something only if it waited this long: short polls ask a sample of SQS's servers. */
 const MIN_EMPTY_POLL_S = 1;
@@ -37,7 +39,8 @@ export interface ReceiversOptions {
   /** The same where a run must find the end of the queue. */
   readonly drainWaitTimeS: number;
   readonly onEvent: OnSourceEvent;
-  /** Waited for before each poll. */
+  readonly pointers?: Pointers;
+  /** Waited for before each poll, and before each part of a message that comes in parts. */
   readonly admit: (signal: AbortSignal) => Promise<void>;
   /** Never rejects. */
   readonly release: (receipts: readonly Receipt[]) => Promise<void>;
@@ -55,8 +58,12 @@ export class Receivers {
   readonly #mode: ReceiveMode;
   readonly #waitS: number;
   readonly #end = new AbortController();
+  /** Ends also what is read of messages that come in parts. */
+  readonly #halt = new AbortController();
   readonly #interrupts = new Set<() => void>();
   readonly #offers: Offer[] = [];
+  /** Handles of which the consumer has taken a part: it is to settle them, whatever becomes of the rest. */
+  readonly #begun = new Set<string>();
   /** Rings for the consumer: an offer, or a receiver that ended. */
   readonly #offered = new Bell();
   /** Rings for the receivers: an arrival, or the end of an outage. */
@@ -73,17 +80,20 @@ export class Receivers {
   constructor(options: ReceiversOptions, mode: ReceiveMode) {
     this.#options = options;
     // Every receiver listens; Node takes more than ten for a leak.
-    setMaxListeners(0, this.#end.signal);
+    setMaxListeners(0, this.#end.signal, this.#halt.signal);
     this.#mode = mode;
     const { waitTimeS, drainWaitTimeS } = options;
     this.#waitS = mode === 'until_empty' ? Math.max(MIN_EMPTY_POLL_S, drainWaitTimeS) : waitTimeS;
   }
 
   /** See `Source.receive`: what was received before `signal` aborts is still yielded; a break releases the rest. */
-  async *run(signal: AbortSignal): AsyncGenerator<readonly Delivery[], void, undefined> {
+  async *run(signal: AbortSignal, halt: AbortSignal): AsyncGenerator<readonly Delivery[], void, undefined> {
     const end = (): void => this.#finish();
+    const cut = (): void => this.#cut();
     signal.addEventListener('abort', end);
+    halt.addEventListener('abort', cut);
     if (signal.aborted) end();
+    if (halt.aborted) cut();
     const loops = Array.from({ length: this.#options.receivers }, (_, me) => this.#loop(me));
     try {
       while (this.#offers.length > 0 || this.#running > 0) {
@@ -92,16 +102,18 @@ export class Receivers {
           await this.#offered.wait();
           continue;
         }
+        for (const { receipt } of offer.deliveries) if (receipt.more) this.#begun.add(receipt.handle);
         offer.taken();
         yield offer.deliveries;
       }
       if (this.#fatal !== null) throw this.#fatal;
     } finally {
       signal.removeEventListener('abort', end);
-      end();
+      halt.removeEventListener('abort', cut);
+      cut();
       await Promise.all(loops);
       const left = this.#offers.flatMap(({ deliveries }) => deliveries.map((delivery) => delivery.receipt));
-      await this.#options.release(left);
+      await this.#options.release(left.filter(({ handle }) => !this.#begun.has(handle)));
     }
   }
 
@@ -111,13 +123,18 @@ export class Receivers {
     this.#interrupts.clear();
   }
 
+  #cut(): void {
+    this.#halt.abort();
+    this.#finish();
+  }
+
   async #loop(me: number): Promise<void> {
     this.#running += 1;
     try {
       while (!this.#end.signal.aborted) await this.#step(me);
     } catch (error) {
       this.#fatal ??= asPipelineError(error);
-      this.#finish();
+      this.#cut();
     } finally {
       this.#running -= 1;
       this.#offered.ring();
@@ -126,13 +143,14 @@ export class Receivers {
 
   /** One poll, and what follows from it. */
   async #step(me: number): Promise<void> {
-    const { polls, inFlight, clock, admit } = this.#options;
+    const { polls, inFlight, clock, admit, pointers } = this.#options;
     const mustWait = (): boolean => this.#empty.has(me) || (this.#prober !== null && this.#prober !== me);
     if (mustWait()) return this.#changed.wait(this.#end.signal);
     const adopted = polls.adopt();
     let poll = adopted;
     if (poll === undefined) {
       await admit(this.#end.signal);
+      await pointers?.ready(this.#end.signal);
       const reserved = await inFlight.reserve(this.#end.signal);
       if (reserved === 0) return;
       if (this.#end.signal.aborted || mustWait()) return inFlight.admit(reserved, []);
@@ -143,7 +161,7 @@ export class Receivers {
     if (result === 'ended') return polls.park(poll, KEEP_MS[this.#mode]);
     if (result.kind === 'failed') return this.#failed(me, result.error);
     this.#recovered();
-    if (result.deliveries.length > 0) return this.#offer(result.deliveries);
+    if (result.deliveries.length > 0) return this.#hand(result.deliveries);
     const tookMs = clock.now() - poll.startedAt;
     if (tookMs < MIN_EMPTY_MS) return clock.sleep(MIN_EMPTY_MS - tookMs, this.#end.signal);
     const waitedLong = tookMs >= this.#waitS * 1_000 * EARLY_PART;
@@ -164,18 +182,51 @@ export class Receivers {
     });
   }
 
-  /** Hands over, and waits until the consumer takes it: what a slow consumer can't take stays in SQS. */
-  #offer(deliveries: readonly Delivery[]): Promise<void> {
+  /** Hands over what one receive returned: first what messages hold, then what the others point to. */
+  async #hand(received: readonly Received[]): Promise<void> {
+    const { pointers, release } = this.#options;
+    if (pointers === undefined) return this.#offer(received, this.#end.signal);
+    const halt = this.#halt.signal;
+    const kept = new Map(received.map(({ receipt }) => [receipt.handle, receipt]));
+    try {
+      const fetched = await Promise.all(received.map((message) => pointers.fetch(message, halt)));
+      const streams = new Map<Received, AsyncIterable<Piece>>();
+      for (const message of fetched) {
+        const pieces = pointers.follow(message, halt);
+        if (pieces !== null) streams.set(message, pieces);
+      }
+      const messages = atOnce(fetched, (message) => streams.has(message));
+      const whole = messages.filter((message) => !streams.has(message));
+      for (const { receipt } of whole) kept.delete(receipt.handle);
+      if (whole.length > 0) await this.#offer(whole, this.#end.signal);
+      for (const message of messages) {
+        const pieces = streams.get(message);
+        if (pieces === undefined) continue;
+        for await (const part of partsOf(message, pieces, halt)) {
+          kept.delete(message.receipt.handle);
+          await this.#offer([part], halt);
+          await this.#options.admit(halt);
+        }
+      }
+    } catch (error) {
+      if (!halt.aborted) throw error;
+    } finally {
+      await release([...kept.values()]);
+    }
+  }
+
+  /** Offers, and waits until the consumer takes it: what a slow consumer can't take stays in SQS. */
+  #offer(deliveries: readonly Delivery[], signal: AbortSignal): Promise<void> {
     this.#arrivals += 1;
     this.#empty.clear();
     this.#changed.ring();
     return new Promise((resolve) => {
       const taken = (): void => {
-        this.#interrupts.delete(taken);
+        signal.removeEventListener('abort', taken);
         resolve();
       };
-      this.#interrupts.add(taken);
-      if (this.#end.signal.aborted) taken();
+      signal.addEventListener('abort', taken);
+      if (signal.aborted) taken();
       this.#offers.push({ deliveries, taken });
       this.#offered.ring();
     });

@@ -16,8 +16,9 @@ export interface Source {
    * Yields what each receive returned, never empty. Waits while the limit in flight is reached. Ends when
    * `signal` aborts, or, under `until_empty`, when every receiver has seen an empty poll that began after the
    * last message arrived and the queue reports none visible. An outage is waited out, not thrown.
+   * A message that comes in parts is gone on with after `signal` aborts, to its last part, or until `halt` aborts.
    */
-  receive(mode: ReceiveMode, signal: AbortSignal): AsyncIterable<readonly Delivery[]>;
+  receive(mode: ReceiveMode, signal: AbortSignal, halt?: AbortSignal): AsyncIterable<readonly Delivery[]>;
   /**
    * Deletes messages for good. Resolves when each is deleted or its receipt has expired; failed entries are
    * retried while they are held. May be called in parallel. Never rejects.

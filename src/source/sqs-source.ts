@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import type { Service, StopMode } from '../lifecycle.js';
 import { InFlight } from './in-flight.js';
 import type { OriginSealer } from './origin.js';
+import type { Pointers } from './parts.js';
 import { Polls } from './polls.js';
 import type { QueueClient } from './queue-client.js';
 import { Receivers } from './receivers.js';
@@ -32,6 +33,8 @@ export interface SourceOptions {
   readonly onEvent?: OnSourceEvent;
   /** Opens what `dlq redrive` sent along. */
   readonly origins?: Pick<OriginSealer, 'open'>;
+  /** Follows messages that point to their records; absent: the message is the record. */
+  readonly pointers?: Pointers;
   /** Waited for before each receive: how back-pressure reaches the queue. Resolves too when `signal` aborts. */
   readonly admit?: (signal: AbortSignal) => Promise<void>;
 }
@@ -65,11 +68,15 @@ export function createSource(options: SourceOptions): SqsSource {
   const release = (receipts: readonly Receipt[]): Promise<void> => settling.release(receipts, () => 0);
   const polls = new Polls({ ...options, inFlight, onEvent, release });
   return {
-    receive: (mode: ReceiveMode, signal: AbortSignal): AsyncGenerator<readonly Delivery[], void, undefined> =>
+    receive: (
+      mode: ReceiveMode,
+      signal: AbortSignal,
+      halt: AbortSignal = signal,
+    ): AsyncGenerator<readonly Delivery[], void, undefined> =>
       new Receivers(
         { drainWaitTimeS: options.waitTimeS, ...options, admit, polls, inFlight, onEvent, release },
         mode,
-      ).run(signal),
+      ).run(signal, halt),
     ack: (receipts) => settling.ack(receipts),
     release: (receipts, delayMs) => settling.release(receipts, delayMs),
     depth: () => depthOf(client),

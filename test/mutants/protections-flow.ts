@@ -84,9 +84,9 @@ export const flowProtections: readonly Mutant[] = [
   {
     row: 'a rejected message',
     name: 'what is held for the dead-letter queue is acked',
-    file: PIPELINE,
-    replace: "fate.state === 'released' || held.has(index);",
-    by: "fate.state === 'released' || (index < 0 && held.has(index));",
+    file: 'src/run.ts',
+    replace: "fate.state === 'released' || left.has(index))",
+    by: "fate.state === 'released' || (index < 0 && left.has(index)))",
     tests: [
       {
         file: 'integration/faults-release.test.ts',

@@ -5,13 +5,25 @@ import type { Scheduler } from './scheduler.js';
 /** What must become of a message's record. */
 export type Expected = 'target' | 'quarantine' | 'dead_letters';
 
-/** A message as sent; `content` is what a row or an entry of it must hold. */
-export interface SentMessage {
+/** A record as sent; `content` is what a row or an entry of it must hold. */
+export interface SentRecord {
   readonly id: string;
   readonly expected: Expected;
   readonly content: string;
+}
+
+/** A message as sent. The id of its only record is its own. */
+export interface SentMessage {
+  readonly id: string;
+  readonly records: readonly SentRecord[];
   /** Of a FIFO queue's message. */
   readonly groupId: string | null;
+}
+
+/** What became of a receipt: the places of its parts in batches, and whether the last of them is among these. */
+interface Held {
+  readonly places: { readonly batchId: string; readonly index: number }[];
+  isWhole: boolean;
 }
 
 /** A committed row, of the target or of the quarantine. */
@@ -42,15 +54,19 @@ interface Delivery {
  */
 export class Oracle {
   readonly violations: string[] = [];
+  /** How often a message came to what only those in parts can come to. */
+  readonly moments = { parted_in_batches: 0, parted_acked: 0, parted_released: 0, parted_broken_off: 0 };
   readonly #scheduler: Scheduler;
   readonly #committed: Committed;
   readonly #visibilityMs: number;
-  readonly #sent = new Map<string, SentMessage & { readonly place: number }>();
+  readonly #sent = new Map<string, SentMessage>();
+  /** Of each record, its message's group and place in the order of sending. */
+  readonly #messageOf = new Map<string, { readonly groupId: string | null; readonly place: number }>();
   readonly #deliveries = new Map<string, Delivery>();
   readonly #latest = new Map<string, string>();
   /** How many deliveries of a message, on their way, have left it visible. */
   readonly #twice = new Map<string, number>();
-  readonly #batches = new Map<string, { readonly batchId: string; readonly index: number }>();
+  readonly #held = new Map<string, Held>();
   readonly #told = new Map<string, string>();
   /** Of each FIFO group, where in the order of sending its last commit has come to. */
   readonly #reached = new Map<string, number>();
@@ -80,7 +96,9 @@ export class Oracle {
   }
 
   sent(message: SentMessage): void {
-    this.#sent.set(message.id, { ...message, place: this.#sent.size });
+    const place = this.#sent.size;
+    this.#sent.set(message.id, message);
+    for (const { id } of message.records) this.#messageOf.set(id, { groupId: message.groupId, place });
   }
 
   /** The next time this message is handed out it stays visible. */
@@ -121,25 +139,39 @@ export class Oracle {
 
   /** A run takes charge of receipts, one for each message of the batch. */
   holds(batchId: string, receipts: readonly Receipt[]): void {
-    for (const [index, { handle }] of receipts.entries()) this.#batches.set(handle, { batchId, index });
-  }
-
-  /** The ingester is about to ack or release: the fate of the batch must allow it. */
-  spends(how: 'ack' | 'release', receipts: readonly Receipt[]): void {
-    for (const { handle, messageId } of receipts) {
-      const place = this.#batches.get(handle);
-      const fate = this.#committed.loads.get(place?.batchId ?? '');
-      const isReleased = fate?.state === 'released' || fate?.held.includes(place?.index ?? -1) === true;
-      const isAllowed = fate !== undefined && isReleased === (how === 'release');
-      if (!isAllowed)
-        this.violated(`${how} of message ${messageId}, whose batch has the fate ${fate?.state ?? 'none'}`);
-      this.#setState(handle, 'spent');
+    for (const [index, { handle, more }] of receipts.entries()) {
+      const held = this.#held.get(handle) ?? { places: [], isWhole: false };
+      held.places.push({ batchId, index });
+      held.isWhole = more !== true;
+      this.#held.set(handle, held);
+      if (held.places.at(-2)?.batchId !== batchId && held.places.length > 1)
+        this.moments.parted_in_batches += 1;
     }
   }
 
-  /** SQS has deleted a message for good: its record must be committed. */
+  /** The ingester is about to ack or release: the fates of the batches that hold of the message must allow it. */
+  spends(how: 'ack' | 'release', receipts: readonly Receipt[]): void {
+    for (const { handle, messageId } of receipts) {
+      const { places, isWhole } = this.#held.get(handle) ?? { places: [], isWhole: false };
+      const fates = places.map(({ batchId, index }) => {
+        const fate = this.#committed.loads.get(batchId);
+        return fate?.state === 'committed' && fate.held.includes(index) ? 'released' : fate?.state;
+      });
+      const isReleased = fates.includes('released') || !isWhole;
+      const isAllowed = fates.every((fate) => fate !== undefined) && isReleased === (how === 'release');
+      if (!isAllowed || places.length === 0)
+        this.violated(`${how} of message ${messageId}, whose batches have the fates ${fates.join(', ')}`);
+      this.#setState(handle, 'spent');
+      if (!isWhole) this.moments.parted_broken_off += 1;
+      else if (places.length > 1) this.moments[how === 'ack' ? 'parted_acked' : 'parted_released'] += 1;
+    }
+  }
+
+  /** SQS has deleted a message for good: its records must be committed. */
   deleted(id: string): void {
-    if (!this.#settled.has(id)) this.violated(`message ${id} was deleted, and its record is nowhere`);
+    for (const record of this.#sent.get(id)?.records ?? [])
+      if (!this.#settled.has(record.id))
+        this.violated(`message ${id} was deleted, and its record is nowhere`);
   }
 
   /** Rows are committed, in this order: those of a FIFO group come in the order of sending, and after all before. */
@@ -151,7 +183,7 @@ export class Oracle {
     ] as const) {
       for (const { recordId } of rows) {
         this.#settled.add(recordId);
-        const sent = this.#sent.get(recordId);
+        const sent = this.#messageOf.get(recordId);
         const groupId = sent?.groupId ?? null;
         if (sent === undefined || groupId === null) continue;
         const group = groups.get(groupId) ?? { rows: [], all: [] };
@@ -162,8 +194,9 @@ export class Oracle {
     for (const [groupId, { rows, all }] of groups) {
       const reached = this.#reached.get(groupId);
       if (reached !== undefined) this.#followed += 1;
-      const isSorted = rows.every((at, index) => index === 0 || at > (rows[index - 1] ?? at));
-      if (!isSorted || Math.min(...rows, ...all) <= (reached ?? -1))
+      // Records of one message may be in several batches; between these there is no order.
+      const isSorted = rows.every((at, index) => index === 0 || at >= (rows[index - 1] ?? at));
+      if (!isSorted || Math.min(...rows, ...all) < (reached ?? -1))
         this.violated(`messages of ${groupId} were committed out of order`);
       this.#reached.set(groupId, Math.max(reached ?? -1, ...rows, ...all));
     }
@@ -208,8 +241,11 @@ export class Oracle {
   ended(left: readonly string[], deadLetters: readonly string[]): void {
     const { target, quarantine, loads } = this.#committed;
     for (const id of left) this.violated(`message ${id} is still in the queue`);
-    const found = { target: byRecord(target), quarantine: byRecord(quarantine), deadLetters };
-    for (const message of this.#sent.values()) this.#check(message, found);
+    const found = { target: byRecord(target), quarantine: byRecord(quarantine) };
+    for (const message of this.#sent.values()) {
+      const deaths = deadLetters.filter((dead) => dead === message.id).length;
+      for (const record of message.records) this.#check(record, deaths, found);
+    }
     const all = [...loads.values()];
     const total = (outcome: 'loaded' | 'quarantined'): number =>
       all.reduce((sum, fate) => sum + fate[outcome], 0);
@@ -220,27 +256,20 @@ export class Oracle {
   }
 
   #check(
-    { id, expected, content }: SentMessage,
-    {
-      target,
-      quarantine,
-      deadLetters,
-    }: {
-      readonly target: ContentsById;
-      readonly quarantine: ContentsById;
-      readonly deadLetters: readonly string[];
-    },
+    { id, expected, content }: SentRecord,
+    deaths: number,
+    { target, quarantine }: { readonly target: ContentsById; readonly quarantine: ContentsById },
   ): void {
     const places: readonly (readonly [Expected, readonly string[]])[] = [
       ['target', target.get(id) ?? []],
       ['quarantine', quarantine.get(id) ?? []],
-      ['dead_letters', deadLetters.filter((dead) => dead === id).map(() => content)],
+      ['dead_letters', Array.from({ length: deaths }, () => content)],
     ];
     const found = places.flatMap(([place, contents]) => contents.map((text) => ({ place, text })));
     const isRight = found.length === 1 && found[0]?.place === expected && found[0].text === content;
     if (isRight) return;
     // SQS counts receives, whoever's fault they were: a good record of a queue with a redrive policy may end there too.
-    const isWornOut = expected !== 'dead_letters' && deadLetters.includes(id);
+    const isWornOut = expected !== 'dead_letters' && deaths > 0;
     if (
       isWornOut &&
       found.every(({ place, text }) => place === 'dead_letters' || (place === expected && text === content))
@@ -248,7 +277,7 @@ export class Oracle {
       if (found.length <= 2) return;
     }
     const where = found.map(({ place }) => place).join(', ') || 'nowhere';
-    this.violated(`the record of message ${id} belongs in ${expected} once, and is in: ${where}`);
+    this.violated(`record ${id} belongs in ${expected} once, and is in: ${where}`);
   }
 
   #wasFree(host: Host): boolean {

@@ -1,6 +1,7 @@
 import type { AttemptSettings } from '../../src/queue/attempts.js';
 import { BAD, UNFIT } from './fake-masker.js';
 import type { Expected } from './oracle.js';
+import { partedBody } from './fake-pointers.js';
 import type { Dice } from './scheduler.js';
 import type { IngesterSettings } from './sim-ingester.js';
 
@@ -8,7 +9,8 @@ import type { IngesterSettings } from './sim-ingester.js';
 export interface Setup {
   readonly messages: readonly {
     readonly body: string;
-    readonly expected: Expected;
+    /** Of its records, in their order. */
+    readonly expected: readonly Expected[];
     readonly afterMs: number;
     readonly groupId: string | null;
   }[];
@@ -30,6 +32,10 @@ export interface Setup {
 }
 
 const MAX_MESSAGES = 12;
+/** So many messages come in parts, of which each holds a few records. */
+const IN_PARTS = 0.1;
+const MAX_PARTS = 4;
+const MAX_PART_RECORDS = 2;
 /** Most are there from the start, the others come within so long. */
 const ARRIVAL_MS = 60_000;
 /** As good as for ever: everything but stuck jobs must come to its end without the limit. */
@@ -43,12 +49,15 @@ export function drawSetup(dice: Dice): Setup {
   const held = dice.chance(0.2) && fifo === null;
   const blocks = fifo?.mode === 'block';
   return {
-    messages: Array.from({ length: dice.whole(4, MAX_MESSAGES) }, (_, n) => ({
-      ...drawMessage(dice, n, held),
-      // What holds its group is mended in the end.
-      ...(blocks ? { expected: 'target' as const } : {}),
-      groupId: fifo === null ? null : `group-${dice.whole(1, fifo.groups)}`,
-    })),
+    messages: Array.from({ length: dice.whole(4, MAX_MESSAGES) }, (_, n) => {
+      const message = drawMessage(dice, n, held);
+      return {
+        ...message,
+        // What holds its group is mended in the end.
+        expected: blocks ? message.expected.map(() => 'target') : message.expected,
+        groupId: fifo === null ? null : `group-${dice.whole(1, fifo.groups)}`,
+      };
+    }),
     fifo,
     topology: dice.chance(0.15) ? 'memory' : 'bullmq',
     held,
@@ -89,7 +98,7 @@ export function drawFifo(dice: Dice, { groups, perGroup, mode }: FifoSize): Setu
     messages: Array.from({ length: groups * perGroup }, (_, n) => {
       const kind = dice.chance(1 / LARGE_BAD_EVERY) ? dice.pick([BAD, UNFIT]) : 'good';
       const expected = kind === 'good' || mode === 'block' ? 'target' : 'quarantine';
-      return { body: `${kind} ${n}`, expected, afterMs: 0, groupId: `group-${n % groups}` };
+      return { body: `${kind} ${n}`, expected: [expected], afterMs: 0, groupId: `group-${n % groups}` };
     }),
     fifo: { groups, mode },
     held: false,
@@ -107,8 +116,26 @@ export function drawFifo(dice: Dice, { groups, perGroup, mode }: FifoSize): Setu
 
 function drawMessage(dice: Dice, n: number, held: boolean): Omit<Setup['messages'][number], 'groupId'> {
   const afterMs = dice.chance(0.6) ? 0 : dice.between(0, ARRIVAL_MS);
+  if (!dice.chance(IN_PARTS)) {
+    const { body, expected } = drawRecord(dice, String(n), held);
+    return { body, expected: [expected], afterMs };
+  }
+  const parts = Array.from({ length: dice.whole(1, MAX_PARTS) }, (_, part) =>
+    Array.from({ length: dice.whole(1, MAX_PART_RECORDS) }, (__, index) =>
+      drawRecord(dice, `${n}.${part}.${index}`, held),
+    ),
+  );
+  const body = partedBody(parts.map((records) => records.map((record) => record.body)));
+  return { body, expected: parts.flat().map((record) => record.expected), afterMs };
+}
+
+function drawRecord(
+  dice: Dice,
+  name: string,
+  held: boolean,
+): { readonly body: string; readonly expected: Expected } {
   const roll = dice.next();
-  if (roll < 0.2) return { body: `${BAD} ${n}`, expected: held ? 'dead_letters' : 'quarantine', afterMs };
-  if (roll < 0.3) return { body: `${UNFIT} ${n}`, expected: 'quarantine', afterMs };
-  return { body: `good ${n}`, expected: 'target', afterMs };
+  if (roll < 0.2) return { body: `${BAD} ${name}`, expected: held ? 'dead_letters' : 'quarantine' };
+  if (roll < 0.3) return { body: `${UNFIT} ${name}`, expected: 'quarantine' };
+  return { body: `good ${name}`, expected: 'target' };
 }

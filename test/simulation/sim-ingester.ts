@@ -2,7 +2,7 @@ import type { Batch, Delivery, Fate, MaskedBatch, Receipt } from '../../src/batc
 import type { Sink } from '../../src/load/sink.js';
 import { type IngestPorts, drain, settle } from '../../src/pipeline.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
-import { type Held, Run } from '../../src/run.js';
+import { Run } from '../../src/run.js';
 import type { BatchLimits } from '../../src/source/batching.js';
 import type { QueueClient } from '../../src/source/queue-client.js';
 import type { ReceiveMode, Source } from '../../src/source/source.js';
@@ -11,6 +11,7 @@ import type { Host } from './host.js';
 import type { Oracle } from './oracle.js';
 import type { Benign, Planted } from './planted.js';
 import { AS_IT_IS } from '../support/opening.js';
+import { fakePointers } from './fake-pointers.js';
 
 /** How one ingester goes about it; drawn by the schedule. */
 export interface IngesterSettings {
@@ -61,6 +62,7 @@ export class SimIngester {
       client,
       clock: host.clock,
       opening: AS_IT_IS,
+      pointers: fakePointers(host.clock),
       waitTimeS: 1,
       inFlightBytes: 1 << 20,
     });
@@ -106,7 +108,7 @@ export class SimIngester {
   }
 
   #newRun(): WatchedRun {
-    const { host, oracle, planted, onBatch, holdingFails } = this.#parts;
+    const { host, oracle, planted, onBatch, settings, holdingFails } = this.#parts;
     const run = new WatchedRun(
       {
         runId: host.clock.id(),
@@ -114,6 +116,7 @@ export class SimIngester {
         trigger: 'schedule',
         startedAt: host.clock.now(),
         holdingFails,
+        partLimits: { records: settings.batching.maxMessages, bytes: 1 << 20 },
       },
       (batch, receipts) => {
         onBatch(batch);
@@ -155,8 +158,8 @@ export class SimIngester {
     const { oracle, planted } = this.#parts;
     const source = this.#source;
     return {
-      receive: (mode, signal) => {
-        const deliveries = source.receive(mode, signal);
+      receive: (mode, signal, halt) => {
+        const deliveries = source.receive(mode, signal, halt);
         return planted === 'group_split' ? oneByOne(deliveries) : deliveries;
       },
       depth: () => source.depth(),
@@ -211,14 +214,18 @@ class WatchedRun extends Run {
 
   override hold(batch: Batch, receipts: readonly Receipt[], now: number): void {
     this.#onHold(batch, receipts);
-    super.hold(batch, receipts, now);
+    const asWhole = ({ more: _, ...receipt }: Receipt): Receipt => receipt;
+    super.hold(batch, this.#planted === 'acked_after_first_part' ? receipts.map(asWhole) : receipts, now);
   }
 
-  override take(fate: Fate): Held | undefined {
+  override settle(fate: Fate): void {
     const other = this.held.find((held) => held.batchId !== fate.batchId);
-    const held = super.take(fate);
-    if (this.#planted !== 'wrong_receipts' || !held || !other) return held;
-    return { ...held, receipts: other.receipts };
+    const own = this.held.find((held) => held.batchId === fate.batchId);
+    if (this.#planted === 'wrong_receipts' && own && other) {
+      super.settle({ ...fate, batchId: other.batchId });
+    } else if (this.#planted === 'released_part_forgotten' && own?.receipts.every(({ more }) => more)) {
+      super.settle({ ...fate, state: 'committed', held: [] });
+    } else super.settle(fate);
   }
 }
 

@@ -26,6 +26,9 @@ const MIN_MOMENTS = {
   group_followed: 150,
   quarantined: 300,
   runs_completed: 5_000,
+  parted_acked: 200,
+  parted_released: 200,
+  parted_broken_off: 5,
 };
 
 /** The runner's seed, so that every run sees other schedules; alone, the test begins at 1. */

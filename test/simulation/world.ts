@@ -3,6 +3,7 @@ import { PipelineError } from '../../src/errors.js';
 import { MemoryQueue } from '../../src/queue/memory.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
 import { BAD, fakeMasker, maskedText } from './fake-masker.js';
+import { partsOfBody } from './fake-pointers.js';
 import { FakeSqs } from './fake-sqs.js';
 import type { Fault, Faults } from './faults.js';
 import { Host } from './host.js';
@@ -165,6 +166,7 @@ export class World {
       group_followed: this.oracle.followed,
       runs_completed: this.oracle.runs,
       processes: this.#incarnations,
+      ...this.oracle.moments,
       ...this.#postgres.moments,
     };
   }
@@ -172,8 +174,16 @@ export class World {
   #send({ body, expected, groupId }: Setup['messages'][number]): void {
     const [id = ''] = this.#sqs.send({ body, ...(groupId === null ? {} : { groupId }) });
     this.#unsent -= 1;
-    const isRaw = body.startsWith(BAD) && expected !== 'target';
-    this.oracle.sent({ id, expected, content: isRaw ? body : maskedText(body), groupId });
+    const pieces = partsOfBody(id, body);
+    const records = (pieces?.flat() ?? [{ id, body }]).map((record, index) => {
+      const isRaw = record.body.startsWith(BAD) && expected[index] !== 'target';
+      return {
+        id: record.id,
+        expected: expected[index] ?? 'target',
+        content: isRaw ? record.body : maskedText(record.body),
+      };
+    });
+    this.oracle.sent({ id, records, groupId });
   }
 
   /** Starts a process, and another one whenever it dies. */

@@ -6,9 +6,13 @@ import { InFlight } from '../../src/source/in-flight.js';
 import type { EntryResult, VisibilityChange } from '../../src/source/queue-client.js';
 import type { SourceEvent } from '../../src/source/source-events.js';
 import { createSource } from '../../src/source/sqs-source.js';
+import { prepareOpening } from '../../src/source/unwrap.js';
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
 import { AS_IT_IS, AUTO } from '../support/opening.js';
+
+// Loading is no matter of the virtual clock.
+await prepareOpening();
 
 const HOUR_MS = 3_600_000;
 const never = new AbortController().signal;

@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { elementTexts, memberText } from '../../src/source/json-member.js';
-import { type EnvelopeMode, type Opening, openMessage } from '../../src/source/unwrap.js';
+import { type EnvelopeMode, type Opening, openMessage, prepareOpening } from '../../src/source/unwrap.js';
 import { AS_IT_IS, AUTO } from '../support/opening.js';
+
+await prepareOpening();
 
 const recordsOf = (id: string, body: string, envelope: EnvelopeMode, opening: Partial<Opening> = {}) =>
   openMessage(id, body, { ...AS_IT_IS, envelope, ...opening }).records;
@@ -333,4 +335,71 @@ test('the attributes of an SNS notification are those of the message, but for bi
   for (const odd of ['null', '5', '[]', '"x"']) {
     assert.deepEqual(opened(sns('{}').replace('{', `{"MessageAttributes":${odd},`)).attributes, {});
   }
+});
+
+// By the reference implementation (zstd 1.5.4): of unknown size with a checksum; of known size without one; and 64 KiB
+// of spaces, of unknown size.
+const ZSTD_TEXT = `{"a":1.50,"b":"${'é'.repeat(100)}"}`;
+const ZSTD_CHECKED = 'KLUv/QRo1QAAmHsiYSI6MS41MCwiYiI6IsOpIn0BAIdRbgl0L4/A';
+const ZSTD_SIZED = 'KLUv/SDZ1QAAmHsiYSI6MS41MCwiYiI6IsOpIn0BAIdRbgk=';
+const ZSTD_SPACES = 'KLUv/QRoTQAACCABAPx/HQgBsz2EaQ==';
+const joinedBase64 = (...parts: readonly string[]) =>
+  Buffer.concat(parts.map((part) => Buffer.from(part, 'base64'))).toString('base64');
+
+test('zstd is decoded by auto and by name, also of several frames and with frames to be skipped', () => {
+  const skipped = Buffer.from([0x53, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9]).toString('base64');
+  for (const body of [ZSTD_CHECKED, ZSTD_SIZED]) {
+    assert.deepEqual(bodiesOf(body), [ZSTD_TEXT]);
+    assert.deepEqual(bodiesOf(body, { encoding: 'zstd' }), [ZSTD_TEXT]);
+    const framed = joinedBase64(body, skipped, ZSTD_SPACES, body);
+    assert.deepEqual(bodiesOf(framed, { records: 'one' }), [ZSTD_TEXT + ' '.repeat(65_536) + ZSTD_TEXT]);
+    assert.deepEqual(bodiesOf(joinedBase64(skipped, body), { encoding: 'zstd' }), [ZSTD_TEXT]);
+  }
+  assert.deepEqual(bodiesOf(sns(ZSTD_SIZED)), [ZSTD_TEXT]);
+});
+
+test('zstd that is cut off, altered, or too much is rejected, whatever it claims', () => {
+  const bytes = Buffer.from(ZSTD_CHECKED, 'base64');
+  for (let length = 3; length < bytes.length; length += 1) {
+    const body = bytes.subarray(0, length).toString('base64');
+    assert.deepEqual(opened(body).records, rejectedAs('bad_envelope', body), `${length} bytes`);
+  }
+  for (let at = 4; at < bytes.length; at += 1) {
+    const altered = Buffer.from(bytes);
+    altered.writeUInt8(bytes.readUInt8(at) ^ 0x10, at);
+    const body = altered.toString('base64');
+    const [record] = opened(body).records;
+    // Nothing alters a text unnoticed. Where the frame still is whole, it may as well be too much.
+    if (record?.rejected === undefined) assert.equal(record?.body, ZSTD_TEXT, `byte ${at}`);
+  }
+  const fits = { maxUnpackedBytes: 65_536, records: 'one' } as const;
+  assert.deepEqual(bodiesOf(ZSTD_SPACES, fits), [' '.repeat(65_536)]);
+  assert.deepEqual(
+    opened(ZSTD_SPACES, { maxUnpackedBytes: 65_535 }).records,
+    rejectedAs('too_large', ZSTD_SPACES),
+  );
+  assert.deepEqual(
+    opened(ZSTD_SIZED, { maxUnpackedBytes: 216 }).records,
+    rejectedAs('too_large', ZSTD_SIZED),
+  );
+  // A window of a terabyte, a size of an exabyte, and blocks that never end.
+  const window = Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0xff]), Buffer.alloc(300, 0xff)]);
+  const size = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0x10, 1, 0, 0]);
+  const endless = Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0x58]), Buffer.alloc(400_000)]);
+  for (const [hostile, rejected] of [
+    [window, 'bad_envelope'],
+    [size, 'too_large'],
+    [endless, 'bad_envelope'],
+  ] as const) {
+    const body = hostile.toString('base64');
+    assert.deepEqual(opened(body).records, rejectedAs(rejected, body));
+  }
+  const blocks = Buffer.from('02001020', 'hex');
+  const bomb = Buffer.concat([
+    endless.subarray(0, 6),
+    ...Array.from({ length: 50_000 }, () => blocks),
+    Buffer.from([1, 0, 0]),
+  ]);
+  const body = bomb.toString('base64');
+  assert.deepEqual(opened(body).records, rejectedAs('too_large', body));
 });
