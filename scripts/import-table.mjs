@@ -81,7 +81,7 @@ export const workerImports = ['cli/entry', 'roles/suspect', 'roles/watchdog', 'm
 
 /** Which module may use which package. A package that is not listed may not be used at all. */
 export const packages = [
-  { package: '@aws-sdk/*', users: ['source/sqs*', 'embedded/sqs', 'masking/kek-kms'] },
+  { package: '@aws-sdk/*', users: ['source/sqs*', 'source/s3', 'embedded/sqs', 'masking/kek-kms'] },
   { package: '@smithy/*', users: ['source/sqs*'] },
   { package: 'bullmq', users: ['queue/bullmq*'] },
   { package: 'ioredis', users: ['queue/bullmq*'] },

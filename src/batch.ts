@@ -37,7 +37,7 @@ export interface InputRecord {
   /** JSON text as it came. */
   readonly body: string;
   /** Set when the body must not be read: it is that of a message that could not be opened, or workers died of it. */
-  readonly rejected?: 'bad_envelope' | 'too_large' | 'crashed_worker';
+  readonly rejected?: 'bad_envelope' | 'too_large' | 'object_gone' | 'crashed_worker';
 }
 
 /** One receive's message, or a part of it, its records, of which there may be none, and the receipt that settles it. */
@@ -66,6 +66,7 @@ export type RejectionCode =
   | 'bad_envelope'
   | 'too_deep'
   | 'too_large'
+  | 'object_gone'
   | 'missing_field'
   | 'unknown_field'
   | 'wrong_type'

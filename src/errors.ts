@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'postgres_unavailable'
   | 'redis_unavailable'
   | 'sqs_unavailable'
+  | 's3_unavailable'
   | 'kms_unavailable'
   | 'contention'
   | 'statement_timeout'

@@ -69,6 +69,10 @@ export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
     action: 'wait',
     remedy: 'check the network and credentials for SQS; work goes on by itself',
   },
+  s3_unavailable: {
+    action: 'wait',
+    remedy: 'check the network and credentials for S3; work goes on by itself',
+  },
   kms_unavailable: {
     action: 'wait',
     remedy: 'check the network and credentials for AWS KMS; the start goes on by itself',

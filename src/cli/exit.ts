@@ -26,6 +26,7 @@ const UNREACHABLE = new Set<string>([
   'postgres_unavailable',
   'redis_unavailable',
   'sqs_unavailable',
+  's3_unavailable',
   'kms_unavailable',
 ]);
 

@@ -42,6 +42,15 @@ export interface SqsConfig {
   readonly visibilityTimeoutS: number;
 }
 
+/** How S3 is reached, where messages point to it. */
+export interface S3Config {
+  readonly buckets: readonly string[];
+  readonly region: string;
+  /** Null: the SDK's own resolution. */
+  readonly endpoint: string | null;
+  readonly forcePathStyle: boolean;
+}
+
 /** Limits of one pipeline; in_flight ones are per ingester. */
 export interface PipelineLimits {
   readonly inFlight: number;
@@ -56,11 +65,13 @@ export interface PipelineLimits {
 
 /** How the records of a message are come by, and how much one message may hold. */
 export interface OpeningConfig {
-  readonly envelope: 'auto' | 'none' | 'sns' | 'eventbridge';
+  readonly envelope: 'auto' | 'none' | 'sns' | 'eventbridge' | 's3';
   readonly encoding: 'auto' | 'none' | 'base64' | 'gzip' | 'deflate' | 'zstd';
   readonly records: 'auto' | 'one' | 'array' | 'lines';
   readonly maxRecords: number;
   readonly maxUnpackedBytes: number;
+  /** Absent: what points to S3 is not followed. */
+  readonly buckets?: readonly string[];
 }
 
 /** The table that rows go to. */
@@ -92,7 +103,7 @@ export interface TargetConfig {
 export interface PipelineConfig {
   readonly name: string;
   readonly schedule: Schedule | null;
-  readonly source: { readonly sqs: SqsConfig; readonly opening: OpeningConfig };
+  readonly source: { readonly sqs: SqsConfig; readonly s3: S3Config | null; readonly opening: OpeningConfig };
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
   readonly limits: PipelineLimits;
   readonly policy: ColumnPolicy;

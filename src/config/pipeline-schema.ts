@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { columnSchema } from './column-schema.js';
+import { listOf } from './mask-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, size, text } from './scalars.js';
 import { scheduleMap, scheduleText } from './schedule-schema.js';
 import { targetSchema } from './target-schema.js';
@@ -34,12 +35,29 @@ const sqs = z.strictObject({
   ).prefault('5m'),
 });
 
+const s3 = z.strictObject({
+  buckets: listOf(
+    'Buckets that messages may point to. A message that points to any other is rejected as `bad_envelope`.',
+    'buckets',
+  ),
+  region: text('AWS region of the buckets. Without it, that of the queue.').optional(),
+  endpoint: text(
+    "URL of an S3 endpoint other than the region's own. Without it, `AWS_ENDPOINT_URL_S3`.",
+  ).optional(),
+  force_path_style: flag('Whether the bucket stands in the path of URLs, as emulators want it.').prefault(
+    false,
+  ),
+});
+
 const source = z.strictObject({
   sqs: sqs.meta({ description: 'The SQS queue that is read.' }).prefault({}),
+  s3: s3.optional().meta({
+    description:
+      'Follows messages that point to S3: events of new objects, whose lines are the records, and large messages of the Extended Client Library.',
+  }),
   envelope: choice(
-    'What the event is wrapped in: `auto` unwraps SNS and EventBridge envelopes where it sees one, `none` takes bodies as they are.',
-    ['auto', 'none', 'sns', 'eventbridge'],
-    ['s3'],
+    'What the event is wrapped in: `auto` unwraps SNS and EventBridge envelopes, and follows what points to S3 if `source.s3` is set, where it sees one; `none` takes bodies as they are.',
+    ['auto', 'none', 'sns', 'eventbridge', 's3'],
   ).prefault('auto'),
   encoding: choice(
     'What the text of the event stands for, all but `none` in base64: `auto` decodes what begins like gzip, zlib, zstd or a JSON object or array.',

@@ -7,6 +7,7 @@ import { entriesOf, readPart, valueAt } from './issues.js';
 import { type PipelineInput, pipelineShellSchema } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
 import { buildSchedule } from './schedule.js';
+import { buildS3 } from './s3-buckets.js';
 import { buildSqs } from './sqs-queue.js';
 import { buildTarget } from './target.js';
 
@@ -46,6 +47,7 @@ export function buildPipeline(
   const lingerMs = input.batch.linger ?? (isFifo ? FIFO_LINGER_MS : LINGER_MS);
   checkLimits(input, lingerMs, at, findings);
   if (sqs !== null) checkFifo(input, isFifo, at, findings);
+  const s3 = buildS3(input.source, sqs, [...at, 'source'], env, findings);
   if (!named || columns === null || target === null || sqs === null) return null;
   const policy = {
     pipeline: name,
@@ -59,7 +61,7 @@ export function buildPipeline(
   return {
     name,
     schedule,
-    source: { sqs, opening: openingOf(input) },
+    source: { sqs, s3, opening: openingOf(input) },
     batch: {
       maxMessages: input.batch.max_messages,
       maxBytes: input.batch.max_bytes,
@@ -80,6 +82,7 @@ function openingOf({ source, limits }: PipelineInput): PipelineConfig['source'][
     records: source.records,
     maxRecords: limits.max_records,
     maxUnpackedBytes: limits.max_unpacked,
+    ...(source.s3 === undefined ? {} : { buckets: source.s3.buckets }),
   };
 }
 

@@ -181,6 +181,7 @@ const OPENING_KEYS = [
   ['records', 'source.records'],
   ['maxRecords', 'limits.max_records'],
   ['maxUnpackedBytes', 'limits.max_unpacked'],
+  ['buckets', 'source.s3.buckets'],
 ] as const;
 
 function policyDifferences(before: RehearsedPipeline, after: RehearsedPipeline): readonly string[] {
@@ -194,7 +195,7 @@ function policyDifferences(before: RehearsedPipeline, after: RehearsedPipeline):
   return [
     ...keys.flatMap((key) => difference(written[key], before.policy[key], after.policy[key])),
     ...OPENING_KEYS.flatMap(([key, place]) =>
-      difference(place, before.source.opening[key], after.source.opening[key]),
+      difference(place, before.source.opening[key] ?? null, after.source.opening[key] ?? null),
     ),
   ];
 }

@@ -267,7 +267,7 @@ function rawRecordOf(batch: Batch, i: number): RawRecord {
   const { receivedAt, attributes, groupId, sequenceNumber } = head;
   return {
     body: record.body,
-    badEnvelope: record.rejected === 'bad_envelope' || record.rejected === 'too_large',
+    badEnvelope: record.rejected !== undefined && record.rejected !== 'crashed_worker',
     receivedAt,
     attributes,
     ...(groupId === undefined ? {} : { groupId }),

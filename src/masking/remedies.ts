@@ -31,6 +31,11 @@ const remedies: { readonly [code in Exclude<RejectionCode, Refused>]: Remedy } =
     meaning: 'the body is too large, or the message unpacks to too much or holds too many records',
     remedy: 'raise limits.max_body, limits.max_unpacked or limits.max_records',
   },
+  object_gone: {
+    meaning:
+      'the object in S3 that the message points to is gone or archived, or another has taken its place',
+    remedy: 'restore the object and have its event sent again; then purge the entry',
+  },
   missing_field: {
     meaning: 'a required field is missing, null or empty',
     remedy:

@@ -37,16 +37,19 @@ const UTF16 = 1;
 const BAD_ENVELOPE = 2;
 const CRASHED_WORKER = 4;
 const TOO_LARGE = 8;
+const OBJECT_GONE = 16;
 
 const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: number } = {
   bad_envelope: BAD_ENVELOPE,
   crashed_worker: CRASHED_WORKER,
   too_large: TOO_LARGE,
+  object_gone: OBJECT_GONE,
 };
 
-/** Frames that a reader before the flag can't make sense of say so; it then leaves them to another. */
-const TOO_LARGE_VERSION = 2;
-/** Who did not know of groups would load what is to be held. */
+/** By frames of these versions a reader before a reason sees that it can't make sense of them, and leaves them to another. */
+const OBJECT_GONE_VERSION = 3;
+const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: OBJECT_GONE_VERSION };
+/** Likewise: who did not know of groups would load what is to be held. */
 const GROUPS_VERSION = 3;
 
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
@@ -73,8 +76,12 @@ function encodeBatch(batch: Batch): Buffer {
     message.sequenceNumber ?? null,
   ]);
   const head = [batch.batchId, batch.runId, batch.pipeline, messages, records];
-  const hasTooLarge = batch.records.some(({ rejected }) => rejected === 'too_large');
-  return writeFrame('batch', head, bodies, hasTooLarge ? TOO_LARGE_VERSION : 1);
+  const version = records.length === 0 ? 1 : Math.max(...new Set(batch.records.map(versionOf)));
+  return writeFrame('batch', head, bodies, version);
+}
+
+function versionOf({ rejected }: InputRecord): number {
+  return VERSIONS[rejected ?? ''] ?? 1;
 }
 
 /** The batch in a frame. Throws `payload_newer` or `payload_corrupt`. */
@@ -140,6 +147,8 @@ function readReason(bits: number): Pick<InputRecord, 'rejected'> {
       return { rejected: 'crashed_worker' };
     case TOO_LARGE:
       return { rejected: 'too_large' };
+    case OBJECT_GONE:
+      return { rejected: 'object_gone' };
     default:
       throw corrupt('the flags of a record');
   }
@@ -170,9 +179,10 @@ function encodeMasked(batch: MaskedBatch): Buffer {
     batch.rows.length,
     rejections,
   ];
+  const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
   const parts = [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)];
-  if (batch.groups === undefined) return writeFrame('masked', head, parts);
-  return writeFrame('masked', [...head, batch.groups], parts, GROUPS_VERSION);
+  if (batch.groups !== undefined) return writeFrame('masked', [...head, batch.groups], parts, GROUPS_VERSION);
+  return writeFrame('masked', head, parts, hasGone ? OBJECT_GONE_VERSION : 1);
 }
 
 /** The masked batch in a frame: sealed after masking, hence masked. Throws `payload_newer` or `payload_corrupt`. */

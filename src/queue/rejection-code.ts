@@ -7,6 +7,7 @@ const CODES: { readonly [code in Exclude<RejectionCode, `refused_${string}`>]: t
   bad_envelope: true,
   too_deep: true,
   too_large: true,
+  object_gone: true,
   missing_field: true,
   unknown_field: true,
   wrong_type: true,

@@ -26,6 +26,7 @@ import type { IngesterParts } from './ingester.js';
 import { createIntake } from './intake.js';
 import { Lease } from './lease.js';
 import { originSealer } from './origin.js';
+import { openPointers } from './pointers.js';
 import { preflight } from './preflight.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { sourceEvents } from './source-events.js';
@@ -124,6 +125,7 @@ async function assemblePipeline(
   if (!receives) return { ...own, client: null, ingester: null };
   const connected = watchedClient(deployment.loops, pipeline.name, createSqsClient(pipeline.source.sqs));
   const client = await releases.acquire(connected, (open) => open.close());
+  const pointers = await openPointers(deployment, releases, pipeline);
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
   const source = await releases.acquire(
     createSource({
@@ -135,6 +137,7 @@ async function assemblePipeline(
       ...(pipeline.schedule?.kind === 'continuous' ? { drainWaitTimeS: CONTINUOUS_DRAIN_WAIT_S } : {}),
       admit: (signal) => intake.admit(signal),
       origins: originSealer(keyring),
+      ...(pointers === null ? {} : { pointers }),
       onEvent: sourceEvents(deployment, pipeline.name),
     }),
     (open) => open.stop(),

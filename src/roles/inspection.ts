@@ -61,11 +61,20 @@ export async function inspect(
       look(`source of ${pipeline.name}`, async () => {
         const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
         const attributes = await checkSource(deployment, pipeline, client);
+        await checkBuckets(pipeline, releases);
         return sourceWarnings(pipeline, attributes).map((message) => ({ severity: 'warning', message }));
       }),
     ),
   ];
   return (await Promise.all(looks)).flat();
+}
+
+/** Throws `source_unfit` for a bucket that is missing or forbidden, `s3_unavailable` when S3 can't be reached. */
+async function checkBuckets({ source }: PipelineConfig, releases: Releases): Promise<void> {
+  if (source.s3 === null) return;
+  const { createS3Store } = await import('../source/s3.js');
+  const store = await releases.acquire(createS3Store(source.s3), (open) => open.close());
+  for (const bucket of source.s3.buckets) await store.check(bucket);
 }
 
 async function look(

@@ -1,18 +1,26 @@
 import type { Delivery, InputRecord } from '../batch.js';
 import { PipelineError } from '../errors.js';
+import type { Points } from './unwrap.js';
 
 /** So many records of a message, in their order; a batch takes it whole. */
 export type Piece = readonly Omit<InputRecord, 'message'>[];
+
+/** A message as it was received, and what it points to, if anything. */
+export interface Received extends Delivery {
+  readonly points?: Points;
+}
 
 /** Follows messages that point to their records instead of holding them. */
 export interface Pointers {
   /** Resolves when nothing is known that would keep it from following, or when `signal` aborts. */
   ready(signal: AbortSignal): Promise<void>;
+  /** The message with the body that it points to, if so it does. Outages are waited out; throws `canceled` at `halt`. */
+  fetch(message: Received, halt: AbortSignal): Promise<Received>;
   /**
    * What a message points to, piece by piece; null for a message that holds its records itself. Outages are waited
    * out. The end of the pieces is the end of the message: when `halt` aborts, it throws `canceled` instead.
    */
-  follow(delivery: Delivery, halt: AbortSignal): AsyncIterable<Piece> | null;
+  follow(message: Received, halt: AbortSignal): AsyncIterable<Piece> | null;
 }
 
 /**
@@ -35,6 +43,6 @@ export async function* partsOf(
 
 function partOf(delivery: Delivery, records: Piece, more: boolean): Delivery {
   const bytes = records.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
-  const { more: _, ...receipt } = delivery.receipt;
-  return { ...delivery, records, receipt: { ...receipt, bytes, ...(more ? { more } : {}) } };
+  const { envelope, receipt } = delivery;
+  return { envelope, records, receipt: { ...receipt, bytes, ...(more ? { more } : {}) } };
 }

@@ -1,13 +1,14 @@
 import { setMaxListeners } from 'node:events';
-import type { Delivery, Receipt } from '../batch.js';
+import type { Receipt } from '../batch.js';
 import type { Clock } from '../clock.js';
 import { type PipelineError, asPipelineError } from '../errors.js';
 import type { Service, StopMode } from '../lifecycle.js';
 import type { InFlight } from './in-flight.js';
 import { ORIGIN_ATTRIBUTE, type Origin, type OriginSealer } from './origin.js';
+import type { Received } from './parts.js';
 import type { QueueClient, RawMessage } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';
-import { type Opening, openMessage, prepareOpening } from './unwrap.js';
+import { type OpenedMessage, type Opening, openMessage, prepareOpening } from './unwrap.js';
 
 /** A soft stop lets polls of a second end by themselves: cutting one may strand what SQS has just handed out. */
 const SOFT_STOP_GRACE_MS = 1_500;
@@ -28,7 +29,7 @@ export interface PollsOptions {
 
 /** How a poll ended. */
 export type PollResult =
-  | { readonly kind: 'received'; readonly deliveries: readonly Delivery[] }
+  | { readonly kind: 'received'; readonly deliveries: readonly Received[] }
   | { readonly kind: 'failed'; readonly error: PipelineError };
 
 /** A long poll under way. */
@@ -134,7 +135,7 @@ export class Polls implements Service {
     }
   }
 
-  #delivery(message: RawMessage): Delivery {
+  #delivery(message: RawMessage): Received {
     const { body, handle, receiveCount, groupId, sequenceNumber } = message;
     const { messageId, sentAt } = this.#originOf(message) ?? {
       messageId: message.id,
@@ -159,10 +160,11 @@ export class Polls implements Service {
         handle,
         receiveCount,
         receivedAt,
-        bytes: opened.bytes,
+        bytes: bytesOf(opened, attributes),
         // On a standard queue a group is a tenant, and says nothing about order.
         ...(groupId === undefined || sequenceNumber === undefined ? {} : { groupId }),
       },
+      ...(opened.points === undefined ? {} : { points: opened.points }),
     };
   }
 
@@ -174,4 +176,14 @@ export class Polls implements Service {
     if (origin === null) this.#options.onEvent({ kind: 'origin_refused', messages: 1 });
     return origin;
   }
+}
+
+/** By these the Extended Client Library says how large the payload is that a message points to. */
+const PAYLOAD_SIZES = ['ExtendedPayloadSize', 'SQSLargePayloadSize'];
+
+/** What a message will take: also its payload, as far as the sender is to be believed. */
+function bytesOf({ bytes, points }: OpenedMessage, attributes: RawMessage['attributes']): number {
+  if (points?.kind !== 'payload') return bytes;
+  const said = PAYLOAD_SIZES.map((name) => Number(attributes[name] ?? 0)).filter((size) => size > 0);
+  return Math.max(bytes, Math.min(points.opening.maxUnpackedBytes, ...said));
 }

@@ -4,12 +4,14 @@ import { type Clock, backoffMs } from '../clock.js';
 import { type PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
 import { Bell } from './bell.js';
+import { HandOver } from './hand-over.js';
 import type { InFlight } from './in-flight.js';
-import { type Piece, type Pointers, partsOf } from './parts.js';
+import { type Piece, type Pointers, type Received, partsOf } from './parts.js';
 import type { Poll, PollResult, Polls } from './polls.js';
 import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 import type { ReceiveMode } from './source.js';
 import type { OnSourceEvent } from './source-events.js';
+import { atOnce } from './together.js';
 
 /** An empty poll proves something only if it waited this long: short polls ask a sample of SQS's servers. */
 const MIN_EMPTY_POLL_S = 1;
@@ -47,12 +49,6 @@ export interface ReceiversOptions {
   readonly release: (receipts: readonly Receipt[]) => Promise<void>;
 }
 
-/** What one receive returned, until the consumer takes it. */
-interface Offer {
-  readonly deliveries: readonly Delivery[];
-  readonly taken: () => void;
-}
-
 /**
  * Several receivers at one queue, for the length of one `Source.receive`. Single use. To find the end of a queue all of
  * them ask; without an end to find, one waits for messages, and wakes others when there is more than it can take.
@@ -65,11 +61,7 @@ export class Receivers {
   /** Ends also what is read of messages that come in parts. */
   readonly #halt = new AbortController();
   readonly #interrupts = new Set<() => void>();
-  readonly #offers: Offer[] = [];
-  /** Handles of which the consumer has taken a part: it is to settle them, whatever becomes of the rest. */
-  readonly #begun = new Set<string>();
-  /** Rings for the consumer: an offer, or a receiver that ended. */
-  readonly #offered = new Bell();
+  readonly #handOver = new HandOver();
   /** Rings for the receivers: an arrival, or the end of an outage. */
   readonly #changed = new Bell();
   /** Receivers whose last poll was empty and began after the last arrival. */
@@ -105,24 +97,14 @@ export class Receivers {
     for (let me = needed; me < this.#options.receivers; me += 1) this.#resting.add(me);
     const loops = Array.from({ length: this.#options.receivers }, (_, me) => this.#loop(me));
     try {
-      while (this.#offers.length > 0 || this.#running > 0) {
-        const offer = this.#offers.shift();
-        if (offer === undefined) {
-          await this.#offered.wait();
-          continue;
-        }
-        for (const { receipt } of offer.deliveries) if (receipt.more) this.#begun.add(receipt.handle);
-        offer.taken();
-        yield offer.deliveries;
-      }
+      yield* this.#handOver.take(() => this.#running > 0);
       if (this.#fatal !== null) throw this.#fatal;
     } finally {
       signal.removeEventListener('abort', end);
       halt.removeEventListener('abort', cut);
       cut();
       await Promise.all(loops);
-      const left = this.#offers.flatMap(({ deliveries }) => deliveries.map((delivery) => delivery.receipt));
-      await this.#options.release(left.filter(({ handle }) => !this.#begun.has(handle)));
+      await this.#options.release(this.#handOver.left);
     }
   }
 
@@ -146,7 +128,7 @@ export class Receivers {
       this.#cut();
     } finally {
       this.#running -= 1;
-      this.#offered.ring();
+      this.#handOver.ring();
     }
   }
 
@@ -205,46 +187,43 @@ export class Receivers {
   }
 
   /** Hands over what one receive returned: first what messages hold, then what the others point to. */
-  async #hand(deliveries: readonly Delivery[]): Promise<void> {
+  async #hand(received: readonly Received[]): Promise<void> {
     const { pointers, release } = this.#options;
-    const streams = new Map<Delivery, AsyncIterable<Piece>>();
-    for (const delivery of deliveries) {
-      const pieces = pointers?.follow(delivery, this.#halt.signal) ?? null;
-      if (pieces !== null) streams.set(delivery, pieces);
-    }
-    const whole = deliveries.filter((delivery) => !streams.has(delivery));
-    if (whole.length > 0) await this.#offer(whole, this.#end.signal);
-    const untouched = new Set(streams.keys());
+    if (pointers === undefined) return this.#offer(received, this.#end.signal);
+    const halt = this.#halt.signal;
+    const kept = new Map(received.map(({ receipt }) => [receipt.handle, receipt]));
     try {
-      for (const [delivery, pieces] of streams) {
-        for await (const part of partsOf(delivery, pieces, this.#halt.signal)) {
-          untouched.delete(delivery);
-          await this.#offer([part], this.#halt.signal);
-          await this.#options.admit(this.#halt.signal);
+      const fetched = await Promise.all(received.map((message) => pointers.fetch(message, halt)));
+      const streams = new Map<Received, AsyncIterable<Piece>>();
+      for (const message of fetched) {
+        const pieces = pointers.follow(message, halt);
+        if (pieces !== null) streams.set(message, pieces);
+      }
+      const messages = atOnce(fetched, (message) => streams.has(message));
+      const whole = messages.filter((message) => !streams.has(message));
+      for (const { receipt } of whole) kept.delete(receipt.handle);
+      if (whole.length > 0) await this.#offer(whole, this.#end.signal);
+      for (const message of messages) {
+        const pieces = streams.get(message);
+        if (pieces === undefined) continue;
+        for await (const part of partsOf(message, pieces, halt)) {
+          kept.delete(message.receipt.handle);
+          await this.#offer([part], halt);
+          await this.#options.admit(halt);
         }
       }
     } catch (error) {
-      if (!this.#halt.signal.aborted) throw error;
+      if (!halt.aborted) throw error;
     } finally {
-      await release([...untouched].map(({ receipt }) => receipt));
+      await release([...kept.values()]);
     }
   }
 
-  /** Offers, and waits until the consumer takes it: what a slow consumer can't take stays in SQS. */
   #offer(deliveries: readonly Delivery[], signal: AbortSignal): Promise<void> {
     this.#arrivals += 1;
     this.#empty.clear();
     this.#changed.ring();
-    return new Promise((resolve) => {
-      const taken = (): void => {
-        signal.removeEventListener('abort', taken);
-        resolve();
-      };
-      signal.addEventListener('abort', taken);
-      if (signal.aborted) taken();
-      this.#offers.push({ deliveries, taken });
-      this.#offered.ring();
-    });
+    return this.#handOver.offer(deliveries, signal);
   }
 
   /** The last receiver to find nothing asks the queue, while the others wait: no poll is under way by then. */

@@ -30,6 +30,25 @@ export function groupDelay(
   return (receipt) => longest.get(receipt.groupId ?? '') ?? delayMs(receipt);
 }
 
+/**
+ * Of what one receive returned, what may be under way at once: a message that comes in parts is in many batches, so no
+ * other of its FIFO group may be. What is left out comes again when those before it are settled.
+ */
+export function atOnce<T extends { readonly receipt: Receipt }>(
+  messages: readonly T[],
+  isParted: (message: T) => boolean,
+): readonly T[] {
+  const last = new Map<string, 'whole' | 'parted'>();
+  return messages.filter((message) => {
+    const { groupId } = message.receipt;
+    if (groupId === undefined) return true;
+    const before = last.get(groupId);
+    const kind = isParted(message) || before === 'parted' ? 'parted' : 'whole';
+    last.set(groupId, kind);
+    return before === undefined || kind === 'whole';
+  });
+}
+
 /** Receipts of one group, in the order of its first; one that is of none is alone. */
 function unitsOf(receipts: readonly Receipt[]): readonly Receipt[][] {
   const units: Receipt[][] = [];

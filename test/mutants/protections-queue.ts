@@ -165,6 +165,19 @@ export const queueProtections: readonly Mutant[] = [
   },
   {
     row: 'FIFO queue',
+    name: 'a message that comes in parts is handed on beside others of its group',
+    file: 'src/source/together.ts',
+    replace: "return before === undefined || kind === 'whole';",
+    by: "return before === undefined || kind !== 'parted' || groupId !== '';",
+    tests: [
+      {
+        file: 'unit/source-parts.test.ts',
+        name: 'of a FIFO group a message that comes in parts goes alone, and what comes behind it is left to come again',
+      },
+    ],
+  },
+  {
+    row: 'FIFO queue',
     name: 'of a group that is held only the rejected message is',
     file: 'src/load/groups.ts',
     replace: 'return stop !== undefined && message >= stop.message;',

@@ -24,6 +24,7 @@ export function partsOfBody(messageId: string, body: string): readonly Piece[] |
 export function fakePointers(clock: Clock): Pointers {
   return {
     ready: async () => undefined,
+    fetch: async (message) => message,
     follow: ({ envelope }, halt) => {
       const pieces = partsOfBody(envelope.messageId, envelope.body);
       return pieces === null ? null : inTime(pieces, clock, halt);

@@ -59,7 +59,9 @@ export class Oracle {
   readonly #scheduler: Scheduler;
   readonly #committed: Committed;
   readonly #visibilityMs: number;
-  readonly #sent = new Map<string, SentMessage & { readonly place: number }>();
+  readonly #sent = new Map<string, SentMessage>();
+  /** Of each record, its message's group and place in the order of sending. */
+  readonly #messageOf = new Map<string, { readonly groupId: string | null; readonly place: number }>();
   readonly #deliveries = new Map<string, Delivery>();
   readonly #latest = new Map<string, string>();
   /** How many deliveries of a message, on their way, have left it visible. */
@@ -94,7 +96,9 @@ export class Oracle {
   }
 
   sent(message: SentMessage): void {
-    this.#sent.set(message.id, { ...message, place: this.#sent.size });
+    const place = this.#sent.size;
+    this.#sent.set(message.id, message);
+    for (const { id } of message.records) this.#messageOf.set(id, { groupId: message.groupId, place });
   }
 
   /** The next time this message is handed out it stays visible. */
@@ -179,7 +183,7 @@ export class Oracle {
     ] as const) {
       for (const { recordId } of rows) {
         this.#settled.add(recordId);
-        const sent = this.#sent.get(recordId);
+        const sent = this.#messageOf.get(recordId);
         const groupId = sent?.groupId ?? null;
         if (sent === undefined || groupId === null) continue;
         const group = groups.get(groupId) ?? { rows: [], all: [] };
@@ -190,8 +194,9 @@ export class Oracle {
     for (const [groupId, { rows, all }] of groups) {
       const reached = this.#reached.get(groupId);
       if (reached !== undefined) this.#followed += 1;
-      const isSorted = rows.every((at, index) => index === 0 || at > (rows[index - 1] ?? at));
-      if (!isSorted || Math.min(...rows, ...all) <= (reached ?? -1))
+      // Records of one message may be in several batches; between these there is no order.
+      const isSorted = rows.every((at, index) => index === 0 || at >= (rows[index - 1] ?? at));
+      if (!isSorted || Math.min(...rows, ...all) < (reached ?? -1))
         this.violated(`messages of ${groupId} were committed out of order`);
       this.#reached.set(groupId, Math.max(reached ?? -1, ...rows, ...all));
     }
@@ -236,10 +241,10 @@ export class Oracle {
   ended(left: readonly string[], deadLetters: readonly string[]): void {
     const { target, quarantine, loads } = this.#committed;
     for (const id of left) this.violated(`message ${id} is still in the queue`);
-    const rows = { target: byRecord(target), quarantine: byRecord(quarantine) };
+    const found = { target: byRecord(target), quarantine: byRecord(quarantine) };
     for (const message of this.#sent.values()) {
       const deaths = deadLetters.filter((dead) => dead === message.id).length;
-      for (const record of message.records) this.#check(record, rows, deaths);
+      for (const record of message.records) this.#check(record, deaths, found);
     }
     const all = [...loads.values()];
     const total = (outcome: 'loaded' | 'quarantined'): number =>
@@ -252,8 +257,8 @@ export class Oracle {
 
   #check(
     { id, expected, content }: SentRecord,
-    { target, quarantine }: { readonly target: ContentsById; readonly quarantine: ContentsById },
     deaths: number,
+    { target, quarantine }: { readonly target: ContentsById; readonly quarantine: ContentsById },
   ): void {
     const places: readonly (readonly [Expected, readonly string[]])[] = [
       ['target', target.get(id) ?? []],

@@ -32,7 +32,7 @@ export interface Setup {
 }
 
 const MAX_MESSAGES = 12;
-/** So many messages of a standard queue come in parts, of which each holds a few records. */
+/** So many messages come in parts, of which each holds a few records. */
 const IN_PARTS = 0.1;
 const MAX_PARTS = 4;
 const MAX_PART_RECORDS = 2;
@@ -49,12 +49,15 @@ export function drawSetup(dice: Dice): Setup {
   const held = dice.chance(0.2) && fifo === null;
   const blocks = fifo?.mode === 'block';
   return {
-    messages: Array.from({ length: dice.whole(4, MAX_MESSAGES) }, (_, n) => ({
-      ...drawMessage(dice, n, held, fifo === null),
-      // What holds its group is mended in the end.
-      ...(blocks ? { expected: ['target'] as const } : {}),
-      groupId: fifo === null ? null : `group-${dice.whole(1, fifo.groups)}`,
-    })),
+    messages: Array.from({ length: dice.whole(4, MAX_MESSAGES) }, (_, n) => {
+      const message = drawMessage(dice, n, held);
+      return {
+        ...message,
+        // What holds its group is mended in the end.
+        expected: blocks ? message.expected.map(() => 'target') : message.expected,
+        groupId: fifo === null ? null : `group-${dice.whole(1, fifo.groups)}`,
+      };
+    }),
     fifo,
     topology: dice.chance(0.15) ? 'memory' : 'bullmq',
     held,
@@ -111,14 +114,9 @@ export function drawFifo(dice: Dice, { groups, perGroup, mode }: FifoSize): Setu
   };
 }
 
-function drawMessage(
-  dice: Dice,
-  n: number,
-  held: boolean,
-  mayHaveParts: boolean,
-): Omit<Setup['messages'][number], 'groupId'> {
+function drawMessage(dice: Dice, n: number, held: boolean): Omit<Setup['messages'][number], 'groupId'> {
   const afterMs = dice.chance(0.6) ? 0 : dice.between(0, ARRIVAL_MS);
-  if (!mayHaveParts || !dice.chance(IN_PARTS)) {
+  if (!dice.chance(IN_PARTS)) {
     const { body, expected } = drawRecord(dice, String(n), held);
     return { body, expected: [expected], afterMs };
   }

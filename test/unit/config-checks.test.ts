@@ -221,7 +221,14 @@ test('version_int says that it is lossy', () => {
 test('what this version does not support is refused, never ignored', () => {
   assertEach(
     [
-      ['source: { envelope: s3 }', /^error source.envelope: .*not supported by this version/],
+      ['source: { envelope: s3 }', /^error source.envelope: needs source.s3/],
+      ['source: { s3: { buckets: [] } }', /^error source.s3.buckets: must be a list of buckets/],
+      ['source: { s3: { buckets: [A] } }', /^error source.s3.buckets: "A" is no name of a bucket/],
+      [
+        'source: { s3: { buckets: [mine], endpoint: nowhere } }',
+        /^error source.s3.endpoint: must be a URL that begins with http/,
+      ],
+      ['source: { s3: { buckets: [mine] }, envelope: none }', /^warning source.s3: has no use/],
       [
         'source: { encoding: lz4 }',
         /^error source.encoding: must be one of auto, none, base64, gzip, deflate, zstd/,

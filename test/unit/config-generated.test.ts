@@ -67,7 +67,7 @@ test('the schema takes an interpolated value wherever a single value may stand',
 test('the schema refuses what loading would refuse', () => {
   const slips: readonly (readonly [string, string])[] = [
     ['envelope: auto', 'envelop: auto'],
-    ['envelope: auto', 'envelope: s3'],
+    ['envelope: auto', 'envelope: sms'],
     ['receivers: 8', 'receivers: 65'],
     ['linger: 1s', 'linger: 1 second'],
     ['max_body: 1MiB', 'max_body: 1MB'],

@@ -63,6 +63,7 @@ test('a file with nothing but columns and a target gets every default', () => {
         waitTimeS: 1,
         visibilityTimeoutS: 300,
       },
+      s3: null,
       opening: {
         envelope: 'auto',
         encoding: 'auto',

@@ -29,7 +29,7 @@ describe('the table of errors', () => {
     const waits = Object.entries(policies).filter(([, { action }]) => action === 'wait');
     assert.deepEqual(
       waits.map(([code]) => code),
-      ['postgres_unavailable', 'redis_unavailable', 'sqs_unavailable', 'kms_unavailable'],
+      ['postgres_unavailable', 'redis_unavailable', 'sqs_unavailable', 's3_unavailable', 'kms_unavailable'],
     );
   });
 

@@ -37,7 +37,7 @@ function record(messages: readonly MessageHead[]): fc.Arbitrary<InputRecord> {
   const shape = {
     message,
     body: texts,
-    rejected: fc.constantFrom('bad_envelope' as const, 'too_large' as const, 'crashed_worker' as const),
+    rejected: fc.constantFrom('bad_envelope', 'too_large', 'object_gone', 'crashed_worker' as const),
     own: fc.option(texts),
   };
   return fc
@@ -276,10 +276,34 @@ describe('what was not written by us', () => {
       batchCodec
         .encode({ ...sent, records: [{ ...record, ...(rejected ? { rejected } : {}) }] })
         .readUInt8(0);
-    assert.deepEqual(
-      [versionOf(undefined), versionOf('bad_envelope'), versionOf('crashed_worker'), versionOf('too_large')],
-      [1, 1, 1, 2],
-    );
+    const reasons = [undefined, 'bad_envelope', 'crashed_worker', 'too_large', 'object_gone'] as const;
+    assert.deepEqual(reasons.map(versionOf), [1, 1, 1, 2, 3]);
+    const masked = batchOf(['{}']).records.map(({ id }) => ({ id, sentAt: 0, messageId: id, message: 0 }));
+    const rejected = masked.map((key) => ({
+      ...key,
+      quarantineId: 'q',
+      code: 'object_gone' as const,
+      path: null,
+      kind: 'raw' as const,
+      sealed: Buffer.from('x'),
+      kid: 1,
+      held: false,
+    }));
+    const gone: MaskedBatch = {
+      ...sent,
+      messages: 1,
+      receivedAt: 0,
+      policySha256: '0'.repeat(64),
+      kids: [],
+      columns: [],
+      keys: [],
+      rows: asMasked(Buffer.alloc(0)),
+      rejections: rejected,
+    };
+    assert.equal(maskedCodec.encode(gone).readUInt8(0), 3);
+    assert.deepEqual(maskedCodec.decode(maskedCodec.encode(gone)).rejections, rejected);
+    const other = rejected.map((one) => ({ ...one, code: 'too_large' as const }));
+    assert.equal(maskedCodec.encode({ ...gone, rejections: other }).readUInt8(0), 1);
   });
 
   test('a key that is not there is said to be that', () => {
@@ -419,7 +443,7 @@ describe('a frame that is not as it should be', () => {
       ),
     ],
     ['half a UTF-16 unit', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 1, 1]]], 'a')],
-    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 16]]])],
+    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 32]]])],
     ['two reasons not to read a body', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 6]]])],
   ];
   for (const [what, frame] of badBatches) {

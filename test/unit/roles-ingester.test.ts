@@ -22,6 +22,7 @@ const PIPELINE: PipelineConfig = {
       waitTimeS: 1,
       visibilityTimeoutS: 30,
     },
+    s3: null,
     opening: AS_IT_IS,
   },
   batch: { maxMessages: 1, maxBytes: 1_000, lingerMs: 1 },

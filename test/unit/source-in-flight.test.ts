@@ -11,6 +11,9 @@ import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
 import { AS_IT_IS, AUTO } from '../support/opening.js';
 
+// Loading is no matter of the virtual clock.
+await prepareOpening();
+
 const HOUR_MS = 3_600_000;
 const never = new AbortController().signal;
 

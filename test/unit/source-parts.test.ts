@@ -11,9 +11,9 @@ import { AS_IT_IS } from '../support/opening.js';
 const never = new AbortController().signal;
 
 /** A queue whose messages `in parts N` point to N pieces of one record each; `onPiece` is called before each is read. */
-function set(onPiece: (piece: number) => Promise<void> | void = () => undefined) {
+function set(onPiece: (piece: number) => Promise<void> | void = () => undefined, fifo = false) {
   const clock = new VirtualClock();
-  const sqs = new FakeSqs({ clock });
+  const sqs = new FakeSqs({ clock, fifo });
   const read: string[] = [];
   async function* pieces(id: string, count: number, halt: AbortSignal): AsyncGenerator<Piece> {
     for (let piece = 0; piece < count; piece += 1) {
@@ -29,6 +29,7 @@ function set(onPiece: (piece: number) => Promise<void> | void = () => undefined)
     opening: AS_IT_IS,
     pointers: {
       ready: async () => undefined,
+      fetch: async (message) => message,
       follow: ({ envelope: { messageId, body } }, halt) =>
         body.startsWith('in parts ') ? pieces(messageId, Number(body.slice(9)), halt) : null,
     },
@@ -165,4 +166,47 @@ describe('a message that points to its records', () => {
     await clock.finish(source.release([part.receipt], () => 0));
     assert.equal(sqs.visible.length, 1);
   });
+});
+
+test('of a FIFO group a message that comes in parts goes alone, and what comes behind it is left to come again', async () => {
+  const { clock, sqs, source } = set(() => undefined, true);
+  const bodies = ['{}', 'in parts 2', '{}', 'in parts 2', '{}'];
+  const names = new Map<string, string>();
+  for (const [index, id] of sqs
+    .send(...bodies.map((body, index) => ({ body, groupId: index < 3 ? 'a' : 'b' })))
+    .entries())
+    names.set(id, `${index < 3 ? 'a' : 'b'}${index < 3 ? index : index - 3}`);
+  const seen: string[] = [];
+  /** Messages that were handed on and are not settled. */
+  const open = new Map<string, Delivery>();
+  const groupOf = (id: string): string => names.get(id)?.charAt(0) ?? '';
+  const drain = (async () => {
+    for await (const received of source.receive('until_empty', never)) {
+      for (const delivery of received) {
+        const { messageId } = delivery.receipt;
+        for (const other of open.keys())
+          assert.ok(other === messageId || groupOf(other) !== groupOf(messageId), 'two of a group at once');
+        open.set(messageId, delivery);
+        seen.push(names.get(messageId) ?? '');
+        if (delivery.receipt.more === true) continue;
+        // Long after it was handed on, as a batch is committed.
+        void clock.sleep(2_000).then(async () => {
+          open.delete(messageId);
+          await source.ack([delivery.receipt]);
+        });
+      }
+    }
+  })();
+  await clock.finish(drain);
+  // The last ack.
+  await clock.advance(2_000);
+  assert.deepEqual(sqs.left, []);
+  const inOrder = (group: string): readonly string[] => seen.filter((name) => name.startsWith(group));
+  assert.deepEqual(
+    [inOrder('a'), inOrder('b')],
+    [
+      ['a0', 'a1', 'a1', 'a2'],
+      ['b0', 'b0', 'b1'],
+    ],
+  );
 });

@@ -5,9 +5,13 @@ import { PipelineError } from '../../src/errors.js';
 import type { PollOptions, QueueClient, RawMessage } from '../../src/source/queue-client.js';
 import type { SourceEvent } from '../../src/source/source-events.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
+import { prepareOpening } from '../../src/source/unwrap.js';
 import { FakeSqs, type FakeSqsOptions } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
 import { AS_IT_IS } from '../support/opening.js';
+
+// Loading is no matter of the virtual clock.
+await prepareOpening();
 
 const never = new AbortController().signal;
 
