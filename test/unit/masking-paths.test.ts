@@ -194,9 +194,14 @@ test('an element that is no object refuses the record of a kept list too', () =>
   assert.deepEqual(rejected, ['wrong_type u[*].e']);
 });
 
-test('a field is known when a path begins with it, or an entity does', () => {
+test('a field is known when a column or an entity takes it; one beside it in an object is not', () => {
   const body = '{"a":{"b":"x","secret":"y"},"other":1,"user":{"id":"u"},"day":"2024-01-01"}';
-  assert.equal(mask(at('a.b'), [body]).dropped, 3);
+  assert.equal(mask(at('a.b'), [body]).dropped, 4);
+  assert.equal(mask(at('a', { type: 'jsonb' }), [body]).dropped, 3);
+  const beside = '{"a":{"b":"x","c":"y"}}';
+  assert.deepEqual(mask(at('a.b'), [beside], { onUnknownField: 'quarantine' }).rejected, ['unknown_field *']);
+  const within = '{"a":[{"b":"x"},{"b":"x","c":1},3]}';
+  assert.equal(mask(at('a[*].b', { type: 'jsonb' }), [within.replace(',3', '')]).dropped, 1);
   assert.deepEqual(mask(at('a.b'), [body], { onUnknownField: 'quarantine' }).rejected, ['unknown_field *']);
   const entity = { name: 'user', steps: [{ member: 'id' }] };
   const spec = at('day', { type: 'date', mask: { method: 'date-shift', domain: 'd', entity, days: 3 } });
