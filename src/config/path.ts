@@ -14,13 +14,12 @@ export function parsePath(text: string): FieldPath | string {
   if (typeof steps === 'string') return steps;
   const [first, ...rest] = steps;
   if (first === undefined || !('member' in first)) return 'must begin with the name of a field';
-  if (rest.filter((step) => 'each' in step).length > 1) return 'has more than one "[*]"';
   return { name: first.member, steps: rest };
 }
 
 /**
- * A path from a JSON value to parts of it, or what is wrong with it: as `parsePath`, but it may begin with `[*]` and hold
- * several of them, and no single element.
+ * A path from a JSON value to parts of it, or what is wrong with it: as `parsePath`, but it may begin with `[*]`, and holds
+ * no single element.
  */
 export function parseMemberPath(text: string): readonly PathStep[] | string {
   const steps = stepsOf(text);
