@@ -205,6 +205,8 @@ test('numbers keep their digits, the last of equal names counts, and names are n
       `\ufeff {"n" : [ 1.0 , "a\\"b,{}" ] , "m" : {"e":"v"}}`,
       `{"n":[1.0,"a\\"b,{}"],"m":{"e":"${siv('v')}"}}`,
     ],
+    ['{"__proto__":{"x":1},"m":{"__proto__":{"e":2}}}', '{"__proto__":{"x":1},"m":{"__proto__":{"e":2}}}'],
+    ['{"__proto__":{"x":1.0}}', '{"__proto__":{"x":1.0}}'],
     ['{"x\\u0041":1.0,"é":"ü\\n"}', '{"xA":1.0,"é":"ü\\n"}'],
   ];
   for (const [body, stored] of cases) assert.deepEqual(mask(spec, [body]).rows, [stored], body);
