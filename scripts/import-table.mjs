@@ -31,7 +31,11 @@ export const modules = [
   { module: 'source/*', imports: [...ADAPTER, 'source/*'] },
   { module: 'queue/payload', imports: [...ADAPTER, 'queue/*', 'masking/masked'] },
   { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
-  { module: 'load/*', imports: [...ADAPTER, 'load/*', 'masking/methods'], types: ['masking/limits'] },
+  {
+    module: 'load/*',
+    imports: [...ADAPTER, 'load/*', 'masking/methods', 'masking/parts'],
+    types: ['masking/limits'],
+  },
   ...FLOW.map((module) => ({ module, imports: [...BASE, 'policy', 'masking/*', ...PORTS, ...FLOW] })),
   {
     module: 'config/*',
@@ -40,6 +44,8 @@ export const modules = [
       'address/*',
       'config/*',
       'masking/methods',
+      'masking/parts',
+      'masking/path-tree',
       'masking/canonical',
       'masking/decimal',
       'masking/custom-files',

@@ -100,7 +100,7 @@ function reportOf(
     ),
     ...(unnamed > 0
       ? [
-          `${unnamed} fields were left out: their names look like values, they hold mixed shapes, or there are too many.`,
+          `${unnamed} fields were left out: their names look like values, they hold mixed shapes, or there are too many. What you name of them a column from $rest can take.`,
         ]
       : []),
     ...(isCut ? ['The sample is longer than what is looked at: the rest was not read.'] : []),

@@ -1,4 +1,6 @@
 import { dirname, resolve } from 'node:path';
+import type { ColumnSpec, MaskSpec } from '../masking/methods.js';
+import { isJsonColumn, partOf } from '../masking/parts.js';
 import type { Config, KekConfig, PipelineConfig } from './config.js';
 import { databaseOf, queueOf } from './connections.js';
 import { type Environment, envText } from './interpolation.js';
@@ -133,11 +135,23 @@ function checkTables(pipelines: readonly PipelineConfig[], findings: Findings): 
   }
 }
 
+/** The masks of a column, the name of each, and where it stands. */
+function namedMasks(
+  spec: ColumnSpec,
+): readonly { readonly name: string; readonly column: readonly string[]; readonly mask: MaskSpec }[] {
+  if (!isJsonColumn(spec)) return [{ name: spec.name, column: [spec.name, 'mask'], mask: spec.mask }];
+  return spec.mask.members.map((member) => ({
+    name: partOf(spec, member).name,
+    column: [spec.name, 'masks', member.at],
+    mask: member.mask,
+  }));
+}
+
 /** Columns share a domain so that their tokens can be joined; these cannot. */
 function checkDomains(pipelines: readonly PipelineConfig[], findings: Findings): void {
   const domains = new Map<string, { readonly shape: string; readonly place: string }>();
   for (const pipeline of pipelines) {
-    for (const { name, mask } of pipeline.policy.columns) {
+    for (const { name, column, mask } of pipeline.policy.columns.flatMap(namedMasks)) {
       if (mask.method !== 'siv' && mask.method !== 'hmac' && mask.method !== 'vault') continue;
       const shape = `${mask.as} ${String(mask.pad)} ${String(mask.lower)}`;
       const key = `${mask.method} ${mask.domain}`;
@@ -145,7 +159,7 @@ function checkDomains(pipelines: readonly PipelineConfig[], findings: Findings):
       domains.set(key, first);
       if (first.shape === shape) continue;
       const message = `shares its domain with ${first.place}, but not as, pad and lower: equal values get different tokens`;
-      findings.warn(['pipelines', pipeline.name, 'columns', name, 'mask'], message);
+      findings.warn(['pipelines', pipeline.name, 'columns', ...column], message);
     }
   }
 }

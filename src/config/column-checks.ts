@@ -168,6 +168,7 @@ function warnOfDoubts({ input, source, at, findings }: ColumnUnderCheck): void {
 
 /** What the value itself is called: the last name on the way to it. */
 function lastName(source: ColumnSource): string {
+  if (source.kind === 'rest') return '';
   if (source.kind !== 'path') return source.name;
   return source.steps.reduce((name, step) => ('member' in step ? step.member : name), source.name);
 }

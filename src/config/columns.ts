@@ -1,6 +1,7 @@
 import { type ColumnSource, type ColumnSpec, type ColumnType, type MaskSpec } from '../masking/methods.js';
 import { checkColumn } from './column-checks.js';
 import type { ColumnInput } from './column-schema.js';
+import { buildJsonMask, storesParts } from './json-columns.js';
 import { parsePath } from './path.js';
 import type { Findings, Path } from './problem.js';
 import { didYouMean } from './suggestion.js';
@@ -21,7 +22,8 @@ const META_NAMES = [
 ] as const;
 
 const ATTRIBUTE_PREFIX = '$attributes.';
-const SOURCE_NAMES = [...META_NAMES.map((name) => `$${name}`), `${ATTRIBUTE_PREFIX}NAME`];
+const REST = '$rest';
+const SOURCE_NAMES = [...META_NAMES.map((name) => `$${name}`), `${ATTRIBUTE_PREFIX}NAME`, REST];
 
 // A constant is written wherever its source has a value: without a `from`, in every row.
 const ALWAYS_PRESENT: ColumnSource = { kind: 'meta', name: 'message_id' };
@@ -49,7 +51,8 @@ export function buildColumn(
   if (nameWrong !== null) findings.error(at, nameWrong);
   const source = sourceOf(input, at, findings);
   if (source === null) return null;
-  const mask = checkColumn({ input, name, source, at, folder, findings });
+  const under = { input, name, source, at, folder, findings };
+  const mask = storesParts(input) ? buildJsonMask(under) : checkColumn(under);
   if (mask === null || nameWrong !== null) return null;
   const createdLength = created && isSized(mask) && !input.type ? CREATED_TOKEN_LENGTH : null;
   return {
@@ -89,6 +92,7 @@ function sourceOf(input: ColumnInput, at: Path, findings: Findings): ColumnSourc
     return { kind: 'attribute', name: from.slice(ATTRIBUTE_PREFIX.length) };
   }
   if (from.startsWith('$')) {
+    if (from === REST) return { kind: 'rest' };
     const meta = META_NAMES.find((known) => `$${known}` === from);
     if (meta !== undefined) return { kind: 'meta', name: meta };
     return wrong(
@@ -114,6 +118,8 @@ function defaultType(source: ColumnSource, mask: MaskSpec): ColumnType {
     case 'ipcrypt-det':
     case 'ipcrypt-pfx':
       return 'inet';
+    case 'json':
+      return 'jsonb';
     case 'generalize':
       return 'to' in mask && mask.to === 'ip_version' ? 'integer' : 'text';
     default:

@@ -10,6 +10,25 @@ const QUOTED = /\[("(?:[^"\\]|\\.)*")\]/y;
  * element. `["a.b"]` is a member of whatever name, written as a JSON string.
  */
 export function parsePath(text: string): FieldPath | string {
+  const steps = stepsOf(text);
+  if (typeof steps === 'string') return steps;
+  const [first, ...rest] = steps;
+  if (first === undefined || !('member' in first)) return 'must begin with the name of a field';
+  return { name: first.member, steps: rest };
+}
+
+/**
+ * A path from a JSON value to parts of it, or what is wrong with it: as `parsePath`, but it may begin with `[*]`, and holds
+ * no single element.
+ */
+export function parseMemberPath(text: string): readonly PathStep[] | string {
+  const steps = stepsOf(text);
+  if (typeof steps === 'string') return steps;
+  if (steps.length === 0) return 'is empty';
+  return steps.some((step) => 'index' in step) ? 'names one element: name all of them, by "[*]"' : steps;
+}
+
+function stepsOf(text: string): readonly PathStep[] | string {
   const steps: PathStep[] = [];
   let at = 0;
   while (at < text.length) {
@@ -18,10 +37,7 @@ export function parsePath(text: string): FieldPath | string {
     steps.push(step.step);
     at = step.end;
   }
-  const [first, ...rest] = steps;
-  if (first === undefined || !('member' in first)) return 'must begin with the name of a field';
-  if (rest.filter((step) => 'each' in step).length > 1) return 'has more than one "[*]"';
-  return { name: first.member, steps: rest };
+  return steps;
 }
 
 interface Found {

@@ -168,7 +168,7 @@ export const pipelineSchema = z
       ['skip', 'block'],
     ).prefault('skip'),
     on_unknown_field: choice(
-      'What happens to a field that no column names: `drop` counts and forgets it, `quarantine` rejects the record.',
+      'What happens to a field that no column names, also within an object of which columns name others: `drop` counts and forgets it, `quarantine` rejects the record.',
       ['drop', 'quarantine'],
     ).prefault('drop'),
     leak_gate: flag(

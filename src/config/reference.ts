@@ -53,6 +53,8 @@ function rowsOf(node: unknown, prefix: string, within: boolean): readonly Row[] 
 }
 
 function nestedRows(key: string, node: unknown): readonly Row[] {
+  // Each of its entries is as `mask`, which is told before it.
+  if (key === 'masks') return [];
   const entry = valueAt(node, ['additionalProperties']);
   if (typeof entry === 'object') {
     const placeholder = `${key}.${key === 'pipelines' ? 'NAME' : 'COLUMN'}`;

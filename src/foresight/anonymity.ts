@@ -3,6 +3,7 @@
 import type { Clock } from '../clock.js';
 import type { Keyring } from '../masking/keyring.js';
 import { type ColumnSpec, tokenMaskOf } from '../masking/methods.js';
+import { partsOf } from '../masking/parts.js';
 import { type ValueKind, kindOf, valueKinds } from './detectors.js';
 import { type Rehearsed, type RehearsedPipeline, rehearse } from './rehearsal.js';
 import { rawValues } from './raw-values.js';
@@ -79,13 +80,16 @@ export function sampleStrength(
     rows: rows.length,
     quarantined: all.length - rows.length,
     counts: pipeline.policy.columns
+      .flatMap(partsOf)
       .filter(({ mask }) => mask.method !== 'drop')
       .map(({ name }) => countsOf(rows, name)),
     quasi_identifiers: quasi,
     k: groups.length === 0 ? null : Math.min(...groups),
     share_below_5: groups.length === 0 ? null : inSmall / rows.length,
     leaks: leaksOf(rows, pipeline, clock),
-    small_spaces: pipeline.policy.columns.flatMap((column) => smallSpaceOf(rows, column, clock)),
+    small_spaces: pipeline.policy.columns
+      .flatMap(partsOf)
+      .flatMap((column) => smallSpaceOf(rows, column, clock)),
   };
 }
 
@@ -131,7 +135,7 @@ function leaksOf(
   pipeline: RehearsedPipeline,
   clock: Clock,
 ): readonly SampleLeak[] {
-  const { columns } = pipeline.policy;
+  const columns = pipeline.policy.columns.flatMap(partsOf);
   const kept = columns.filter(
     ({ mask, source }) => (mask.method === 'keep' || mask.method === 'custom') && source.kind !== 'meta',
   );

@@ -3,6 +3,7 @@
 import { type Document, isMap, isScalar } from 'yaml';
 import { didYouMean } from '../config/suggestion.js';
 import { type ColumnPolicy, type ColumnSpec, tokenMaskOf } from '../masking/methods.js';
+import { namedParts } from '../masking/parts.js';
 import { isRejectionCode, rejectionCodes } from '../masking/remedies.js';
 import type { Expected, ExpectedCell } from './test-case.js';
 import type { Value, YamlFile } from './yaml-nodes.js';
@@ -46,7 +47,9 @@ function readRejection(
     const meant = didYouMean(code, rejectionCodes);
     yaml.wrong(parts.code ?? null, `${why}${meant}; there are ${rejectionCodes.join(', ')}`);
   }
-  const path = readPath(yaml, parts.path, [...new Set(columns.map((column) => column.path))]);
+  const path = readPath(yaml, parts.path, [
+    ...new Set(columns.flatMap(namedParts).map((column) => column.path)),
+  ]);
   return isKnown && path !== false ? { rejected: { code, path } } : null;
 }
 
@@ -68,12 +71,8 @@ function readPath(
   return false;
 }
 
-function readRow(
-  yaml: YamlFile,
-  document: Document,
-  value: Value,
-  { columns }: ColumnPolicy,
-): Expected | null {
+function readRow(yaml: YamlFile, document: Document, value: Value, policy: ColumnPolicy): Expected | null {
+  const columns = policy.columns.flatMap(namedParts);
   const map = yaml.resolved(document, value);
   if (!isMap(map)) {
     yaml.wrong(value, '`row` must be a map of columns');
@@ -84,7 +83,11 @@ function readRow(
   const known = columns.map(({ name }) => name);
   for (const [name, key, member] of yaml.entries(document, map)) {
     const column = columns.find((one) => one.name === name);
-    const cell = readCell(yaml, document, member, column);
+    const cell = readCell(yaml, document, member, {
+      column,
+      known,
+      mayBeAbsent: !column || column.mask.method === 'drop' || !policy.columns.includes(column),
+    });
     if (!column && cell?.kind !== ABSENT) {
       yaml.wrong(key, `the pipeline has no such column${didYouMean(name, known)}`);
       sound = false;
@@ -94,18 +97,22 @@ function readRow(
   return sound ? { row } : null;
 }
 
-function readCell(
-  yaml: YamlFile,
-  document: Document,
-  value: Value,
-  column: ColumnSpec | undefined,
-): ExpectedCell | null {
-  if (isMap(value)) return readOperator(yaml, document, value, column);
+/** A column that something is expected of, and the names of all that there are. */
+interface Place {
+  readonly column: ColumnSpec | undefined;
+  readonly known: readonly string[];
+  /** A part of a JSON value may be, and what is dropped or is no column must be. */
+  readonly mayBeAbsent: boolean;
+}
+
+function readCell(yaml: YamlFile, document: Document, value: Value, place: Place): ExpectedCell | null {
+  const { column } = place;
+  if (isMap(value)) return readOperator(yaml, document, value, place);
   if (value === null || (isScalar(value) && value.value === null)) return { kind: 'null' };
   const word = isScalar(value) ? value.value : null;
   // Neither word can be a value there: a token never reads `token`, and what is dropped has no value.
   if (word === TOKEN && hasTokens(column)) return { kind: 'token' };
-  if (word === ABSENT && (column === undefined || column.mask.method === 'drop')) return { kind: 'absent' };
+  if (word === ABSENT && place.mayBeAbsent) return { kind: 'absent' };
   return readValue(yaml, document, value, column);
 }
 
@@ -136,7 +143,7 @@ function readOperator(
   yaml: YamlFile,
   document: Document,
   value: Value,
-  column: ColumnSpec | undefined,
+  { column, known }: Omit<Place, 'mayBeAbsent'>,
 ): ExpectedCell | null {
   const parts = yaml.members(document, value, ['value', 'equal_to', 'matches'], 'an expectation');
   if (parts === null) return null;
@@ -145,15 +152,18 @@ function readOperator(
     yaml.wrong(value, 'an expectation has one of `value`, `equal_to` and `matches`');
     return null;
   }
-  if (parts.equal_to !== undefined) return readReference(yaml, parts.equal_to);
+  if (parts.equal_to !== undefined) return readReference(yaml, parts.equal_to, known);
   if (parts.matches !== undefined) return readPattern(yaml, parts.matches);
   return readValue(yaml, document, parts.value ?? null, column);
 }
 
-function readReference(yaml: YamlFile, value: Value): ExpectedCell | null {
+/** Parts of columns have dots in their names: of those that it could end with, the longest is meant. */
+function readReference(yaml: YamlFile, value: Value, known: readonly string[]): ExpectedCell | null {
   const text = yaml.text(value, '`equal_to`');
   if (text === null) return null;
-  const dot = text.lastIndexOf('.');
+  const named = known.filter((name) => text.endsWith(`.${name}`));
+  const longest = Math.max(...named.map((name) => name.length));
+  const dot = named.length > 0 ? text.length - longest - 1 : text.lastIndexOf('.');
   if (dot > 0 && dot < text.length - 1)
     return { kind: 'equal_to', test: text.slice(0, dot), column: text.slice(dot + 1) };
   yaml.wrong(value, '`equal_to` must be the name of another case, a dot and a column: first login.masked_ip');

@@ -4,6 +4,7 @@ import type { Envelope } from '../batch.js';
 import type { Clock } from '../clock.js';
 import type { Keyring } from '../masking/keyring.js';
 import type { ColumnSpec } from '../masking/methods.js';
+import { namedParts } from '../masking/parts.js';
 import { type RejectionCount, cellOf, countRejections } from './preview.js';
 import { type Rehearsed, type RehearsedPipeline, rehearse } from './rehearsal.js';
 import { type ShapeCount, countShapes } from './shape.js';
@@ -66,7 +67,9 @@ export function explain(
   const isSame =
     before.keyring.id === after.keyring.id && before.keyring.primaryKid === after.keyring.primaryKid;
   const names = new Set(
-    [before, after].flatMap(({ pipeline }) => pipeline.policy.columns.map(({ name }) => name)),
+    [before, after].flatMap(({ pipeline }) =>
+      pipeline.policy.columns.flatMap(namedParts).map(({ name }) => name),
+    ),
   );
   return {
     pipeline: before.pipeline.name,
@@ -125,7 +128,9 @@ function isRow({ outcome }: Rehearsed): boolean {
 
 /** A column that is loaded; one that the mask drops is none. */
 function columnOf({ policy }: RehearsedPipeline, name: string): ColumnSpec | undefined {
-  return policy.columns.find((column) => column.name === name && column.mask.method !== 'drop');
+  return policy.columns
+    .flatMap(namedParts)
+    .find((column) => column.name === name && column.mask.method !== 'drop');
 }
 
 function sideOf(records: readonly Rehearsed[], name: string): ColumnSide {
@@ -157,7 +162,9 @@ function compareColumns(
     ...difference('sentinels', before.sentinels ?? [], after.sentinels ?? []),
     ...maskDifferences(before, after),
   ];
-  const isMaskSame = JSON.stringify(before.mask) === JSON.stringify(after.mask);
+  // Of a JSON value, the parts tell each for itself.
+  const isOfParts = before.mask.method === 'json' && after.mask.method === 'json';
+  const isMaskSame = isOfParts || JSON.stringify(before.mask) === JSON.stringify(after.mask);
   const isKeyed = 'domain' in after.mask || 'domain' in before.mask;
   return {
     change: differences.length === 0 ? 'same' : 'changed',
@@ -168,6 +175,8 @@ function compareColumns(
 
 function maskDifferences({ mask: before }: ColumnSpec, { mask: after }: ColumnSpec): readonly string[] {
   const [old, fresh] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
+  if (before.method === 'json' && after.method === 'json')
+    return difference('others', before.others, after.others);
   if (before.method !== after.method) return difference('mask.method', before.method, after.method);
   return [...new Set([...old.keys(), ...fresh.keys()])].flatMap((key) =>
     difference(`mask.${key}`, old.get(key) ?? null, fresh.get(key) ?? null),

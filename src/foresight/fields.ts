@@ -113,7 +113,7 @@ class Finder {
     if (objects.length + lists.length === 0) this.#add(path);
     else if (level === MOST_LEVELS) this.unnamed += 1;
     else if (objects.length === present.length) this.members(objects, path, level + 1);
-    else if (lists.length === present.length && !path.includes('each')) {
+    else if (lists.length === present.length) {
       this.#value(lists.flat(1), [...path, 'each'], level + 1);
     } else this.unnamed += 1;
   }

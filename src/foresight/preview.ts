@@ -2,8 +2,9 @@ import type { Envelope } from '../batch.js';
 import type { Clock } from '../clock.js';
 import type { Keyring } from '../masking/keyring.js';
 import { parseBody } from '../masking/body.js';
-import { fieldNamesOf } from '../masking/mask.js';
 import type { ColumnPolicy, ColumnSpec } from '../masking/methods.js';
+import { partsOf } from '../masking/parts.js';
+import { eachUnknown, knownFields } from '../masking/unknown-fields.js';
 import { rawValues } from './raw-values.js';
 import { type Rehearsed, type RehearsedPipeline, rehearse } from './rehearsal.js';
 import { type ShapeCount, countShapes } from './shape.js';
@@ -73,7 +74,9 @@ export function preview(
     records: all.length,
     rows: rows.length,
     quarantined: all.length - rows.length,
-    columns: pipeline.policy.columns.map((column) => previewColumn(column, rows, clock, examples)),
+    columns: pipeline.policy.columns
+      .flatMap(partsOf)
+      .map((column) => previewColumn(column, rows, clock, examples)),
     rejections: countRejections(all),
     dropped_fields: countDropped(all, pipeline.policy),
   };
@@ -118,13 +121,15 @@ export function countRejections(records: readonly Rehearsed[]): readonly Rejecti
 }
 
 function countDropped(records: readonly Rehearsed[], policy: ColumnPolicy): readonly FieldCount[] {
-  const taken = new Set(policy.columns.flatMap(fieldNamesOf));
+  const known = knownFields(policy);
   const counts = new Map<string, number>();
   for (const { record, outcome } of records) {
     const fields = 'row' in outcome ? parseBody(record.body, policy) : 'not_json';
     if (typeof fields === 'string') continue;
-    const names = Object.keys(fields).filter((name) => !taken.has(name));
-    const shown = new Set(names.map((name) => (isSound(name) ? name : ANY_OTHER_KEY)));
+    const shown = new Set<string>();
+    eachUnknown(fields, known, (name, way) =>
+      shown.add([...way, isSound(name) ? name : ANY_OTHER_KEY].join('.')),
+    );
     for (const name of shown) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   return [...counts]

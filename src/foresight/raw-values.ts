@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import { parseBody } from '../masking/body.js';
-import type { ColumnSpec } from '../masking/methods.js';
+import { type ColumnSpec, isList } from '../masking/methods.js';
 import { readerOf } from '../masking/reading.js';
 import type { Rehearsed } from './rehearsal.js';
 
@@ -14,7 +14,9 @@ export function rawValues(
   records: readonly Rehearsed[],
   clock: Clock,
 ): readonly unknown[] {
-  const read = readerOf({ ...column, mask: { method: 'keep' } }, clock);
+  // Elements of lists as they are, not as JSON text.
+  const type = isList(column) ? 'text[]' : column.type;
+  const read = readerOf({ ...column, type, mask: { method: 'keep' } }, clock);
   return records.map(({ record, head }) => {
     const fields = record.rejected === undefined ? parseBody(record.body, NO_LIMITS) : 'bad_envelope';
     if (typeof fields === 'string') return null;

@@ -5,10 +5,12 @@ import { NULL_FIELD, decodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { Keyring } from '../masking/keyring.js';
 import { compileMasker } from '../masking/mask.js';
+import { placesAt, readExact, writeJson } from '../masking/json-tree.js';
+import { isJsonColumn, partOf } from '../masking/parts.js';
 import { candidateTokens } from '../masking/vault.js';
 import { openMessage } from '../source/unwrap.js';
 
-/** What became of a record: a row, in the text that Postgres would read, or a rejection. */
+/** What became of a record: a row and its parts, in the text that Postgres would read, or a rejection. */
 export type Outcome =
   | { readonly row: ReadonlyMap<string, string | null> }
   | { readonly rejected: { readonly code: RejectionCode; readonly path: string | null } };
@@ -56,7 +58,7 @@ export function rehearse(
     const outcomes = new Map<string, Outcome>();
     const lines = masked.rows.toString('utf8').split('\n');
     for (const [k, { id }] of masked.keys.entries())
-      outcomes.set(id, { row: rowOf(masked.columns, lines[k] ?? '') });
+      outcomes.set(id, { row: withParts(pipeline.policy, rowOf(masked.columns, lines[k] ?? '')) });
     for (const { id, code, path } of masked.rejections) outcomes.set(id, { rejected: { code, path } });
     for (const record of batch.records) {
       const outcome = outcomes.get(record.id);
@@ -83,6 +85,31 @@ function batchOf(pipeline: RehearsedPipeline, clock: Clock, envelopes: readonly 
     })),
     records: opened.flatMap(({ records }, message) => records.map((record) => ({ ...record, message }))),
   };
+}
+
+/** The row, and the parts of JSON values by their names: of a part that is many, a JSON array; of one that is not there, none. */
+function withParts(
+  { columns }: Pick<RehearsedPipeline['policy'], 'columns'>,
+  row: ReadonlyMap<string, string | null>,
+): ReadonlyMap<string, string | null> {
+  const all = new Map(row);
+  for (const column of columns.filter(isJsonColumn)) {
+    const json = row.get(column.name) ?? null;
+    if (json === null) continue;
+    const value = readExact(json);
+    for (const member of column.mask.members) {
+      const { name, type } = partOf(column, member);
+      const found = placesAt(value, member.steps).map((place) => place.value);
+      if (type !== 'text') all.set(name, writeJson(found));
+      else if (found.length > 0) all.set(name, textOf(found[0]));
+    }
+    if (column.mask.others === 'keep') all.set(`${column.name}.*`, json);
+  }
+  return all;
+}
+
+function textOf(value: unknown): string | null {
+  return value === null || typeof value === 'string' ? value : writeJson(value);
 }
 
 function rowOf(columns: readonly string[], line: string): ReadonlyMap<string, string | null> {

@@ -2,6 +2,7 @@
 
 import { looksPersonal } from '../config/personal-names.js';
 import type { ColumnPolicy, ColumnSpec, Ff1Mask, MaskSpec, TokenMask } from '../masking/methods.js';
+import { partsOf } from '../masking/parts.js';
 import { snakeCase } from './proposal.js';
 
 /** What a column gives away: the values themselves, a part of them, tokens, or nothing. */
@@ -48,7 +49,7 @@ const SPACES: readonly (readonly [names: RegExp, space: string])[] = [
 
 /** The strength of each column's mask, in file order. */
 export function maskStrengths(policy: ColumnPolicy): readonly ColumnStrength[] {
-  return policy.columns.map((column) => ({
+  return policy.columns.flatMap(partsOf).map((column) => ({
     pipeline: policy.pipeline,
     column: column.name,
     from: column.path,
@@ -189,6 +190,8 @@ function judgeKept(column: ColumnSpec): Judgement {
 }
 
 function keptExposure({ name, source, type }: ColumnSpec): Exposure {
+  // Whatever senders will send.
+  if (source.kind === 'rest' || name.endsWith('.*')) return 'identifier';
   if (source.kind === 'meta') {
     if (source.name === 'sent_at' || source.name === 'received_at') return 'quasi_identifier';
     return source.name === 'group_id' ? 'identifier' : 'other';

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
 import type { Keyring } from '../masking/keyring.js';
+import { namedParts } from '../masking/parts.js';
 import type { ColumnSpec } from '../masking/methods.js';
 import { type Outcome, rehearse } from './rehearsal.js';
 import type { ExpectedCell, TestCase } from './test-case.js';
@@ -67,7 +68,7 @@ function compare({ expected }: TestCase, outcome: Outcome, around: Surroundings)
     return [{ column: null, expected: rejectionText(code, path), actual: 'a row' }];
   }
   return [...expected.row].flatMap(([name, cell]) => {
-    const column = around.pipeline.policy.columns.find((one) => one.name === name);
+    const column = around.pipeline.policy.columns.flatMap(namedParts).find((one) => one.name === name);
     const actual = outcome.row.get(name);
     const missed = missedBy(cell, actual, column, around);
     return missed === null ? [] : [{ column: name, expected: missed, actual: actualText(actual) }];
@@ -117,9 +118,15 @@ function referenceMissed(
 
 function isToken(actual: string | null | undefined, column: ColumnSpec | undefined, kid: number): boolean {
   const letter = column?.mask.method[0] ?? '';
-  return (
-    typeof actual === 'string' && new RegExp(`^${letter}${String(kid)}\\.[A-Za-z0-9_-]{22,}$`).test(actual)
-  );
+  if (typeof actual !== 'string') return false;
+  const token = new RegExp(`^${letter}${String(kid)}\\.[A-Za-z0-9_-]{22,}$`);
+  return textsOf(actual).every((text) => token.test(text));
+}
+
+/** Those of a list, which is not empty, or the one. */
+function textsOf(actual: string): readonly string[] {
+  const items: unknown = actual.startsWith('[') ? JSON.parse(actual) : null;
+  return Array.isArray(items) && items.length > 0 ? items.map(String) : [actual];
 }
 
 /** JSON values are compared as such: Postgres keeps neither their spaces nor the order of members. */

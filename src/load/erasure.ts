@@ -116,11 +116,13 @@ function conditionOf(
   const values = [forms.map(({ stored }) => stored), forms.map(({ kid }) => kid)];
   if (ARRAYS.includes(baseType))
     return { sql: `${name}::text[] && $1::text[] and cardinality($2::integer[]) >= 0`, values };
-  if (JSONS.includes(baseType))
+  if (JSONS.includes(baseType)) {
+    const texts = `jsonb_path_query(${name}::jsonb, 'strict $.**') as i (item)`;
     return {
-      sql: `jsonb_exists_any(${name}::jsonb, $1::text[]) and cardinality($2::integer[]) >= 0`,
+      sql: `exists (select from ${texts} where i.item #>> '{}' = any ($1::text[])) and cardinality($2::integer[]) >= 0`,
       values,
     };
+  }
   // Addresses are compared as such: a network mask in their text would hide them.
   const stored = baseType === 'inet' ? `host(${name})` : `${name}::text`;
   const kid = kidColumn === null ? 'true' : `(f.kid is null or t.${escapeIdentifier(kidColumn)} = f.kid)`;

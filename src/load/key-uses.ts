@@ -6,9 +6,16 @@ import { holdsToken, holdsVaultToken, isOfKid } from './remask-sql.js';
 /** What a pipeline's table may hold of keys. */
 export interface KeyedTarget extends TableName {
   /** Columns of tokens. */
-  readonly tokens: readonly { readonly name: string; readonly isList: boolean }[];
+  readonly tokens: readonly KeyedColumn[];
   /** Columns that hold the key id of their row. */
   readonly kidColumns: readonly string[];
+}
+
+/** A column of tokens; of `letters`, where not all methods are asked for. A list, where they are within JSON, too. */
+export interface KeyedColumn {
+  readonly name: string;
+  readonly isList: boolean;
+  readonly letters?: 'h';
 }
 
 /** So many things in that place need the key. */
@@ -46,7 +53,12 @@ export async function targetUses(
   const conditions = new Map([
     ...target.tokens.map(
       (column) =>
-        [column.name, `(${holdsToken(column, 'hs', kid)} or ${holdsVaultToken(column, kid)})`] as const,
+        [
+          column.name,
+          column.letters === undefined
+            ? `(${holdsToken(column, 'hs', kid)} or ${holdsVaultToken(column, kid)})`
+            : holdsToken(column, column.letters, kid),
+        ] as const,
     ),
     ...target.kidColumns.map((name) => [name, isOfKid([name], kid)] as const),
   ]);

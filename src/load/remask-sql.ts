@@ -1,4 +1,5 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
+import { type JsonStep, jsonPath } from './json-path.js';
 import type { CatalogColumn } from './target-catalog.js';
 
 /** A masked column of a target, and how it is to be compared and written. */
@@ -6,8 +7,16 @@ export interface RemaskedColumn {
   readonly name: string;
   /** Whether it takes each element of an array. */
   readonly isList: boolean;
-  /** `format`: its cells carry no kid, and go by the row's; `vault`: others stand for its tokens, if they mean anything. */
-  readonly kind: 'siv' | 'vault' | 'format';
+  /**
+   * `format`: its cells carry no kid, and go by the row's; `vault`: others stand for its tokens, if they mean anything;
+   * `json`: its cells are JSON text, with tokens where `places` say.
+   */
+  readonly kind: 'siv' | 'vault' | 'format' | 'json';
+  /** Where tokens are within a JSON value; only of the kind `json`. */
+  readonly places?: {
+    readonly siv: readonly (readonly JsonStep[])[];
+    readonly vault: readonly (readonly JsonStep[])[];
+  };
 }
 
 /** What the statements of one table are made of. */
@@ -30,7 +39,8 @@ export function holdsToken(
 ): string {
   const name = `t.${escapeIdentifier(column.name)}`;
   // Elements stand in quotes, whatever the type of the list; a token holds nothing that would be escaped.
-  if (column.isList) return `to_jsonb(${name})::text ~ ${escapeLiteral(`"[${letters}]${String(kid)}[.]`)}`;
+  if (column.isList)
+    return `to_jsonb(${name})::text ~ ${escapeLiteral(`"[${letters}]${String(kid)}[.][A-Za-z0-9_-]{22}`)}`;
   const likes = [...letters].map((letter) => `${name}::text like '${letter}${String(kid)}.%'`);
   return likes.length === 1 ? (likes[0] ?? '') : `(${likes.join(' or ')})`;
 }
@@ -40,8 +50,23 @@ export function holdsVaultToken(column: Pick<RemaskedColumn, 'name' | 'isList'>,
   const holds = holdsToken(column, 'v', kid);
   const name = `t.${escapeIdentifier(column.name)}`;
   if (!column.isList) return `(${holds} and ${isKnown(`${name}::text`)})`;
-  const items = `jsonb_array_elements_text(case jsonb_typeof(to_jsonb(${name})) when 'array' then to_jsonb(${name}) else '[]' end)`;
-  return `(${holds} and exists (select from ${items} as i (item) where i.item like 'v${String(kid)}.%' and ${isKnown('i.item')}))`;
+  return `(${holds} and ${holdsKnown(`to_jsonb(${name})`, "'strict $.**'", kid)})`;
+}
+
+/** Whether a text at that path of a JSON value is a token of that key that the vault knows. */
+function holdsKnown(json: string, path: string, kid: number): string {
+  const item = "i.item #>> '{}'";
+  const like = `jsonb_typeof(i.item) = 'string' and ${item} like 'v${String(kid)}.%'`;
+  return `exists (select from jsonb_path_query(${json}, ${path}) as i (item) where ${like} and ${isKnown(item)})`;
+}
+
+/** The condition under which a JSON value holds tokens of that key at the places of its masks. */
+function holdsWithin({ name, places }: RemaskedColumn, kid: number): readonly string[] {
+  const json = `t.${escapeIdentifier(name)}::jsonb`;
+  const siv = (places?.siv ?? []).map(
+    (steps) => `jsonb_path_exists(${json}, ${jsonPath(steps, ` ? (@ starts with "s${String(kid)}.")`)})`,
+  );
+  return [...siv, ...(places?.vault ?? []).map((steps) => holdsKnown(json, jsonPath(steps), kid))];
 }
 
 function isKnown(token: string): string {
@@ -59,17 +84,24 @@ export function isOfKid(kidColumns: readonly string[], kid: number): string {
 
 /** Which rows are still to be brought over. */
 export function isLeft({ columns, kidColumns, fromKid }: RemaskTable): string {
-  const tokens = columns.flatMap((column) =>
-    column.kind === 'format'
-      ? []
-      : [column.kind === 'siv' ? holdsToken(column, 's', fromKid) : holdsVaultToken(column, fromKid)],
-  );
+  const tokens = columns.flatMap((column) => {
+    switch (column.kind) {
+      case 'format':
+        return [];
+      case 'siv':
+        return [holdsToken(column, 's', fromKid)];
+      case 'vault':
+        return [holdsVaultToken(column, fromKid)];
+      case 'json':
+        return holdsWithin(column, fromKid);
+    }
+  });
   return `coalesce(${[...tokens, isOfKid(kidColumns, fromKid)].join(', false) or coalesce(')}, false)`;
 }
 
 /** Reads, and locks unless it is a rehearsal, the rows of blocks $1 (included) to $2 that are still to be brought over. */
 export function readSql(table: RemaskTable, isRehearsal: boolean): string {
-  const cells = table.columns.map(({ catalog }) => cell(`t.${escapeIdentifier(catalog.name)}`, catalog));
+  const cells = table.columns.map((column) => cell(`t.${escapeIdentifier(column.name)}`, column));
   return `select t.ctid::text as place, ${isOfKid(table.kidColumns, table.fromKid)} as is_of_old_kid,
                  jsonb_build_array(${cells.join(', ')}) as cells
             from only ${table.relation} as t
@@ -86,12 +118,11 @@ export function writeSql(table: RemaskTable): string {
   const items = table.columns.map((column, i) => ({
     name: escapeIdentifier(column.name),
     value: assigned(column, `(n.cells -> ${String(i)})`),
-    catalog: column.catalog,
+    column,
   }));
   const sets = items.map(({ name, value }) => `${name} = ${value}`);
   const same = items.map(
-    ({ name, value, catalog }) =>
-      `${cell(`t.${name}`, catalog)} is not distinct from ${cell(value, catalog)}`,
+    ({ name, value, column }) => `${cell(`t.${name}`, column)} is not distinct from ${cell(value, column)}`,
   );
   for (const column of table.kidColumns) {
     const name = escapeIdentifier(column);
@@ -106,9 +137,13 @@ export function writeSql(table: RemaskTable): string {
        returning ${same.join(' and ')} as is_same`;
 }
 
-/** A cell as JSON. Blanks that fill up a char(n) are no part of its value. */
-function cell(expression: string, { base_type }: CatalogColumn): string {
-  return base_type === 'bpchar' ? `to_jsonb((${expression})::text)` : `to_jsonb(${expression})`;
+/**
+ * A cell as JSON. Blanks that fill up a char(n) are no part of its value; numbers within JSON have digits that a client
+ * would lose, so that it is text there.
+ */
+function cell(expression: string, { kind, catalog }: RemaskTable['columns'][number]): string {
+  const isText = kind === 'json' || catalog.base_type === 'bpchar';
+  return isText ? `to_jsonb((${expression})::text)` : `to_jsonb(${expression})`;
 }
 
 /** What is assigned of a cell. Never a cast to a type with a length: that would cut off what does not fit. */

@@ -23,6 +23,8 @@ export interface RowRemask {
   readonly columns: readonly RemaskedColumn[];
   /** Columns that hold the key id of their row, to be set with it. */
   readonly kidColumns: readonly string[];
+  /** The tokens of the vault in a row's cells. */
+  vaultTokens(cells: readonly Cell[]): readonly string[];
   /**
    * The cells of each row under the new key; null for a row that can't be brought over, and stays. Tokens of the vault
    * become their successors: those that have none as yet make their row stay, and those that are not there stay.
@@ -193,8 +195,10 @@ async function passBlocks(
   return pool.transaction(
     async (client) => {
       const { rows } = await client.query<StoredPlace>(readSql(table, dryRun), [next, end]);
-      const successors = await readSuccessors(client, vaultTokensIn(table, rows), dryRun);
-      const changed = changeRows(request.remask, rows, successors);
+      const readable = rows.filter(isReadable);
+      const tokens = readable.flatMap(({ cells }) => request.remask.vaultTokens(cells));
+      const successors = await readSuccessors(client, tokens, dryRun);
+      const changed = changeRows(request.remask, readable, successors);
       if (!dryRun) {
         await writeRows(client, request, table, changed);
         await client.query(MOVE, [...ownerOf(request), table.relation, end, changed.length]);
@@ -215,32 +219,29 @@ interface StoredPlace {
   readonly cells: readonly unknown[];
 }
 
-type ChangedRow = readonly [place: string, isOfOldKid: boolean, cells: readonly Cell[]];
-
-function vaultTokensIn({ columns }: RemaskTable, rows: readonly StoredPlace[]): readonly string[] {
-  return rows.flatMap(({ cells }) =>
-    cells
-      .filter((_, c) => columns[c]?.kind === 'vault')
-      .flat()
-      .filter((cell) => typeof cell === 'string'),
-  );
+interface ReadablePlace extends StoredPlace {
+  readonly cells: readonly Cell[];
 }
+
+type ChangedRow = readonly [place: string, isOfOldKid: boolean, cells: readonly Cell[]];
 
 /** The rows that can be brought over, changed. What comes back as it was would be met again for ever. */
 function changeRows(
   remask: RowRemask,
-  rows: readonly StoredPlace[],
+  rows: readonly ReadablePlace[],
   successors: ReadonlyMap<string, string | null>,
 ): readonly ChangedRow[] {
-  const readable = rows.flatMap(({ place, is_of_old_kid: isOfOldKid, cells }) =>
-    cells.every(isCell) ? [{ place, isOfOldKid, cells }] : [],
-  );
-  return remask.change(readable, successors).flatMap((cells, i): ChangedRow[] => {
-    const row = readable[i];
+  const given = rows.map(({ is_of_old_kid: isOfOldKid, cells }) => ({ isOfOldKid, cells }));
+  return remask.change(given, successors).flatMap((cells, i): ChangedRow[] => {
+    const row = rows[i];
     if (!row || !cells) return [];
-    const isSame = !row.isOfOldKid && JSON.stringify(cells) === JSON.stringify(row.cells);
-    return isSame ? [] : [[row.place, row.isOfOldKid, cells]];
+    const isSame = !row.is_of_old_kid && JSON.stringify(cells) === JSON.stringify(row.cells);
+    return isSame ? [] : [[row.place, row.is_of_old_kid, cells]];
   });
+}
+
+function isReadable(row: StoredPlace): row is ReadablePlace {
+  return row.cells.every(isCell);
 }
 
 function isCell(cell: unknown): cell is Cell {

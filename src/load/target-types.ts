@@ -7,6 +7,7 @@ import {
   type VaultMask,
   tokenMaskOf,
 } from '../masking/methods.js';
+import { isJsonColumn } from '../masking/parts.js';
 
 /** How well a column of the table takes what the pipeline sends. `lossy` loads, but not everything or not as it was. */
 export type Fit = 'fits' | 'lossy' | 'unfit' | 'unknown';
@@ -50,6 +51,8 @@ export function fitOf(column: ColumnSpec, baseType: string, builtIn: boolean): F
   // Key ids end at 9999.
   if (column.source.kind === 'meta' && column.source.name === 'mask_kid' && baseType === 'int2')
     return 'fits';
+  // Tokens within JSON are looked for as such.
+  if (isJsonColumn(column) && TEXTS.includes(baseType)) return 'unfit';
   const { fits, lossy } = TAKERS[sentType(column)];
   if (fits.includes(baseType)) return 'fits';
   if (lossy.includes(baseType)) return 'lossy';

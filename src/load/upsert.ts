@@ -1,9 +1,10 @@
-// Rows into a table of which each has one row for a key: COPY into a temporary table of the transaction, and one INSERT
+// Rows into a table of which each has one row for a key: COPY into a temporary table, and one INSERT
 // from there that overwrites what it meets.
 
 import { type ClientBase, escapeIdentifier } from 'pg';
 import { type TableName, copyRows, quoteTable } from './copy.js';
 import { isoTime } from './ledger.js';
+import { ORDINAL, openStaging } from './staging.js';
 
 /** How rows with one key become one row. */
 export interface Upsert {
@@ -17,10 +18,6 @@ export interface Upsert {
 export interface LoadTarget extends TableName {
   readonly upsert?: Upsert | null;
 }
-
-const STAGED = 'pg_temp.maskline_staged';
-/** A column of its own beside those of the target; Postgres's names have no such character unless one puts it there. */
-const ORDINAL = escapeIdentifier('maskline#ordinal');
 
 interface Written {
   /** Rows that were inserted, or have overwritten one. */
@@ -43,40 +40,36 @@ export async function writeRows(
 ): Promise<number> {
   const { upsert } = target;
   if (!upsert) return copyRows(client, quoteTable(target), columns, rows);
-  const names = columns.map(escapeIdentifier).join(', ');
-  // The types of the target, lengths included, so that COPY names the line that does not fit. No NOT NULL, no default.
-  await client.query(
-    `create temporary table ${STAGED} on commit drop as select ${names} from ${quoteTable(target)} with no data;
-     alter table ${STAGED} add column ${ORDINAL} integer generated always as identity`,
-  );
-  const copied = await copyRows(client, STAGED, columns, rows);
+  const staged = await openStaging(client, target, columns);
+  const copied = await copyRows(client, staged, columns, rows);
   if (copied !== sentAts.length) return copied;
-  const { rows: counts } = await client.query<Written>(mergeSql(target, columns, upsert), [
+  const { rows: counts } = await client.query<Written>(mergeSql(staged, target, columns, upsert), [
     sentAts.map(isoTime),
   ]);
   const unwritten = (counts[0]?.winners ?? 0) - (counts[0]?.written ?? 0);
   const isCertain = unwritten === 0 || !mayStay(columns, upsert);
-  const dropped = isCertain ? unwritten : await countDropped(client, target, upsert, sentAts);
-  await client.query(`drop table ${STAGED}`);
+  const dropped = isCertain ? unwritten : await countDropped(client, staged, target, upsert, sentAts);
   return copied - dropped;
 }
 
 /** Of the staged rows with one key, the one that goes before the others, in the order of the keys. */
-function winners(columns: readonly string[], { keys, newestBy }: Upsert): string {
+function winners(staged: string, columns: readonly string[], { keys, newestBy }: Upsert): string {
   const by = keys.map((key) => `s.${escapeIdentifier(key)}`).join(', ');
   const newest = newestBy === null ? '' : `s.${escapeIdentifier(newestBy)} desc nulls last, `;
   // Sorted by key, or two loaders with keys in common deadlock.
   return `
     select distinct on (${by}) ${columns.map((name) => `s.${escapeIdentifier(name)}`).join(', ')}
-      from ${STAGED} s join unnest($1::timestamptz[]) with ordinality as o (sent_at, ordinal) on o.ordinal = s.${ORDINAL}
+      from ${staged} s
+      join unnest($1::timestamptz[]) with ordinality as o (sent_at, ordinal)
+        on o.ordinal = s.${ORDINAL} - (select min(f.${ORDINAL}) - 1 from ${staged} f)
      order by ${by}, ${newest}o.sent_at desc, o.ordinal desc`;
 }
 
-function mergeSql(target: TableName, columns: readonly string[], upsert: Upsert): string {
+function mergeSql(staged: string, target: TableName, columns: readonly string[], upsert: Upsert): string {
   const names = columns.map(escapeIdentifier).join(', ');
   // COPY writes identity columns as given; so must this.
   return `
-    with winner as materialized (${winners(columns, upsert)}),
+    with winner as materialized (${winners(staged, columns, upsert)}),
     written as (
       insert into ${quoteTable(target)} as t (${names}) overriding system value select ${names} from winner
       ${onConflict(columns, upsert)}
@@ -104,6 +97,7 @@ function mayStay(columns: readonly string[], { keys, newestBy }: Upsert): boolea
 /** Of the winners that were not written, those that no row of the table goes before: a trigger or rule dropped them. */
 async function countDropped(
   client: ClientBase,
+  staged: string,
   target: TableName,
   { keys, newestBy }: Upsert,
   sentAts: readonly number[],
@@ -113,7 +107,7 @@ async function countDropped(
   const newer = name === null ? '' : ` and (w.${name} is null or t.${name} >= w.${name})`;
   const needed = newestBy === null ? keys : [...keys, newestBy];
   const { rows } = await client.query<{ n: number }>(
-    `select count(*)::int as n from (${winners(needed, { keys, newestBy })}) as w
+    `select count(*)::int as n from (${winners(staged, needed, { keys, newestBy })}) as w
       where not exists (select from ${quoteTable(target)} t where ${same}${newer})`,
     [sentAts.map(isoTime)],
   );

@@ -9,17 +9,28 @@ export const wrongShape: unique symbol = Symbol('wrong shape');
 
 /**
  * The value at a path, undefined or null when there is none; `wrongShape` when a member is looked for in something
- * that is no object, or an element in something that is no array. With `each`, an array of the value in each element.
+ * that is no object, or an element in something that is no array. With `each`, an array of the value in each element;
+ * where elements hold arrays that are taken apart too, it is one array of them all.
  */
 export function valueAtPath(fields: Fields, { name, steps }: FieldPath): unknown {
   const first = Object.hasOwn(fields, name) ? fields[name] : undefined;
+  return valueFrom(first, steps);
+}
+
+function valueFrom(start: unknown, steps: readonly PathStep[]): unknown {
   const each = steps.findIndex((step) => 'each' in step);
-  if (each === -1) return walk(first, steps);
-  const list = walk(first, steps.slice(0, each));
+  if (each === -1) return walk(start, steps);
+  const list = walk(start, steps.slice(0, each));
   if (list === undefined || list === null || list === wrongShape) return list;
   if (!Array.isArray(list)) return wrongShape;
   const rest = steps.slice(each + 1);
-  const items = list.map((item: unknown) => walk(item, rest) ?? null);
+  const isNested = rest.some((step) => 'each' in step);
+  const items = list.flatMap((item: unknown): unknown[] => {
+    const value = valueFrom(item, rest) ?? null;
+    // An array within is taken apart too; one that is not there has no elements.
+    if (!isNested || value === wrongShape) return [value];
+    return Array.isArray(value) ? value : [];
+  });
   return items.includes(wrongShape) ? wrongShape : items;
 }
 
@@ -30,14 +41,21 @@ export function sourceAt(body: string, path: FieldPath, value: unknown): string 
 
 /** JSON text of each value at a path with `each`, digits as they came; of null, any text. */
 export function listSources(body: string, { name, steps }: FieldPath, items: readonly unknown[]): string[] {
-  const each = steps.findIndex((step) => 'each' in step);
-  let elements: readonly string[] | null = null;
+  let texts: readonly (string | null)[] | null = null;
   return items.map((item, i) =>
     valueSource(body, item, (text) => {
-      elements ??= elementTexts(textAt(memberText(text, name), steps.slice(0, each)) ?? '[]');
-      return textAt(elements[i] ?? null, steps.slice(each + 1));
+      texts ??= textsFrom(memberText(text, name), steps);
+      return texts[i] ?? null;
     }),
   );
+}
+
+function textsFrom(start: string | null, steps: readonly PathStep[]): readonly (string | null)[] {
+  const each = steps.findIndex((step) => 'each' in step);
+  if (each === -1) return [textAt(start, steps)];
+  const list = textAt(start, steps.slice(0, each));
+  if (list === null || !list.startsWith('[')) return [];
+  return elementTexts(list).flatMap((text) => textsFrom(text, steps.slice(each + 1)));
 }
 
 function walk(start: unknown, steps: readonly PathStep[]): unknown {

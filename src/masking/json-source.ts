@@ -15,9 +15,14 @@ export function memberSource(body: string, name: string, value: unknown): string
 
 /** The same for a value that lies deeper: `find` gives the text of it in the body, or null. */
 export function valueSource(body: string, value: unknown, find: (body: string) => string | null): string {
-  if (!riskyNumber.test(body)) return JSON.stringify(value);
+  if (!mayLoseDigits(body)) return JSON.stringify(value);
   const found = find(body);
   return found === null ? JSON.stringify(value) : withoutReplaced(found);
+}
+
+/** Whether JSON.parse may have changed a number of the body. */
+export function mayLoseDigits(body: string): boolean {
+  return riskyNumber.test(body);
 }
 
 /** The numbers in JSON text, as they are written. */
@@ -150,7 +155,7 @@ export function elementTexts(json: string): string[] {
 }
 
 /** The index behind the closing quote of the string that begins at `start`. */
-function endOfString(body: string, start: number): number {
+export function endOfString(body: string, start: number): number {
   stringEnd.lastIndex = start + 1;
   for (let mark = stringEnd.exec(body); mark; mark = stringEnd.exec(body)) {
     if (mark[0] === '"') return mark.index + 1;
@@ -159,6 +164,7 @@ function endOfString(body: string, start: number): number {
   return body.length;
 }
 
-function keyText(literal: string): unknown {
+/** The text that a string of JSON is. */
+export function keyText(literal: string): unknown {
   return literal.includes('\\') ? JSON.parse(literal) : literal.slice(1, -1);
 }

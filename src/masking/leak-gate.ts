@@ -3,10 +3,12 @@
 
 import type { Batch, MaskedBatch } from '../batch.js';
 import type { Clock } from '../clock.js';
-import { NULL_FIELD, encodeField, lineEnds } from '../copy-text.js';
+import { NULL_FIELD, decodeField, encodeField, lineEnds } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import { DISTINCTIVE_BYTES, type Pair, isDistinctive, isRepeated, isTelling } from './chance.js';
-import { type ColumnPolicy, type ColumnSpec, isList } from './methods.js';
+import { placesAt } from './json-tree.js';
+import { type JsonColumn, isJsonColumn, partOf, partsOf } from './parts.js';
+import { type ColumnPolicy, type ColumnSpec, isList, tokenMaskOf } from './methods.js';
 import { rawForms } from './raw-forms.js';
 import { type Occurrence, type RawValues, isSendersOwn, rawValueReader } from './raw-values.js';
 import { tokenPattern } from './token.js';
@@ -35,7 +37,11 @@ export function compileLeakGate(policy: ColumnPolicy, clock: Clock): LeakGate {
   const reader = rawValueReader(policy, clock);
   const columns = policy.columns.filter((spec) => spec.mask.method !== 'drop');
   const kinds = columns.map(kindOf);
-  const paths = new Set<string | null>([null, '*', ...policy.columns.map((spec) => spec.path)]);
+  const paths = new Set<string | null>([
+    null,
+    '*',
+    ...policy.columns.flatMap((spec) => [spec, ...partsOf(spec)]).map((spec) => spec.path),
+  ]);
   return {
     check: (batch, masked) => {
       const raw = reader.read(batch, masked);
@@ -67,6 +73,8 @@ function kindOf(spec: ColumnSpec): Kind {
     case 'keep':
     // What a function of the user's gives may be anything, first of all the value itself.
     case 'custom':
+    // It may hold what is kept of it.
+    case 'json':
       return isSendersOwn(spec) ? 'kept' : null;
     case 'siv':
     case 'hmac':
@@ -150,10 +158,32 @@ function requireTokens(
   found: Findings,
 ): void {
   for (const [column, spec] of columns.entries()) {
+    if (isJsonColumn(spec)) requireTokensWithin(cells, column, spec, found);
     if (kinds[column] !== 'token') continue;
     const pattern = isList(spec) ? tokenListPattern : tokenPattern;
     for (const [row, { [column]: cell }] of cells.entries())
       if (cell !== undefined && cell !== NULL_FIELD && !pattern.test(cell)) found.add(spec, column, row);
+  }
+}
+
+/** The same for the members of a JSON value that are masked by tokens. */
+function requireTokensWithin(
+  cells: readonly (readonly string[])[],
+  column: number,
+  spec: JsonColumn,
+  found: Findings,
+): void {
+  const members = spec.mask.members.filter(({ mask }) => tokenMaskOf({ mask }) !== null);
+  if (members.length === 0) return;
+  for (const [row, { [column]: cell }] of cells.entries()) {
+    if (cell === undefined || cell === NULL_FIELD) continue;
+    const value: unknown = JSON.parse(decodeField(cell));
+    for (const member of members) {
+      const isBare = (text: unknown): boolean =>
+        text !== null && !(typeof text === 'string' && tokenPattern.test(text));
+      if (placesAt(value, member.steps).some((place) => isBare(place.value)))
+        found.add(partOf(spec, member), column, row);
+    }
   }
 }
 

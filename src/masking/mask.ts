@@ -8,7 +8,8 @@ import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
 import { type TableLimits, beyondLimit } from './limits.js';
 import { maskOf, placeOf } from './masks.js';
-import { type ColumnPolicy, type ColumnSpec, companionOf, needsKeyId, tokenMaskOf } from './methods.js';
+import { type ColumnPolicy, type ColumnSpec, needsKeyId, tokenMaskOf } from './methods.js';
+import { masksOf, partsOf } from './parts.js';
 import { sealRaw } from './quarantined.js';
 import type { RawRecord } from './raw-record.js';
 import { companionReaderOf, readerOf } from './reading.js';
@@ -16,6 +17,7 @@ import { type Normalized, noneNormalized } from './refusal.js';
 import { type CompiledColumn, type Work, liveOf, maskColumn, readBodies } from './rows.js';
 import { sentinelTest } from './sentinels.js';
 import { selfTest } from './siv.js';
+import { type KnownFields, eachUnknown, knownFields } from './unknown-fields.js';
 import { VaultEntries, type VaultEntry, type VaultTokens, foundTokens } from './vault.js';
 
 /** What masking a batch did, for the metrics. */
@@ -84,8 +86,8 @@ export function compileMasker(
   selfTest();
   const columns = compileColumns(policy, keyring, clock, placeOf(policy, settings));
   const copied = columns.map((column) => column.spec.mask.method !== 'drop');
-  const fieldNames = new Set(policy.columns.flatMap(fieldNamesOf));
-  const vaulted = columns.filter(({ spec }) => spec.mask.method === 'vault');
+  const known = knownFields(policy);
+  const vaulted = columns.filter(({ spec }) => isVaulted(spec));
   return {
     wanted: (batch) => (vaulted.length === 0 ? [] : wantedBy(batch, policy, vaulted, keyring)),
     mask: (batch, tokens) => {
@@ -97,7 +99,7 @@ export function compileMasker(
         if (limits) refuseBeyond(work, column.spec, fields, limits);
         return fields;
       });
-      const fieldsDropped = checkUnknownFields(work, policy, fieldNames);
+      const fieldsDropped = checkUnknownFields(work, policy, known);
       const masked = countMasked(work, columns, cells);
       const isKeyed = columns.some(({ spec }) => isKeyedMask(spec) && (masked[spec.mask.method] ?? 0) > 0);
       const rejections = sealRejections(work, policy, keyring, clock);
@@ -171,7 +173,11 @@ function refuseBeyond(
 
 /** Whether results need a key to be made. */
 function isKeyedMask(spec: ColumnSpec): boolean {
-  return tokenMaskOf(spec) !== null || needsKeyId(spec.mask);
+  return partsOf(spec).some((part) => tokenMaskOf(part) !== null || needsKeyId(part.mask));
+}
+
+function isVaulted(spec: ColumnSpec): boolean {
+  return masksOf(spec).some(({ method }) => method === 'vault');
 }
 
 /** What vault columns hold, by masking them with tokens that nobody is to see. */
@@ -196,25 +202,17 @@ function withTokens(
 ): readonly CompiledColumn[] {
   return columns.map((column) => {
     const { spec } = column;
-    if (spec.mask.method !== 'vault') return column;
+    if (!isVaulted(spec)) return column;
     return { ...column, mask: maskOf(spec, keyring, foundTokens(tokens, spec)) };
   });
 }
 
-/** The fields of a body that a column takes something of. */
-export function fieldNamesOf({ source, mask }: ColumnSpec): readonly string[] {
-  const own = source.kind === 'field' || source.kind === 'path' ? [source.name] : [];
-  const companion = companionOf(mask);
-  return companion === null ? own : [...own, companion.name];
-}
-
 /** Counts the fields that no column takes, or rejects their records, as the policy has it. */
-function checkUnknownFields(work: Work, policy: ColumnPolicy, fieldNames: ReadonlySet<string>): number {
+function checkUnknownFields(work: Work, policy: ColumnPolicy, known: KnownFields): number {
   let dropped = 0;
   for (const i of work.live) {
-    const fields = work.rows[i]?.fields ?? {};
-    let unknown = Object.keys(fields).length;
-    for (const name of fieldNames) if (Object.hasOwn(fields, name)) unknown -= 1;
+    let unknown = 0;
+    eachUnknown(work.rows[i]?.fields, known, () => (unknown += 1));
     if (unknown === 0) continue;
     if (policy.onUnknownField === 'drop') dropped += unknown;
     else work.reasons[i] = { code: 'unknown_field', path: ANY_OTHER_KEY };

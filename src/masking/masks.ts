@@ -9,6 +9,7 @@ import { generalizeMask } from './generalize.js';
 import { ipTruncateMask } from './ip-truncate.js';
 import { ipcryptMask } from './ipcrypt.js';
 import type { Keyring } from './keyring.js';
+import { jsonMask } from './json-mask.js';
 import { listMask } from './list.js';
 import { type ColumnPolicy, type ColumnSpec, isList } from './methods.js';
 import { partialMask } from './partial.js';
@@ -79,6 +80,8 @@ function valueMask(column: ColumnSpec, keyring: Keyring, tokenOf: TokenOf, place
       return generalizeMask(column, mask);
     case 'custom':
       return customMask(column, mask, keyring, place);
+    case 'json':
+      return jsonMask({ ...column, mask }, (part) => valueMask(part, keyring, tokenOf, place));
   }
 }
 

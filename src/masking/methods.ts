@@ -13,7 +13,29 @@ export type MaskSpec =
   | DateShiftMask
   | BucketMask
   | GeneralizeMask
-  | CustomMask;
+  | CustomMask
+  | JsonMask;
+
+/** Stores parts of a JSON value, each in its own way: what is at none of its paths is left out, or else kept. */
+export interface JsonMask {
+  readonly method: 'json';
+  readonly others: 'drop' | 'keep';
+  /** None of them twice. Only `keep` may have others within it. */
+  readonly members: readonly JsonMember[];
+  /** Places that are left out, as other columns take what is there. */
+  readonly taken: readonly (readonly PathStep[])[];
+}
+
+/** A place within a JSON value, and how what is there is stored. */
+export interface JsonMember {
+  /** From the value, as written. */
+  readonly at: string;
+  /** From the body, as a rejection names it. */
+  readonly path: string;
+  /** From the value; members and elements only, not one element by its number. */
+  readonly steps: readonly PathStep[];
+  readonly mask: Exclude<MaskSpec, JsonMask>;
+}
 
 /** The methods that make a token: equal values in one domain give equal tokens under one key. */
 export interface TokenMask {
@@ -156,7 +178,7 @@ export type ColumnType = (typeof columnTypes)[number];
 /** One step from a JSON value into it: a member of an object, an element of an array, or each of its elements. */
 export type PathStep = { readonly member: string } | { readonly index: number } | { readonly each: true };
 
-/** A place in a body: a field of it, and the steps from there. At most one of them is `each`. */
+/** A place in a body: a field of it, and the steps from there. With `each`, it is many places. */
 export interface FieldPath {
   readonly name: string;
   readonly steps: readonly PathStep[];
@@ -180,7 +202,9 @@ export type ColumnSource =
         /** The key id that the row is masked under. */
         | 'mask_kid';
     }
-  | { readonly kind: 'attribute'; readonly name: string };
+  | { readonly kind: 'attribute'; readonly name: string }
+  /** The body, but for what other columns take. */
+  | { readonly kind: 'rest' };
 
 /** One column of the target, in COPY order. */
 export interface ColumnSpec {

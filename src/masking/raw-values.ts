@@ -6,6 +6,7 @@ import { parseBody } from './body.js';
 import { trimAscii } from './canonical.js';
 import { memberSource } from './json-source.js';
 import type { ColumnPolicy, ColumnSpec } from './methods.js';
+import { partsOf } from './parts.js';
 import { readerOf } from './reading.js';
 
 /** That a row has a value, in one of the masked columns. */
@@ -36,6 +37,7 @@ const malformed = /\p{Cs}/u;
  */
 export function rawValueReader(policy: ColumnPolicy, clock: Clock): RawValueReader {
   const columns = policy.columns
+    .flatMap(partsOf)
     .filter((spec) => spec.mask.method !== 'keep' && isSendersOwn(spec))
     .map((spec) => ({ spec, read: readerOf(spec, clock) }));
   return {

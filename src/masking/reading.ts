@@ -4,7 +4,9 @@ import { PipelineError } from '../errors.js';
 import type { Fields } from './body.js';
 import { trimAscii } from './canonical.js';
 import { listSources, sourceAt, valueAtPath, wrongShape } from './field-path.js';
-import { type ColumnSpec, type FieldPath, companionOf, isList } from './methods.js';
+import { mayLoseDigits } from './json-source.js';
+import { readExact } from './json-tree.js';
+import { type ColumnSpec, type FieldPath, type JsonMask, companionOf, isList } from './methods.js';
 import { isWhole } from './values.js';
 
 /** A record whose body was read. */
@@ -36,6 +38,7 @@ export function readerOf(column: ColumnSpec, clock: Clock, maskKid = 0): Reader 
   const { source } = column;
   if (source.kind === 'field') return fieldReader(column, { name: source.name, steps: [] });
   if (source.kind === 'path') return fieldReader(column, source);
+  if (source.kind === 'rest') return ({ record, fields }) => exactly(record.body, fields, () => record.body);
   const read =
     source.kind === 'attribute'
       ? attributeReader(source.name)
@@ -49,14 +52,37 @@ export function readerOf(column: ColumnSpec, clock: Clock, maskKid = 0): Reader 
 
 /** The other field that a column's mask needs; null when it needs none. */
 export function companionReaderOf({ mask }: ColumnSpec): Reader | null {
+  if (mask.method === 'json') return companionsReader(mask);
   const path = companionOf(mask);
   return path === null ? null : ({ fields }) => valueAtPath(fields, path);
+}
+
+/** A list, with the other field of each member's mask. */
+function companionsReader({ members }: JsonMask): Reader | null {
+  const paths = members.map((member) => companionOf(member.mask));
+  if (paths.every((path) => path === null)) return null;
+  return ({ fields }) => {
+    const values = paths.map((path) => (path === null ? null : valueAtPath(fields, path)));
+    return values.includes(wrongShape) ? wrongShape : values;
+  };
+}
+
+/** The value as JSON.parse made it, or with the digits of its numbers where that may have lost some. */
+function exactly(body: string, value: unknown, source: () => string): unknown {
+  return mayLoseDigits(body) ? readExact(source()) : value;
 }
 
 /** Kept numbers and `jsonb`, and buckets, need the text that was sent, since parsed numbers have lost digits. */
 function fieldReader(column: ColumnSpec, path: FieldPath): Reader {
   const { type, mask } = column;
   const read = ({ fields }: Row): unknown => valueAtPath(fields, path);
+  if (mask.method === 'json') {
+    return (row) => {
+      const value = read(row);
+      if (value === undefined || value === null || value === wrongShape) return value;
+      return exactly(row.record.body, value, () => sourceAt(row.record.body, path, value));
+    };
+  }
   const isNumber = type === 'integer' || type === 'bigint' || type === 'numeric';
   const needsSource = mask.method === 'bucket' || (mask.method === 'keep' && (isNumber || type === 'jsonb'));
   if (!needsSource) return read;

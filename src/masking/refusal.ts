@@ -3,6 +3,8 @@ import type { RejectionCode } from '../batch.js';
 /** Why a record cannot go on, in place of a field's text. */
 export interface Refusal {
   readonly refused: RejectionCode;
+  /** The path of the part that is refused, where it is not the whole value. */
+  readonly path?: string;
 }
 
 /** A field of COPY text, or why there is none. */

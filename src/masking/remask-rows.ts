@@ -1,6 +1,8 @@
 import type { Keyring } from './keyring.js';
-import { type ColumnPolicy, type ColumnSpec, isList, needsKeyId } from './methods.js';
-import { type Remask, remaskOf } from './remask.js';
+import { type ColumnPolicy, type ColumnSpec, type PathStep, isList, needsKeyId } from './methods.js';
+import { type JsonColumn, isJsonColumn, partsBy } from './parts.js';
+import { type Remask, type Successors, remaskOf, succeed } from './remask.js';
+import { jsonVaultTokens, placesOf, remaskJson } from './remask-json.js';
 
 /** A cell of a masked column as JSON has it: a list where the column takes each element of an array. */
 export type StoredCell = string | null | readonly (string | null)[];
@@ -16,12 +18,19 @@ export interface StoredRow {
 export interface RemaskColumn {
   readonly name: string;
   readonly isList: boolean;
-  /** `format`: its cells carry no kid, and go by the row's; `vault`: others stand for its tokens, if they mean anything. */
-  readonly kind: 'siv' | 'vault' | 'format';
+  /**
+   * `format`: its cells carry no kid, and go by the row's; `vault`: others stand for its tokens, if they mean anything;
+   * `json`: its cells are JSON text, with tokens where `places` say.
+   */
+  readonly kind: 'siv' | 'vault' | 'format' | 'json';
+  readonly places?: JsonPlaces;
 }
 
-/** What stands for tokens of the vault, by token; null: nothing can as yet. A token that is not there means nothing. */
-export type Successors = ReadonlyMap<string, string | null>;
+/** Where the tokens of those methods are within a JSON value. */
+export interface JsonPlaces {
+  readonly siv: readonly (readonly PathStep[])[];
+  readonly vault: readonly (readonly PathStep[])[];
+}
 
 /** A column that can't, and why. */
 export interface LeftColumn {
@@ -38,8 +47,16 @@ export interface RemaskPlan {
   /** The columns from `$mask_kid`, which are to be set; empty when a column that stays goes by them. */
   readonly kidColumns: readonly string[];
   readonly left: readonly LeftColumn[];
+  /** The tokens of the vault in a row's cells. */
+  vaultTokens(cells: readonly StoredCell[]): readonly string[];
   /** The cells of each row under the new key, or null for a row with a cell that is not what its mask makes. */
   change(rows: readonly StoredRow[], successors: Successors): readonly (readonly StoredCell[] | null)[];
+}
+
+/** A column, and what its texts become. */
+interface Work {
+  readonly column: RemaskColumn;
+  readonly remask: (stored: readonly string[], successors: Successors) => ReturnType<Remask>;
 }
 
 /** The methods whose results hold nothing of the value that a key could bring back. */
@@ -62,14 +79,15 @@ export function planRemask(
 ): RemaskPlan {
   const isFormat = ({ mask }: ColumnSpec): boolean => needsKeyId(mask);
   const isStuck = policy.columns.some((column) => isFormat(column) && isOneWay(column));
-  const work: {
-    readonly column: RemaskColumn;
-    readonly remask: (stored: readonly string[], successors: Successors) => ReturnType<Remask>;
-  }[] = [];
+  const work: Work[] = [];
   const left: LeftColumn[] = [];
   for (const column of policy.columns) {
     const { name, mask } = column;
-    if (isOneWay(column)) left.push({ name, method: mask.method, why: 'one_way' });
+    if (isJsonColumn(column)) {
+      work.push(...jsonWork(column, keyring, fromKid));
+      const stays = partsBy(column, 'hmac').length > 0;
+      if (stays) left.push({ name, method: 'hmac', why: 'one_way' });
+    } else if (isOneWay(column)) left.push({ name, method: mask.method, why: 'one_way' });
     else if (isFormat(column) && isStuck) left.push({ name, method: mask.method, why: 'beside_one_way' });
     else if (mask.method === 'vault')
       work.push({ column: { name, isList: isList(column), kind: 'vault' }, remask: succeed });
@@ -86,6 +104,7 @@ export function planRemask(
     columns: work.map(({ column }) => column),
     kidColumns,
     left,
+    vaultTokens: (cells) => work.flatMap(({ column }, c) => vaultTokensOf(column, cells[c] ?? null)),
     change: (rows, successors) => {
       const columns = work.map(({ column, remask }, c) =>
         changeColumn(
@@ -104,12 +123,21 @@ export function planRemask(
   };
 }
 
-/** Tokens that mean nothing any more stay: they are equal to one another, and to no other. */
-function succeed(stored: readonly string[], successors: Successors): readonly (string | null)[] {
-  return stored.map((token) => {
-    const successor = successors.get(token);
-    return successor === undefined ? token : successor;
-  });
+/** Nothing, where a column has no tokens that could be brought anywhere. */
+function jsonWork(column: JsonColumn, keyring: Keyring, fromKid: number): readonly Work[] {
+  const places = placesOf(column);
+  if (places.siv.length + places.vault.length === 0) return [];
+  return [
+    {
+      column: { name: column.name, isList: false, kind: 'json', places },
+      remask: remaskJson(column, keyring, fromKid),
+    },
+  ];
+}
+
+function vaultTokensOf(column: RemaskColumn, cell: StoredCell): readonly string[] {
+  if (column.kind === 'json') return cell === null || isListOf(cell) ? [] : jsonVaultTokens(column, cell);
+  return column.kind === 'vault' ? [cell].flat().filter((text) => text !== null) : [];
 }
 
 /** The columns from `$mask_kid`: by them go the cells of the row that carry no kid. */

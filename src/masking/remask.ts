@@ -11,6 +11,17 @@ import { domainSiv, parseToken, tokenPrefix } from './token.js';
 /** What the stored texts become, in order; null for one that is not what its mask makes, and so is left. */
 export type Remask = (stored: readonly string[]) => readonly (string | null)[];
 
+/** What stands for tokens of the vault, by token; null: nothing can as yet. A token that is not there means nothing. */
+export type Successors = ReadonlyMap<string, string | null>;
+
+/** Tokens that mean nothing any more stay: they are equal to one another, and to no other. */
+export function succeed(stored: readonly string[], successors: Successors): readonly (string | null)[] {
+  return stored.map((token) => {
+    const successor = successors.get(token);
+    return successor === undefined ? token : successor;
+  });
+}
+
 /**
  * Turns results of a reversible mask under `fromKid` into those under the primary key, each tried: what it opens to is,
  * byte for byte, what the old one opened to. Null for a mask that has no way back. Tokens of other keys come back as

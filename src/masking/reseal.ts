@@ -1,7 +1,8 @@
 import { NULL_FIELD, decodeField, encodeField } from '../copy-text.js';
 import type { Keyring } from './keyring.js';
 import { type SealedEntry, openMasked, openRaw, sealMasked, sealRaw } from './quarantined.js';
-import type { RemaskPlan, StoredCell, Successors } from './remask-rows.js';
+import type { Successors } from './remask.js';
+import type { RemaskPlan, StoredCell } from './remask-rows.js';
 import type { Sealed } from './seal.js';
 import { parseToken } from './token.js';
 

@@ -68,7 +68,7 @@ export function maskColumn(work: Work, column: CompiledColumn, normalized: Norma
   const settle = (i: number, cell: Cell): void => {
     if (typeof cell === 'string') fields[i] = cell;
     else {
-      work.reasons[i] = { code: cell.refused, path };
+      work.reasons[i] = { code: cell.refused, path: cell.path ?? path };
       refusals += 1;
     }
   };

@@ -20,6 +20,7 @@ import { canonicalEntity } from '../masking/date-shift.js';
 import { holdsStored, holdsValue, storedForms, vaultLookups } from '../masking/erasure.js';
 import type { Keyring } from '../masking/keyring.js';
 import { openMasked, openRaw } from '../masking/quarantined.js';
+import { partsOf } from '../masking/parts.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
 import { subjectHmac } from '../masking/vault.js';
 import type { Unsearched } from './unsearched.js';
@@ -79,16 +80,18 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
       const [kidColumn = null] = kidColumnsOf(policy);
       const place = { pipeline: name, target, catalog, origin: originOf(pipelines, target), erasure, mode };
       for (const column of policy.columns) {
-        const forms = storedForms(column, keyring, subject);
-        if (forms === null || forms.length === 0) continue;
-        const isClear = column.mask.method === 'keep';
-        columns.push(await eraseColumn(client, place, { name: column.name, forms, isClear, kidColumn }));
+        for (const isClear of [false, true]) {
+          const parts = partsOf(column).filter(({ mask }) => (mask.method === 'keep') === isClear);
+          const forms = parts.flatMap((part) => storedForms(part, keyring, subject) ?? []);
+          if (forms.length === 0) continue;
+          columns.push(await eraseColumn(client, place, { name: column.name, forms, isClear, kidColumn }));
+        }
       }
     }
     if (!dryRun) await forgetErased(client);
     // At the end, as nobody else can change the vault meanwhile.
     const subjects = keyring.kids().map((kid) => subjectHmac(keyring, subject, kid));
-    const specs = pipelines.flatMap(({ policy }) => policy.columns);
+    const specs = pipelines.flatMap(({ policy }) => policy.columns.flatMap(partsOf));
     const lookups = specs.flatMap((column) => vaultLookups(column, keyring, subject));
     const vault = await eraseVault(client, subjects, lookups, dryRun);
     const report = {
@@ -121,9 +124,9 @@ async function eraseQuarantine(
 ): Promise<ErasureReport['quarantine']> {
   const stored = new Set(
     pipelines.flatMap(({ policy }) =>
-      policy.columns.flatMap((column) =>
-        (storedForms(column, keyring, subject) ?? []).map((form) => form.stored),
-      ),
+      policy.columns
+        .flatMap(partsOf)
+        .flatMap((column) => (storedForms(column, keyring, subject) ?? []).map((form) => form.stored)),
     ),
   );
   const filter = {

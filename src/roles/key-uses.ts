@@ -15,6 +15,7 @@ import {
 import { checkSchema } from '../load/migrate.js';
 import type { Keyring } from '../masking/keyring.js';
 import { isList, needsKeyId } from '../masking/methods.js';
+import { isJsonColumn } from '../masking/parts.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
 import { type EntryKeys, keysOfEntry } from '../masking/reseal.js';
 import { PayloadSealer } from '../masking/seal.js';
@@ -55,7 +56,7 @@ export async function findKeyUses(
     const others: readonly string[] = ['drop', 'keep', 'custom'];
     const tokens = policy.columns
       .filter(({ mask }) => !others.includes(mask.method) && !needsKeyId(mask))
-      .map((column) => ({ name: column.name, isList: isList(column) }));
+      .map((column) => ({ name: column.name, isList: isList(column) || isJsonColumn(column) }));
     uses.push(
       ...(await targetUses(pool, { ...target, tokens, kidColumns: kidColumnsOf(policy) }, question.kid)),
     );

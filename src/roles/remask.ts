@@ -10,6 +10,7 @@ import { type Reseal, resealQuarantine } from '../load/remask-quarantine.js';
 import { remaskVault } from '../load/remask-vault.js';
 import type { Keyring } from '../masking/keyring.js';
 import { isList } from '../masking/methods.js';
+import { isJsonColumn } from '../masking/parts.js';
 import { type RemaskPlan, kidColumnsOf, planRemask } from '../masking/remask-rows.js';
 import { keysOfEntry, resealEntry } from '../masking/reseal.js';
 import { rekeyEntry } from '../masking/vault-rekey.js';
@@ -174,7 +175,10 @@ async function leftBehind(
   for (const { name, method, why } of plan.left) {
     const column = policy.columns.find((each) => each.name === name);
     const isToken = method === 'hmac';
-    const tokens = isToken && column ? [{ name, isList: isList(column) }] : [];
+    const tokens =
+      isToken && column
+        ? [{ name, isList: isList(column) || isJsonColumn(column), letters: 'h' } as const]
+        : [];
     const uses = await targetUses(
       pool,
       { ...target, tokens, kidColumns: isToken ? [] : kidColumns },

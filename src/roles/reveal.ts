@@ -13,6 +13,7 @@ import {
 } from '../load/reveals.js';
 import type { Keyring } from '../masking/keyring.js';
 import type { ColumnSpec, TokenMask } from '../masking/methods.js';
+import { masksOf } from '../masking/parts.js';
 import { auditReference, openSivTokens } from '../masking/reveal.js';
 import { parseToken } from '../masking/token.js';
 import { unmaskOf } from '../masking/unmask.js';
@@ -159,6 +160,8 @@ async function openAll(
 
 function tokenMasks(pipelines: readonly PipelineConfig[]): readonly TokenMask[] {
   return pipelines.flatMap(({ policy }) =>
-    policy.columns.flatMap(({ mask }) => (mask.method === 'siv' || mask.method === 'hmac' ? [mask] : [])),
+    policy.columns
+      .flatMap(masksOf)
+      .flatMap((mask) => (mask.method === 'siv' || mask.method === 'hmac' ? [mask] : [])),
   );
 }

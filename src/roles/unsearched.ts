@@ -3,6 +3,7 @@
 import type { PipelineConfig } from '../config/config.js';
 import type { PostgresPool } from '../load/connection.js';
 import { unconfiguredPlaces } from '../load/erasure.js';
+import { masksOf, partsOf } from '../masking/parts.js';
 import { type Answer, attempt } from '../ops/attempt.js';
 import { queueAddress } from '../source/queue-address.js';
 import type { OpenParts } from './status-parts.js';
@@ -30,7 +31,7 @@ export async function findUnsearched(
   const passed = all.filter(({ name }) => !searched.some((one) => one.name === name));
   const waiting = await Promise.all(parts.pipelines.map(waitingIn));
   const domains = all.flatMap(({ policy }) =>
-    policy.columns.flatMap(({ mask }) => (mask.method === 'vault' ? [mask.domain] : [])),
+    policy.columns.flatMap(masksOf).flatMap((mask) => (mask.method === 'vault' ? [mask.domain] : [])),
   );
   const { rows, entries } = await unconfiguredPlaces(
     pool,
@@ -89,6 +90,7 @@ async function waitingIn({
 
 function unsearchedColumns({ policy, target }: PipelineConfig): readonly Unsearched[] {
   return policy.columns
+    .flatMap(partsOf)
     .filter(({ mask }) => mask.method === 'custom' || LOSSY.includes(mask.method))
     .map(({ name, mask }) => ({
       place: `column ${name} of ${target.schema}.${target.table}`,

@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { systemClock } from '../../src/clock.js';
 import { PayloadSealer } from '../../src/masking/seal.js';
 import { openQueues } from '../../src/roles/queues.js';
-import type { Json } from '../support/cli.js';
+import { type Json, assertHas } from '../support/cli.js';
 import { A, B, CANARY, COLUMNS, PURPOSE, TABLE, erase, event, loaded, rowsOf } from '../support/erasure.js';
 import { insideOf } from '../support/failed.js';
 import { batchOf } from '../support/masking.js';
@@ -87,6 +87,23 @@ test('finds the value by its tokens: empties columns, deletes rows where they ma
   assert.deepEqual(baseline, { rows: -1 }, 'prove does not take the deleted row for a lost one');
   const again = await erase(deployment, A);
   assert.equal(again.rows[0]?.['rows_deleted'], 0);
+});
+
+test('finds the value within JSON: by its tokens, where it is kept, and in the vault', async () => {
+  const deployment = await loaded(stack, [
+    event(1, B, { team: [{ user: B }, { user: A }] }),
+    event(2, B, { seen: { by: [A] } }),
+    event(3, B, { team: [{ user: B }], seen: `${A}x` }),
+    event(4, B, { boss: A }),
+  ]);
+  const before = await rowsOf(deployment);
+  const { code, rows, stderr } = await erase(deployment, A);
+  assert.equal(code, 0, stderr);
+  assertHas(rows[0], { vault_entries: 1, rows_nulled: 2, rows_deleted: 0 });
+  const left = (await rowsOf(deployment)).map(({ rest }) => rest);
+  assert.deepEqual(left, [null, null, before[2]?.['rest'], before[3]?.['rest']]);
+  const { boss } = left[3] as { readonly boss: string };
+  assert.deepEqual(await revealed(deployment, boss), ['not_in_vault', null]);
 });
 
 test('finds addresses and formatted numbers under the key of their row, and deletes rows when told to', async () => {

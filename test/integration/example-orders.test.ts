@@ -47,12 +47,12 @@ function event(i: number, step: number): string {
       state: STATES[step],
       updated_at: updatedAt(step),
       total: `${i}.50`,
-      items: [{ sku: `TEA-${i}`, note: 'canary-note' }, { sku: 'CUP-2' }],
+      items: [{ sku: `TEA-${i}`, note: 'canary-note', qty: i }, { sku: 'CUP-2' }],
     },
     customer: { id: customer(i), name: 'Canary Person', email: `Canary.${i}@Example.com` },
     payment: { card: '4111111111111111' },
     ship_to: { street: '1 Canary Street', zip: '10115', country: 'DE' },
-    gift: { from: 'canary-giver' },
+    gift: { from: 'canary-giver', wrapped: i % 2 === 0, message: 'canary-wish' },
   });
 }
 
@@ -82,7 +82,7 @@ test('of each order one row is left, as its newest event has it, in whatever ord
   assert.equal(loaded, events.length);
   const rows = await deployment.query(
     `select order_id::text, state, to_char(updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as updated_at,
-            total::text, skus, customer, mail_domain, card, zip, country from public.orders order by order_id`,
+            total::text, skus, customer, mail_domain, card, zip, country, details from public.orders order by order_id`,
   );
   const master = deployment.masters().get(1);
   assert.ok(master);
@@ -96,6 +96,15 @@ test('of each order one row is left, as its newest event has it, in whatever ord
     mail_domain: 'Example.com',
     zip: '10',
     country: 'DE',
+    details: {
+      gift: {
+        from: tokenOracle(master, 1, 'siv', 'customer_name', 'text', 'canary-giver'),
+        wrapped: i % 2 === 0,
+      },
+      order: {
+        items: [{ qty: i, note: tokenOracle(master, 1, 'hmac', 'note', 'text', 'canary-note') }, {}],
+      },
+    },
   }));
   assert.deepEqual(
     rows.map(({ card: _card, ...row }) => row),

@@ -10,7 +10,7 @@ const TABLE = `public.${PIPELINE}`;
 const PEOPLE = 120;
 const TIMES = 3;
 const ROUND = PEOPLE * TIMES;
-const MASKED = ['masked_ip', 'masked_device', 'account', 'net', 'mails', 'phone', 'cards'] as const;
+const MASKED = ['masked_ip', 'masked_device', 'account', 'net', 'mails', 'phone', 'cards', 'extra'] as const;
 /** A login of a table that would not take it, until it does. */
 const UNWELCOME = 'unwelcome';
 
@@ -24,8 +24,26 @@ const COLUMNS = {
   phone: { from: 'phone', mask: { method: 'vault', domain: 'phone', subject: 'device' } },
   cards: { from: 'cards[*]', type: 'text[]', mask: { method: 'vault', domain: 'card', subject: 'device' } },
   counted: { from: 'device', mask: { method: 'hmac', domain: 'device' } },
+  sums: { from: 'sums', type: 'jsonb', masks: { '[*].device': { method: 'hmac', domain: 'device' } } },
+  extra: {
+    from: '$rest',
+    keep: ['price', 'note', 'contact.phones'],
+    masks: {
+      'contact.mails[*]': { method: 'siv', domain: 'mail' },
+      'contact.phones[*].no': { method: 'vault', domain: 'phone', subject: 'device' },
+    },
+  },
   mask_kid: { from: '$mask_kid', type: 'integer' },
 } as const;
+
+/** What is in no column of its own; the price has a digit that a client of JSON would lose. */
+const restOf = ({ device, mails, phone }: Person): string =>
+  JSON.stringify({
+    sums: [{ device }],
+    contact: { mails, phones: [{ no: phone, kind: 'home' }] },
+    note: 's1.kept',
+    price: 0,
+  }).replace('"price":0', '"price":1.50');
 
 interface Person {
   readonly ip: string;
@@ -47,8 +65,12 @@ const people = Array.from({ length: PEOPLE }, (_, i): Person => ({
 /** Of each person the vault holds so many values. */
 const VAULTED = 3;
 
+const login = (name: string, person: Person): string =>
+  JSON.stringify({ login: name, ...person }).replace(/}$/, `,${restOf(person).slice(1)}`);
 const round = (name: string): readonly string[] =>
-  Array.from({ length: ROUND }, (_, i) => JSON.stringify({ login: `${name}-${i}`, ...people[i % PEOPLE] }));
+  Array.from({ length: TIMES }, (_, time) =>
+    people.map((person, i) => login(`${name}-${time * PEOPLE + i}`, person)),
+  ).flat();
 
 describe('a rotation of the key', () => {
   let stack: Stack;
@@ -108,7 +130,7 @@ describe('a rotation of the key', () => {
     await deployment.send([
       ...round('first'),
       '{"canary": "quarantined-body-0001"}',
-      JSON.stringify({ login: UNWELCOME, ...people[0] }),
+      ...people.slice(0, 1).map((person) => login(UNWELCOME, person)),
     ]);
     await deployment.countUntil(TABLE, (count) => count === ROUND);
     await deployment.countUntil('maskline.quarantine', (count) => count === 2);
@@ -146,6 +168,8 @@ describe('a rotation of the key', () => {
       [`${TABLE}.phone`]: ROUND,
       [`${TABLE}.cards`]: ROUND,
       [`${TABLE}.counted`]: ROUND,
+      [`${TABLE}.sums`]: ROUND,
+      [`${TABLE}.extra`]: ROUND,
       [`${TABLE}.mask_kid`]: ROUND,
       'maskline.quarantine': 2,
       'maskline.vault': VAULTED * PEOPLE,
@@ -194,6 +218,7 @@ describe('a rotation of the key', () => {
     assertHas(last.rows[0], { state: 'done', remasked: afterSignal, unopened: 0, left: 0 });
     assert.deepEqual(last.rows[0]?.['one_way'], [
       { column: 'counted', method: 'hmac', values: ROUND, why: 'the method has no way back to the value' },
+      { column: 'sums', method: 'hmac', values: ROUND, why: 'the method has no way back to the value' },
     ]);
     const [checkpoint] = await deployment.query('select sum(remasked)::int as n from maskline.remasks');
     assert.equal(checkpoint?.['n'], ROUND, 'no row was brought over twice');
@@ -217,6 +242,17 @@ describe('a rotation of the key', () => {
     }));
     const byToken = (a: Json, b: Json): number => (String(a['masked_ip']) < String(b['masked_ip']) ? -1 : 1);
     assert.deepEqual([...tokens].sort(byToken), expected.sort(byToken));
+    const within = await deployment.query(
+      `select count(*) filter (where extra -> 'contact' -> 'mails' = to_jsonb(mails)
+                 and extra #>> '{contact,phones,0,no}' = phone and extra #>> '{contact,phones,0,kind}' = 'home'
+                 and extra ->> 'price' = '1.50' and extra ->> 'note' = 's1.kept')::int as n, count(*)::int as of
+         from ${TABLE}`,
+    );
+    assert.deepEqual(
+      within,
+      [{ n: 3 * ROUND, of: 3 * ROUND }],
+      'and so it is within JSON, where all else stays',
+    );
   });
 
   test('the vault has each value once, under the new key, with its subject', async () => {
@@ -245,10 +281,11 @@ describe('a rotation of the key', () => {
   test('the old key goes when its last token has gone, and stays gone', async () => {
     assert.deepEqual(await usesOfOldKey(), {
       [`${TABLE}.counted`]: ROUND + 1,
+      [`${TABLE}.sums`]: ROUND + 1,
       'tokens in masked rows of maskline.quarantine': 1,
     });
     await command('quarantine', 'purge', '--all', '--replayed', '--yes');
-    await deployment.query(`update ${TABLE} set counted = null where counted like 'h1.%'`);
+    await deployment.query(`update ${TABLE} set counted = null, sums = null where counted like 'h1.%'`);
     await stopped(worker);
     const { code, rows, stderr } = await destroy();
     assert.equal(code, 0, stderr);

@@ -48,6 +48,7 @@ async function remask(pool: PostgresPool, keys: readonly string[], newestBy: str
       toKid: 2,
       columns: [{ name: 'who', isList: false, kind: 'siv' }],
       kidColumns: [],
+      vaultTokens: () => [],
       change: (rows) => rows.map(({ cells }) => cells.map((cell) => String(cell).replace('s1.', 's2.'))),
     },
   });

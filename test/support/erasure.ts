@@ -16,6 +16,14 @@ export const COLUMNS = {
   address: { from: 'ip', mask: { method: 'ipcrypt-pfx', domain: 'ip' } },
   mail: { from: 'mail', mask: { method: 'vault', domain: 'mail', subject: 'user' } },
   plain: { from: 'plain', type: 'text', max_length: 64 },
+  rest: {
+    from: '$rest',
+    keep: ['seen'],
+    masks: {
+      'team[*].user': { method: 'siv', domain: 'user' },
+      boss: { method: 'vault', domain: 'user', subject: 'user' },
+    },
+  },
 } as const;
 /** In every name of a person. */
 export const CANARY = 'c4naryq7zx';

@@ -65,6 +65,45 @@ cases:
     assert.deepEqual(failures, {});
   });
 
+  test('of JSON values each part can be expected by its name, masked ones too', () => {
+    const parted = pipelineWith({
+      email: '{ from: email, mask: { method: siv, domain: mail } }',
+      rest: '{ from: $rest, keep: [state, price], masks: { user.email: { method: siv, domain: mail }, "items[*].who": { method: hmac } } }',
+    });
+    const yaml = `
+cases:
+  - name: first
+    message: { body: { email: a@x.example, state: s, price: 1.50, user: { email: a@x.example, name: n }, items: [{ who: a }, { who: b }] } }
+    expect:
+      row:
+        rest.state: s
+        rest.price: 1.50
+        rest.user.email: { equal_to: first.email }
+        rest.items[*].who: token
+        rest: { matches: '"price":1.50' }
+  - name: second
+    message: { body: { state: null, user: {}, items: [{ who: a }] } }
+    expect:
+      row:
+        rest.state: null
+        rest.user.email: absent
+        rest.items[*].who: { equal_to: 'first.rest.items[*].who' }
+  - name: third
+    message: { body: { user: a@x.example } }
+    expect: { rejected: { code: wrong_type, path: $rest } }
+  - name: fourth
+    message: { body: { user: { email: 1 } } }
+    expect: { rejected: { code: wrong_type, path: user.email } }
+`;
+    const { cases, problems } = parseCases('cases.yaml', yaml, [parted]);
+    assert.deepEqual(problems, []);
+    const failed = runCases(parted, cases, keyring, systemClock).filter((one) => one.differences.length > 0);
+    assert.deepEqual(
+      failed.map(({ test: { name }, differences }) => [name, differences.map(({ column }) => column)]),
+      [['second', ['rest.items[*].who']]],
+    );
+  });
+
   test('each column that differs is told, with both sides', () => {
     const failures = failuresOf(`
 cases:

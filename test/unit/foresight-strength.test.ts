@@ -180,6 +180,68 @@ describe('preview', () => {
   });
 });
 
+describe('parts of a JSON value', () => {
+  const rest = (masks: string): string => `{ from: $rest, keep: [state, users], masks: { ${masks} } }`;
+  const email = '"users[*].email"';
+  const bodies = [
+    { state: 'paid', users: [{ email: 'ann@x.example', n: 1 }, { email: 'bob@x.example' }], extra: 1 },
+    { state: 'sent', users: [], deep: { secret: 's' } },
+    { state: 'sent', users: 'ann@x.example' },
+  ];
+  const pipeline = pipelineWith({
+    rest: rest(`${email}: { method: siv, domain: mail }, deep.name: { method: hmac }`),
+  });
+
+  test('are previewed each by its name, as shapes; what is left out of them is counted by its path', () => {
+    const shown = preview(pipeline, keyring, systemClock, messagesWith(bodies), 0);
+    assert.deepEqual(
+      shown.columns.map(({ column, method, values, before }) => [
+        column,
+        method,
+        values,
+        before.map(({ shape }) => shape),
+      ]),
+      [
+        ['rest.deep.name', 'hmac', 0, ['NULL']],
+        ['rest.state', 'keep', 2, ['a (1-8)']],
+        ['rest.users', 'keep', 2, ['a list', 'an empty list']],
+        ['rest.users[*].email', 'siv', 2, ['a list', 'an empty list']],
+      ],
+    );
+    assert.deepEqual(shown.dropped_fields, [
+      { field: 'extra', records: 1 },
+      { field: 'deep.secret', records: 1 },
+    ]);
+    assert.deepEqual(shown.rejections, [{ code: 'wrong_type', path: '$rest', records: 1 }]);
+    assert.doesNotMatch(JSON.stringify(shown), /x\.example|paid/);
+  });
+
+  test('are explained each by its name when their masks change', () => {
+    const other = pipelineWith({ rest: rest(`${email}: { method: siv, domain: other }`) });
+    const told = explain(
+      { pipeline, keyring },
+      { pipeline: other, keyring },
+      systemClock,
+      messagesWith(bodies),
+    );
+    assert.deepEqual(
+      told.columns.map(({ column, change, breaks_equality, differences }) => [
+        column,
+        change,
+        breaks_equality,
+        differences.join('; '),
+      ]),
+      [
+        ['rest', 'same', false, ''],
+        ['rest.deep.name', 'removed', false, ''],
+        ['rest.state', 'same', false, ''],
+        ['rest.users', 'same', false, ''],
+        ['rest.users[*].email', 'changed', true, 'mask.domain: "mail" -> "other"'],
+      ],
+    );
+  });
+});
+
 describe('explain', () => {
   const before = pipelineWith({
     ip: '{ from: ip, mask: { method: siv, domain: ip, as: ip } }',

@@ -52,6 +52,7 @@ test('a path is read as it is written, and what is none is said where', () => {
     ['a.b.c', { name: 'a', steps: [{ member: 'b' }, { member: 'c' }] }],
     ['a[0][12].b', { name: 'a', steps: [{ index: 0 }, { index: 12 }, { member: 'b' }] }],
     ['a[*].b', { name: 'a', steps: [{ each: true }, { member: 'b' }] }],
+    ['a[*][*]', { name: 'a', steps: [{ each: true }, { each: true }] }],
     ['["a.b"]["c\\"[*]"]', { name: 'a.b', steps: [{ member: 'c"[*]' }] }],
     ['["$x"]', { name: '$x', steps: [] }],
     ['a[""]', { name: 'a', steps: [{ member: '' }] }],
@@ -75,7 +76,6 @@ test('a path is read as it is written, and what is none is said where', () => {
     ['a[', /needs an index/],
     ['[0].a', /must begin with the name of a field/],
     ['[*]', /must begin with the name of a field/],
-    ['a[*].b[*]', /more than one/],
   ];
   for (const [text, wrong] of bad) {
     const path = parsePath(text);
@@ -194,9 +194,29 @@ test('an element that is no object refuses the record of a kept list too', () =>
   assert.deepEqual(rejected, ['wrong_type u[*].e']);
 });
 
-test('a field is known when a path begins with it, or an entity does', () => {
+test('arrays within arrays are one list, digits and places of their elements kept', () => {
+  const body = '{"a":[{"b":[1.50,null]},{"b":[]},{},{"b":null},{"b":[2.0]}]}';
+  assert.deepEqual(mask(at('a[*].b[*]', { type: 'jsonb' }), [body, '{"a":[]}', '{}']).rows, [
+    '[1.50,null,2.0]',
+    '[]',
+    null,
+  ]);
+  const texts = '{"a":[["x","y"],[],["z"]]}';
+  assert.deepEqual(mask(at('a[*][*]', { type: 'text[]', mask: token('siv') }), [texts]).rows, [
+    `{"${String(siv('d', 'x'))}","${String(siv('d', 'y'))}","${String(siv('d', 'z'))}"}`,
+  ]);
+  for (const bad of ['{"a":[{"b":1}]}', '{"a":[{"b":[1]},2]}', '{"a":{"b":[1]}}'])
+    assert.deepEqual(mask(at('a[*].b[*]', { type: 'jsonb' }), [bad]).rejected, ['wrong_type a[*].b[*]'], bad);
+});
+
+test('a field is known when a column or an entity takes it; one beside it in an object is not', () => {
   const body = '{"a":{"b":"x","secret":"y"},"other":1,"user":{"id":"u"},"day":"2024-01-01"}';
-  assert.equal(mask(at('a.b'), [body]).dropped, 3);
+  assert.equal(mask(at('a.b'), [body]).dropped, 4);
+  assert.equal(mask(at('a', { type: 'jsonb' }), [body]).dropped, 3);
+  const beside = '{"a":{"b":"x","c":"y"}}';
+  assert.deepEqual(mask(at('a.b'), [beside], { onUnknownField: 'quarantine' }).rejected, ['unknown_field *']);
+  const within = '{"a":[{"b":"x"},{"b":"x","c":1},3]}';
+  assert.equal(mask(at('a[*].b', { type: 'jsonb' }), [within.replace(',3', '')]).dropped, 1);
   assert.deepEqual(mask(at('a.b'), [body], { onUnknownField: 'quarantine' }).rejected, ['unknown_field *']);
   const entity = { name: 'user', steps: [{ member: 'id' }] };
   const spec = at('day', { type: 'date', mask: { method: 'date-shift', domain: 'd', entity, days: 3 } });

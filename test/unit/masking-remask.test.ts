@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { encodeField } from '../../src/copy-text.js';
-import type { ColumnSpec } from '../../src/masking/methods.js';
+import type { ColumnSpec, JsonMask } from '../../src/masking/methods.js';
 import { openMasked, sealMasked } from '../../src/masking/quarantined.js';
 import { planRemask } from '../../src/masking/remask-rows.js';
 import { keysOfEntry, resealEntry } from '../../src/masking/reseal.js';
@@ -52,6 +52,38 @@ test('tokens of the old key become those of the new one, in lists too, and all o
       [null, null],
     ],
   );
+});
+
+test('within JSON, tokens at the places of masks come over; what is elsewhere, and every digit, stays', () => {
+  const mask: JsonMask = {
+    method: 'json',
+    others: 'keep',
+    members: [
+      {
+        at: 'a[*].b',
+        path: 'a[*].b',
+        steps: [{ member: 'a' }, { each: true }, { member: 'b' }],
+        mask: token('siv'),
+      },
+      { at: 'h', path: 'h', steps: [{ member: 'h' }], mask: token('hmac') },
+    ],
+    taken: [],
+  };
+  const json = column('json', { type: 'jsonb', source: { kind: 'rest' }, mask });
+  const plan = planRemask({ columns: [json] }, keyring, 1);
+  assert.deepEqual(plan.left, [{ name: 'json', method: 'hmac', why: 'one_way' }]);
+  const doc = (made: (value: string) => string): string =>
+    `{"a":[{"b":"${made('x')}","n":1.50},{"b":null},{"b":"${newToken('y')}"},7],"kept":"${oldToken('k')}"}`;
+  const altered = doc(oldToken).replace(oldToken('x'), `${oldToken('x').slice(0, -1)}A`);
+  const cells = [doc(oldToken), doc(newToken), '{"a":3}', null, altered];
+  const rows = cells.map((cell) => ({ cells: [cell], isOfOldKid: false }));
+  assert.deepEqual(plan.change(rows, none), [[doc(newToken)], [doc(newToken)], ['{"a":3}'], [null], null]);
+  const row = Buffer.from(`json\n${encodeField(doc(oldToken))}\n`);
+  const sealed = sealMasked(before, 'e', row);
+  const resealed = resealEntry(keyring, plan, { id: 'e', kind: 'masked', ...sealed }, none);
+  assert.ok(resealed);
+  const opened = openMasked(keyring, { id: 'e', kind: 'masked', ...resealed });
+  assert.equal(opened.row.toString('utf8'), `${encodeField(doc(newToken))}\n`);
 });
 
 test('a row with a token that was altered in any bit, or is of another domain, stays, and no other does for it', () => {

@@ -1,0 +1,61 @@
+import type { ColumnSpec, FieldPath, JsonMember, JsonMask, MaskSpec, PathStep } from './methods.js';
+
+/** A column that stores parts of a JSON value. */
+export type JsonColumn = ColumnSpec & { readonly mask: JsonMask };
+
+/** Whether a column stores parts of a JSON value, each masked in its own way. */
+export function isJsonColumn(column: ColumnSpec): column is JsonColumn {
+  return column.mask.method === 'json';
+}
+
+/**
+ * What of a message a column stores, each as a column of its own: the parts of a JSON value, or the column itself. A
+ * part is named as `column.path`; where all other members are kept, these are one more part, `column.*`.
+ */
+export function partsOf(column: ColumnSpec): readonly ColumnSpec[] {
+  if (!isJsonColumn(column)) return [column];
+  const { name, path, source, mask } = column;
+  const parts = mask.members.map((member) => partOf(column, member));
+  const others = { name: `${name}.*`, path, source, type: 'jsonb', ...plain, mask: keep } as const;
+  return mask.others === 'keep' ? [...parts, others] : parts;
+}
+
+const plain = { maxLength: null, required: false } as const;
+const keep = { method: 'keep' } as const;
+
+/** A member of such a column as a column of its own. */
+export function partOf({ name, source }: JsonColumn, { at, path, steps, mask }: JsonMember): ColumnSpec {
+  const place = placeOf(source, steps);
+  const isMany = place.steps.some((step) => 'each' in step);
+  return {
+    name: `${name}.${at}`,
+    path,
+    source: { kind: 'path', ...place },
+    type: isMany ? 'jsonb' : 'text',
+    ...plain,
+    mask,
+  };
+}
+
+/** Steps from a column's value, as a place in the body. */
+function placeOf(source: ColumnSpec['source'], steps: readonly PathStep[]): FieldPath {
+  if (source.kind === 'path') return { name: source.name, steps: [...source.steps, ...steps] };
+  if (source.kind === 'field') return { name: source.name, steps };
+  const [first, ...rest] = steps;
+  return { name: first && 'member' in first ? first.member : '', steps: rest };
+}
+
+/** A column, and its parts where it has any: all that can be looked at by its name. */
+export function namedParts(column: ColumnSpec): readonly ColumnSpec[] {
+  return isJsonColumn(column) ? [column, ...partsOf(column)] : [column];
+}
+
+/** All masks of a column: those of its parts, or its own. */
+export function masksOf(column: ColumnSpec): readonly MaskSpec[] {
+  return partsOf(column).map(({ mask }) => mask);
+}
+
+/** The members of a column that are masked by that method. */
+export function partsBy(column: JsonColumn, method: MaskSpec['method']): readonly JsonMember[] {
+  return column.mask.members.filter(({ mask }) => mask.method === method);
+}
