@@ -22,6 +22,7 @@ const MIGRATIONS = [
   '0008_reveal-and-vault',
   '0009_upsert',
   '0010_target-partitions',
+  '0013_replayed-rows',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;
