@@ -162,7 +162,7 @@ begin
       ('runs', 'select, insert, update', 'maskline_operator'),
       ('loads', 'select, insert', 'maskline_operator'),
       ('processes', 'select', 'maskline_operator'),
-      ('quarantine', 'select, update (replayed_at, replayed_in, code, path), delete', 'maskline_operator'),
+      ('quarantine', 'select, update (replayed_at, replayed_in, replayed_rows, code, path), delete', 'maskline_operator'),
       -- What it purges is noted, and cannot be unnoted.
       ('purged', 'select, insert', 'maskline_operator'),
       -- It proves, too; of the targets it sees the ids of their rows, by functions.
@@ -180,7 +180,7 @@ begin
       ('schedules', 'select', 'maskline_auditor'),
       ('breaker', 'select', 'maskline_auditor'),
       ('quarantine', 'select (id, pipeline, record_id, message_id, batch_id, code, path, kind, kid, sent_at, '
-        'quarantined_at, replayed_at, replayed_in)', 'maskline_auditor'),
+        'quarantined_at, replayed_at, replayed_in, replayed_rows)', 'maskline_auditor'),
       ('purged', 'select', 'maskline_auditor'),
       ('baselines', 'select', 'maskline_auditor'),
       ('policies', 'select', 'maskline_auditor'),

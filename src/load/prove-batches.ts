@@ -24,7 +24,7 @@ interface BatchFacts {
   readonly misnamed: number;
   /** Its entries in quarantine, and those that were purged. */
   readonly kept: number;
-  /** Entries that it has replayed. */
+  /** Rows of the entries that it has replayed. */
   readonly replayed: number;
 }
 
@@ -60,11 +60,12 @@ const BATCHES = `
     select p.batch_id, p.entries from maskline.purged p where p.pipeline = $1 and p.batch_id >= $2),
   kept as (select batch_id, sum(entries) as kept from part group by batch_id),
   claim as (
-    select q.replayed_in as batch_id, count(*) as entries from maskline.quarantine q
+    select q.replayed_in as batch_id, sum(coalesce(q.replayed_rows, 1)) as rows from maskline.quarantine q
      where q.pipeline = $1 and q.replayed_in >= $2 group by q.replayed_in
     union all
-    select p.replayed_in, p.entries from maskline.purged p where p.pipeline = $1 and p.replayed_in >= $2),
-  claimed as (select batch_id, sum(entries) as replayed from claim group by batch_id)
+    select p.replayed_in, coalesce(p.replayed_rows, p.entries) from maskline.purged p
+     where p.pipeline = $1 and p.replayed_in >= $2),
+  claimed as (select batch_id, sum(rows) as replayed from claim group by batch_id)
   select batch_id, state, run_id, has_run, is_replay, is_remembered, is_noted,
          coalesce(loaded, 0) as loaded, coalesce(quarantined, 0) as quarantined,
          coalesce(entered, 0)::float8 as entered, coalesce(set_aside, 0)::float8 as set_aside,
@@ -196,7 +197,7 @@ class BatchJudge {
   #judgeReplay({ batch_id, is_replay, is_noted, loaded, replayed }: BatchFacts): void {
     const expected = is_replay ? loaded : 0;
     if (replayed === expected || (replayed < expected && !is_noted)) return;
-    const what = `batch ${batch_id} loaded ${expected} replayed records; ${replayed} entries were replayed in it`;
+    const what = `batch ${batch_id} loaded ${expected} replayed records; the entries that were replayed in it were ${replayed}`;
     this.#findings.add({ kind: 'replay_differs', batch_id, expected, found: replayed, what });
   }
 

@@ -12,10 +12,10 @@ const BATCHES = `
   part as (
     select c.batch_id, case c.trigger when 'replay' then 0 else c.loaded end as n from covered c
     union all
-    select case q.kind when 'raw' then q.replayed_in else q.batch_id end, 1
+    select case q.kind when 'raw' then q.replayed_in else q.batch_id end, coalesce(q.replayed_rows, 1)
       from maskline.quarantine q join covered c on c.batch_id = q.replayed_in
     union all
-    select case p.kind when 'raw' then p.replayed_in else p.batch_id end, p.entries
+    select case p.kind when 'raw' then p.replayed_in else p.batch_id end, coalesce(p.replayed_rows, p.entries)
       from maskline.purged p join covered c on c.batch_id = p.replayed_in),
   -- What an erasure on record has deleted.
   gone as (

@@ -15,14 +15,17 @@ const IDS = `
       from maskline.ledger e left join covered c on c.batch_id = e.batch_id
      where e.pipeline in (select pipeline from maskline.baselines where target = $2) and e.outcome = 'loaded'
     union all
-    select split_part(e.record_id, '#', 1), 0, (q.id is null or (q.replayed_at is not null and c.batch_id is null))::int
+    select split_part(e.record_id, '#', 1), 0,
+           case when q.id is null then 1 when q.replayed_at is null or c.batch_id is not null then 0
+                else coalesce(q.replayed_rows, 1) end
       from maskline.ledger e
       left join maskline.quarantine q
         on q.pipeline = e.pipeline and q.batch_id = e.batch_id and q.record_id = e.record_id
       left join covered c on c.batch_id = q.replayed_in
      where e.pipeline in (select pipeline from maskline.baselines where target = $2) and e.outcome = 'quarantined'
     union all
-    select q.message_id, 1, 1 from maskline.quarantine q join covered c on c.batch_id = q.replayed_in),
+    select q.message_id, coalesce(q.replayed_rows, 1), coalesce(q.replayed_rows, 1)
+      from maskline.quarantine q join covered c on c.batch_id = q.replayed_in),
   -- An erasure on record has deleted them by right: those, and no others of the same batch.
   gone as (
     select e.message_id as id, sum(e.rows)::int as rows from maskline.erased e where e.target = $2 group by e.message_id),
@@ -51,8 +54,8 @@ const TOTALS = `${IDS}
          coalesce(sum(n) filter (where not is_known and id is not null and sent_at >= greatest($4::timestamptz, $5::timestamptz)), 0)::float8 as recent_rows,
          (select count(*) from covered)::float8 as batches,
          ((select coalesce(sum(loaded), 0) from covered) - coalesce(sum(erased), 0))::float8 as covered,
-         (select coalesce(sum(p.entries), 0) from maskline.purged p join covered c on c.batch_id = p.replayed_in)::float8
-           as purged,
+         (select coalesce(sum(coalesce(p.replayed_rows, p.entries)), 0) from maskline.purged p
+            join covered c on c.batch_id = p.replayed_in)::float8 as purged,
          exists (select from maskline.purged p join covered c on c.batch_id = p.replayed_in
                   where p.oldest_sent_at < $4::timestamptz) as is_forgotten
     from compared`;

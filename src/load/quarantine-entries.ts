@@ -228,10 +228,11 @@ const DELETE = `
     select id from maskline.quarantine q where q.id = any($1::uuid[]) and STATE order by id for update),
   gone as (
     delete from maskline.quarantine where id in (select id from doomed)
-    returning pipeline, batch_id, replayed_in, kind, sent_at),
+    returning pipeline, batch_id, replayed_in, kind, sent_at, replayed_rows),
   noted as (
-    insert into maskline.purged (pipeline, batch_id, replayed_in, kind, entries, oldest_sent_at)
-    select pipeline, batch_id, replayed_in, kind, count(*), min(sent_at) from gone group by 1, 2, 3, 4)
+    insert into maskline.purged (pipeline, batch_id, replayed_in, kind, entries, oldest_sent_at, replayed_rows)
+    select pipeline, batch_id, replayed_in, kind, count(*), min(sent_at), sum(coalesce(replayed_rows, 1))
+      from gone group by 1, 2, 3, 4)
   select count(*)::int as deleted from gone`;
 
 /**

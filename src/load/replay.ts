@@ -15,10 +15,12 @@ export interface ReplayBatch extends Pick<
 > {
   /** Null when what made the rows is not known any more. */
   readonly policySha256: string | null;
-  /** The entry of each line of `rows`. */
+  /** The entry of each line of `rows`; the lines of one that is several rows stand together, and load all or none. */
   readonly ids: readonly string[];
   /** When the message of each line was sent, in epoch ms: among rows of one key the last sent wins. */
   readonly sentAts: readonly number[];
+  /** Entries that turn out to hold no record. */
+  readonly empty?: readonly string[];
   /** Entries that can't be made a row today, and why. */
   readonly stays: readonly Stay[];
   /** Entries that can't be opened: they stay as they are. The code is for the report. */
@@ -51,12 +53,26 @@ const LOCK = `
   select id from maskline.quarantine where id = any($1::uuid[]) and replayed_at is null order by id for update`;
 const CLAIM =
   'update maskline.quarantine set replayed_at = now(), replayed_in = $2 where id = any($1::uuid[])';
+// Apart from the others, so that a role without the right to it can replay what is one row each.
+const CLAIM_ROWS = `
+  update maskline.quarantine as q set replayed_at = now(), replayed_in = $2, replayed_rows = t.rows
+    from unnest($1::uuid[], $3::int[]) as t (id, rows) where q.id = t.id`;
 const STAY = `
   update maskline.quarantine as q set code = t.code, path = t.path
     from unnest($1::uuid[], $2::text[], $3::text[]) as t (id, code, path)
    where q.id = t.id and (q.code, q.path) is distinct from (t.code, t.path)`;
 
 const MASKLINE: Place = { kind: 'maskline' };
+
+/** An entry, and its lines of the batch. */
+interface Entry {
+  readonly id: string;
+  readonly lines: readonly number[];
+}
+
+function linesOf(entries: readonly Entry[]): readonly number[] {
+  return entries.flatMap(({ lines }) => lines);
+}
 
 /**
  * One batch of a replay: entries are claimed in the transaction that loads their rows, and the ledger is not asked,
@@ -104,15 +120,17 @@ export class Replay {
     if (!(await on(MASKLINE, beginUndecided(client, batchId)))) return this.#known(client);
     const open = await this.#lock(client);
     await this.#options.onStep?.('locked', batchId);
-    const lines = this.#inOrder(this.#batch.ids.flatMap((id, line) => (open.has(id) ? [line] : [])));
+    const entries = this.#inOrder(this.#entries().filter(({ id }) => open.has(id)));
     const refused: Stay[] = [];
-    await this.#load(client, lines, refused);
+    await this.#load(client, entries, refused);
     const copyMs = this.#clock.now() - started;
     await this.#options.onStep?.('copied', batchId);
     const stays = [...this.#batch.stays.filter(({ id }) => open.has(id)), ...refused];
-    await this.#note(client, lines, stays, refused);
+    const isRefused = new Set(refused.map(({ id }) => id));
+    const loaded = entries.filter(({ id }) => !isRefused.has(id));
+    await this.#note(client, open, loaded, stays);
     const unopened = this.#batch.unopened.filter(({ id }) => open.has(id));
-    const report = this.#count(lines.length - refused.length, [...stays, ...unopened]);
+    const report = this.#count(open, linesOf(loaded).length, [...stays, ...unopened]);
     const fate = { ...this.#batch, keys: [], rejections: [] };
     if (!(await on(MASKLINE, decideCommitted(client, fate, { ...report, held: [] }))))
       return this.#known(client);
@@ -133,43 +151,52 @@ export class Replay {
   }
 
   /** Parts are loaded one after the other, and of one key what comes last stays: then that must be what was sent last. */
-  #inOrder(lines: readonly number[]): readonly number[] {
-    const { sentAts } = this.#batch;
-    if (!this.#options.target.upsert) return lines;
-    return lines.toSorted((a, b) => (sentAts[a] ?? 0) - (sentAts[b] ?? 0) || a - b);
+  #inOrder(entries: readonly Entry[]): readonly Entry[] {
+    if (!this.#options.target.upsert) return entries;
+    const sentAt = ({ lines: [first = 0] }: Entry): number => this.#batch.sentAts[first] ?? 0;
+    return entries.toSorted((a, b) => sentAt(a) - sentAt(b));
+  }
+
+  #entries(): readonly Entry[] {
+    const entries: { readonly id: string; readonly lines: number[] }[] = [];
+    for (const [line, id] of this.#batch.ids.entries()) {
+      const last = entries.at(-1);
+      if (last?.id === id) last.lines.push(line);
+      else entries.push({ id, lines: [line] });
+    }
+    return entries;
   }
 
   /** Locks the entries that nobody has replayed or deleted. */
   async #lock(client: ClientBase): Promise<ReadonlySet<string>> {
-    const { ids, stays, unopened } = this.#batch;
-    const all = [...ids, ...stays.map(({ id }) => id), ...unopened.map(({ id }) => id)];
+    const { ids, empty = [], stays, unopened } = this.#batch;
+    const all = [...ids, ...empty, ...stays.map(({ id }) => id), ...unopened.map(({ id }) => id)];
     const { rows } = await on(MASKLINE, client.query<{ id: string }>(LOCK, [all]));
     return new Set(rows.map(({ id }) => id));
   }
 
   /**
-   * Copies the lines, all at once; where the table refuses one, each half by itself, down to those that it refuses.
+   * Copies the lines, all at once; where the table refuses one, each half by itself, down to the entries of those.
    * A savepoint each time keeps what the table has taken before.
    */
-  async #load(client: ClientBase, lines: readonly number[], refused: Stay[]): Promise<void> {
-    if (lines.length === 0) return;
+  async #load(client: ClientBase, entries: readonly Entry[], refused: Stay[]): Promise<void> {
+    if (entries.length === 0) return;
     await on(MASKLINE, client.query('savepoint part'));
     try {
-      await this.#copy(client, lines);
+      await this.#copy(client, linesOf(entries));
       await on(MASKLINE, client.query('release savepoint part'));
     } catch (error) {
       if (!(error instanceof RowRefused)) throw error;
       await on(MASKLINE, client.query('rollback to savepoint part; release savepoint part'));
-      const middle = lines.length >> 1;
+      const middle = entries.length >> 1;
       if (middle === 0) {
         const { sqlstate, column } = error.fault;
         const path = column === null ? null : (this.#options.paths.get(column) ?? null);
-        for (const line of lines)
-          refused.push({ id: this.#batch.ids[line] ?? '', code: `refused_${sqlstate}`, path });
+        refused.push(...entries.map(({ id }) => ({ id, code: `refused_${sqlstate}`, path })));
         return;
       }
-      await this.#load(client, lines.slice(0, middle), refused);
-      await this.#load(client, lines.slice(middle), refused);
+      await this.#load(client, entries.slice(0, middle), refused);
+      await this.#load(client, entries.slice(middle), refused);
     }
   }
 
@@ -195,28 +222,41 @@ export class Replay {
   /** Claims the entries whose rows were loaded, and says of the others why they stay. */
   async #note(
     client: ClientBase,
-    lines: readonly number[],
+    open: ReadonlySet<string>,
+    loaded: readonly Entry[],
     stays: readonly Stay[],
-    refused: readonly Stay[],
   ): Promise<void> {
-    const isRefused = new Set(refused.map(({ id }) => id));
-    const loaded = lines.flatMap((line) => this.#batch.ids[line] ?? []).filter((id) => !isRefused.has(id));
-    if (loaded.length > 0) await on(MASKLINE, client.query(CLAIM, [loaded, this.#batch.batchId]));
+    const { batchId, empty = [] } = this.#batch;
+    const none = empty.filter((id) => open.has(id)).map((id) => ({ id, lines: [] }));
+    const single = loaded.filter(({ lines }) => lines.length === 1).map(({ id }) => id);
+    const others = [...loaded.filter(({ lines }) => lines.length > 1), ...none];
+    if (single.length > 0) await on(MASKLINE, client.query(CLAIM, [single, batchId]));
+    if (others.length > 0) {
+      const values = [others.map(({ id }) => id), batchId, others.map(({ lines }) => lines.length)];
+      await on(MASKLINE, client.query(CLAIM_ROWS, values));
+    }
     if (stays.length === 0) return;
     const values = [stays.map(({ id }) => id), stays.map(({ code }) => code), stays.map(({ path }) => path)];
     await on(MASKLINE, client.query(STAY, values));
   }
 
-  #count(loaded: number, stay: readonly { readonly code: string }[]): Omit<BatchReport, 'ms'> {
+  /** In records; an entry that stays counts as one, since nobody has looked at all that it holds. */
+  #count(
+    open: ReadonlySet<string>,
+    loaded: number,
+    stay: readonly { readonly code: string }[],
+  ): Omit<BatchReport, 'ms'> {
     const { batchId, runId, pipeline, ids, stays, unopened } = this.#batch;
     const codes: { [code: string]: number } = {};
     for (const { code } of stay) codes[code] = (codes[code] ?? 0) + 1;
-    const received = ids.length + stays.length + unopened.length;
     const quarantined = stay.length;
+    // Somebody else has replayed them, or deleted them.
+    const others = [...ids, ...stays.map(({ id }) => id), ...unopened.map(({ id }) => id)];
+    const duplicates = others.filter((id) => !open.has(id)).length;
+    const received = loaded + quarantined + duplicates;
     return {
       ...{ batchId, runId, pipeline, received, loaded, quarantined, released: 0 },
-      // Somebody else has replayed them, or deleted them.
-      duplicates: received - loaded - quarantined,
+      duplicates,
       bytes: this.#bytes,
       copies: this.#copies,
       codes,

@@ -26,6 +26,9 @@ export interface ReplayMaker {
   readonly columns: readonly Pick<CatalogColumn, 'name' | 'generated'>[];
 }
 
+/** An entry may hold many records; batches are closed at so many, as those of an ingester are by default. */
+const BATCH_RECORDS = 1_000;
+
 /** SQLSTATEs (PostgreSQL documentation, appendix A): undefined_column and generated_always. */
 const UNDEFINED_COLUMN = '42703';
 const GENERATED_ALWAYS = '428C9';
@@ -36,18 +39,20 @@ const ENTRY_ERRORS = new Set<string>(['key_unavailable', 'payload_newer', 'paylo
 interface OpenedRaw {
   readonly entry: QuarantineEntry;
   readonly record: RawRecord;
-  readonly opened: Pick<LooseRecord, 'body' | 'rejected'>;
+  /** Mostly one. */
+  readonly records: readonly Pick<LooseRecord, 'body' | 'rejected'>[];
 }
 
 interface Opened {
   readonly raw: OpenedRaw[];
   readonly masked: { readonly entry: QuarantineEntry; readonly row: MaskedRow }[];
   readonly stays: Stay[];
+  readonly empty: string[];
   readonly unopened: ReplayBatch['unopened'][number][];
 }
 
 /**
- * The entries as batches: one of what was raw or can't go on, and one for each column list and policy under which
+ * The entries as batches: of what was raw or can't go on, and one for each column list and policy under which
  * rows were masked. Throws `key_unavailable` when the key is missing that masking needs, and `leak_found`.
  */
 export async function replayBatches(
@@ -58,8 +63,13 @@ export async function replayBatches(
   await prepareOpening(maker.pipeline.source.opening);
   const opened = openEntries(maker, entries);
   const batches: ReplayBatch[] = [];
-  if (opened.raw.length + opened.stays.length + opened.unopened.length > 0)
-    batches.push(await rawBatch(maker, runId, opened));
+  const { empty, stays, unopened } = opened;
+  // What is not masked goes with the first.
+  let rest = { empty, stays, unopened };
+  for (const raw of inBatches(opened.raw, empty.length + stays.length + unopened.length > 0)) {
+    batches.push(await rawBatch(maker, runId, raw, rest));
+    rest = { empty: [], stays: [], unopened: [] };
+  }
   for (const group of sameColumns(opened.masked)) batches.push(maskedBatch(maker, runId, group));
   return batches;
 }
@@ -68,12 +78,13 @@ function openEntries(
   { pipeline, keyring, columns }: ReplayMaker,
   entries: readonly QuarantineEntry[],
 ): Opened {
-  const opened: Opened = { raw: [], masked: [], stays: [], unopened: [] };
+  const opened: Opened = { raw: [], masked: [], stays: [], empty: [], unopened: [] };
   for (const entry of entries) {
     try {
       if (entry.kind === 'raw') {
         const raw = openedRaw(pipeline, entry, openRaw(keyring, entry));
-        if (raw) opened.raw.push(raw);
+        if (raw?.records.length === 0) opened.empty.push(entry.id);
+        else if (raw) opened.raw.push(raw);
         else opened.stays.push({ id: entry.id, code: entry.code, path: entry.path });
         continue;
       }
@@ -117,10 +128,27 @@ function sameColumns(masked: Opened['masked']): Iterable<Opened['masked']> {
   return groups.values();
 }
 
+/** One at least if `isOne`, though it be of nothing. */
+function inBatches(raw: readonly OpenedRaw[], isOne: boolean): readonly (readonly OpenedRaw[])[] {
+  const batches: OpenedRaw[][] = isOne ? [[]] : [];
+  let count = 0;
+  for (const one of raw) {
+    const last = batches.at(-1);
+    if (last !== undefined && count + one.records.length <= BATCH_RECORDS) last.push(one);
+    else {
+      batches.push([one]);
+      count = 0;
+    }
+    count += one.records.length;
+  }
+  return batches;
+}
+
 async function rawBatch(
   maker: ReplayMaker,
   runId: string,
-  { raw, stays, unopened }: Opened,
+  raw: readonly OpenedRaw[],
+  rest: Pick<Opened, 'stays' | 'empty' | 'unopened'>,
 ): Promise<ReplayBatch> {
   const { pipeline, masker, leakGate, clock } = maker;
   const batch: Batch = {
@@ -128,10 +156,22 @@ async function rawBatch(
     runId,
     pipeline: pipeline.name,
     messages: raw.map(({ entry, record }) => headOf(entry, record)),
-    // Under its entry's id, by which it is found again.
-    records: raw.map(({ entry, opened }, message) => ({ ...opened, id: entry.id, message })),
+    records: raw.flatMap(({ entry, records }, message) =>
+      records.map((record, index) => ({ ...record, id: `${entry.id}#${index}`, message })),
+    ),
   };
   const { masked } = await masker.mask(batch);
+  const refused = new Map<number, Stay>();
+  for (const { message, code, path } of masked.rejections) {
+    const id = raw[message]?.entry.id ?? '';
+    if (!refused.has(message)) refused.set(message, { id, code, path });
+  }
+  // An entry is loaded as a whole or stays as a whole: rows of its other records are not to be in this batch.
+  const isDivided = masked.keys.some(({ message }) => refused.has(message));
+  if (isDivided) {
+    const fit = raw.filter((_, message) => !refused.has(message));
+    return rawBatch(maker, runId, fit, { ...rest, stays: [...rest.stays, ...refused.values()] });
+  }
   leakGate?.check(batch, masked);
   return {
     batchId: batch.batchId,
@@ -142,10 +182,11 @@ async function rawBatch(
     kids: masked.kids,
     columns: masked.columns,
     rows: masked.rows,
-    ids: masked.keys.map(({ id }) => id),
+    ids: masked.keys.map(({ message }) => raw[message]?.entry.id ?? ''),
     sentAts: masked.keys.map(({ sentAt }) => sentAt),
-    stays: [...stays, ...masked.rejections.map(({ id, code, path }) => ({ id, code, path }))],
-    unopened,
+    stays: [...rest.stays, ...refused.values()],
+    empty: rest.empty,
+    unopened: rest.unopened,
   };
 }
 
@@ -162,18 +203,17 @@ function headOf(entry: QuarantineEntry, record: RawRecord): MessageHead {
 }
 
 /**
- * The record as it is to be masked. The settings may be what was mended: what they open today is opened. What they
- * can't open was opened before it was rejected, unless that is what it was rejected for. Null for a message that turns
- * out to hold several records, or none: one entry is one row.
+ * The records as they are to be masked. The settings may be what was mended: what they open today is opened, a whole
+ * message also to many records, or none. What they can't open was opened before it was rejected, unless that is what it
+ * was rejected for. Null for what points to S3, which a replay does not follow.
  */
 function openedRaw({ source }: PipelineConfig, entry: QuarantineEntry, record: RawRecord): OpenedRaw | null {
   const isPart = entry.record_id !== entry.message_id;
   const opening: Opening = isPart ? { ...source.opening, records: 'one' } : source.opening;
-  const { records, attributes } = openMessage(entry.id, record.body, opening);
-  const [first] = records;
-  if (!first || records.length > 1) return null;
-  if (first.rejected && !record.badEnvelope) return { entry, record, opened: { body: record.body } };
-  return { entry, record: { ...record, attributes: { ...attributes, ...record.attributes } }, opened: first };
+  const { records, attributes, points } = openMessage(entry.id, record.body, opening);
+  if (points) return null;
+  if (records[0]?.rejected && !record.badEnvelope) return { entry, record, records: [{ body: record.body }] };
+  return { entry, record: { ...record, attributes: { ...attributes, ...record.attributes } }, records };
 }
 
 function maskedBatch({ pipeline, clock }: ReplayMaker, runId: string, group: Opened['masked']): ReplayBatch {

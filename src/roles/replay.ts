@@ -167,8 +167,9 @@ export async function rehearse(
     const open = entries.filter((entry) => entry.replayed_at === null);
     received += entries.length;
     wouldPass += entries.length - open.length;
-    for (const { ids, stays, unopened } of await replayBatches(maker, parts.deployment.clock.id(), open)) {
-      wouldPass += ids.length;
+    for (const batch of await replayBatches(maker, parts.deployment.clock.id(), open)) {
+      const { ids, empty = [], stays, unopened } = batch;
+      wouldPass += new Set(ids).size + empty.length;
       for (const { code } of [...stays, ...unopened]) codes[code] = (codes[code] ?? 0) + 1;
     }
   }

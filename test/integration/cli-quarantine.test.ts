@@ -302,6 +302,58 @@ describe('quarantine', { concurrency: 3 }, () => {
     assert.equal(await deployment.count(TABLE), 3);
   });
 
+  for (const from of ['$message_id', '$batch_id']) {
+    test(`a whole message that now opens to several records is as many rows, or none, or stays; prove agrees by ${from}`, async () => {
+      const origin = { origin: { from, type: 'text', max_length: 64 } };
+      const deployment = await deploymentOf({
+        ddl: DDL.replace('(event_id', '(origin varchar(64), event_id'),
+        pipeline: { source: { records: 'one' }, columns: { ...COLUMNS, ...origin } },
+      });
+      // GIVEN lists that were to be one record each: of good records, with one that masking refuses, with one that the
+      // table refuses, and of none; and a record of its own
+      const listOf = (...items: readonly string[]): string => `[${items.join(',')}]`;
+      const good = Array.from({ length: 1_200 }, (_, i) => event(i));
+      const bodies = [
+        listOf(...good),
+        listOf(event(2_000), event(2_001, { device: '' }), event(2_002)),
+        listOf(event(3_000), event(3_001, { n: 13 }), event(3_002)),
+        '[]',
+        event(4_000, { note: 'far too long for it' }),
+      ];
+      await quarantine(deployment, bodies, 5);
+      const prove = async (): Promise<void> => {
+        const { code, stdout, stderr } = await deployment.cli.run(['prove']);
+        assert.equal(code, 0, stdout + stderr);
+      };
+      await prove();
+      // WHEN the settings are mended, and all is replayed
+      deployment.configurePipeline({ source: { records: 'auto' } });
+      const dry = await deployment.cli.run(['--yes', 'quarantine', 'replay', '--all', '--dry-run']);
+      assertHas(dry.rows[0], { received: 5, would_pass: 3 });
+      const replayed = await replay(deployment, '--all');
+      // THEN entries are loaded whole, or stay whole with the first reason; records are what is counted
+      assert.equal(replayed.code, 1, replayed.stderr);
+      assertHas(replayed.rows[0], {
+        received: 1_203,
+        loaded: 1_200,
+        duplicates: 0,
+        quarantined: 3,
+        released: 0,
+      });
+      assert.equal(await deployment.count(TABLE), 1_200);
+      const open = (await list(deployment)).map(({ code, path }) => `${String(code)} ${String(path)}`);
+      assert.deepEqual(open.sort(byText), ['missing_field device', 'refused_23514 null', 'too_long note']);
+      assert.equal(await deployment.count('maskline.quarantine where replayed_at is not null'), 2);
+      assertAddsUp(await deployment.runs());
+      await prove();
+      // AND a second replay loads nothing again, also when notes are all that is left of the entries
+      await deployment.cli.run(['--yes', 'quarantine', 'purge', '--all']);
+      assertHas((await replay(deployment, '--all')).rows[0], { received: 3, loaded: 0, quarantined: 3 });
+      await prove();
+      assert.equal(await deployment.count(TABLE), 1_200);
+    });
+  }
+
   test('show tells all but the content; unsealed, that too, after who looked and why is on record', async () => {
     const deployment = await deploymentOf();
     const body = `{"event_id":"event-1","device":"${CANARY}","note":"\\ud800 ${'x'.repeat(12)}"}`;

@@ -95,7 +95,7 @@ const ROLES = ['ingest', 'transform', 'loader', 'operator', 'analyst', 'revealer
 
 /** The columns of the quarantine that the auditor sees: all but what is sealed. */
 const AUDITED =
-  'batch_id, code, id, kid, kind, message_id, path, pipeline, quarantined_at, record_id, replayed_at, replayed_in, sent_at';
+  'batch_id, code, id, kid, kind, message_id, path, pipeline, quarantined_at, record_id, replayed_at, replayed_in, replayed_rows, sent_at';
 
 /** What the roles may do with whole objects of the schema maskline and the target, as Postgres tells. */
 async function rightsIn(database: string): Promise<unknown> {
@@ -171,7 +171,10 @@ describe('under roles.sql', () => {
   test('each role has exactly the rights of the matrix', async () => {
     assert.deepEqual(await rightsIn(deployment.database), MATRIX);
     assert.equal(await columnsOf('auditor', 'SELECT'), AUDITED);
-    assert.equal(await columnsOf('operator', 'UPDATE'), 'code, path, replayed_at, replayed_in');
+    assert.equal(
+      await columnsOf('operator', 'UPDATE'),
+      'code, path, replayed_at, replayed_in, replayed_rows',
+    );
     const all = await rowsOf(
       deployment.database,
       `select string_agg(roleid::regrole::text, ', ' order by roleid::regrole::text) as roles from pg_auth_members
