@@ -103,13 +103,14 @@ export async function ingest(
   return report;
 }
 
-/** A run that was told to leave something is no proof that everything up to its start is settled. */
+/** A run that was told to leave something, or saw dead letters only, is no proof that all up to its start is settled. */
 async function noteSuccess(
-  { schedules, clock, onWait }: IngesterParts,
+  { schedules, clock, onWait, pipeline: { source } }: IngesterParts,
   { trigger, maxRecords }: RunRequest,
   { state, pipeline, startedAt }: RunReport,
   hardStop: AbortSignal,
 ): Promise<void> {
+  if (source.sqs.deadLettersOf !== undefined) return;
   if (state !== 'succeeded' || (trigger !== 'schedule' && maxRecords !== undefined)) return;
   await outlast(clock, () => schedules.succeeded(pipeline, startedAt), hardStop, onWait);
 }
