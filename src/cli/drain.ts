@@ -7,6 +7,7 @@ import { type Started, runService } from '../lifecycle.js';
 import { assemble } from '../roles/assembly.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import { type DrainResult, drainAll } from '../roles/drain.js';
+import { withDeadLetters } from '../roles/redrive.js';
 import { STOP_DEADLINE_MS, inOrder, startAllWorkers } from '../roles/role.js';
 import type { CliContext, Command } from './context.js';
 import { openDeployment } from './deployment.js';
@@ -18,6 +19,7 @@ import { reportRow, reportText } from './report.js';
 interface DrainCommandOptions {
   readonly args: readonly string[];
   readonly ingestOnly?: boolean;
+  readonly dlq?: boolean;
   readonly max?: number;
   readonly timeout?: string;
 }
@@ -35,7 +37,8 @@ export const drainCommand: Command<DrainCommandOptions> = async (context, option
       '--ingest-only cannot be used over memory://, which no other process can reach: set queue.url',
     );
   }
-  const pipelines = selectPipelines(deployment.config, [...options.args, ...context.pipelines]);
+  const selected = selectPipelines(deployment.config, [...options.args, ...context.pipelines]);
+  const pipelines = options.dlq ? await Promise.all(selected.map(withDeadLetters)) : selected;
   return runService({
     start: (up) =>
       startDrain(context, deployment, { ...options, pipelines, trigger: 'drain', timeoutMs }, up),

@@ -13,6 +13,7 @@ export function addRunCommands(program: Commander, action: Action): void {
     .command('drain')
     .description('run each pipeline once: receive until its queue is empty, and wait until all is committed')
     .argument('[pipeline...]', 'pipelines to drain (default: all)')
+    .option('--dlq', "drain the queues' dead-letter queues instead")
     .option('--ingest-only', 'leave masking and loading to workers elsewhere')
     .option('--max <n>', 'stop receiving after so many records', wholeNumber)
     .option('--timeout <duration>', 'stop cleanly after so long, e.g. 10m')

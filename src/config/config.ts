@@ -40,6 +40,8 @@ export interface SqsConfig {
   readonly receivers: number;
   readonly waitTimeS: number;
   readonly visibilityTimeoutS: number;
+  /** ARN of the queue of whose messages `queue` is to have the dead letters; absent: it is a queue of its own. */
+  readonly deadLettersOf?: string;
 }
 
 /** How S3 is reached, where messages point to it. */

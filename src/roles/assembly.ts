@@ -15,6 +15,7 @@ import type { Keyring } from '../masking/keyring.js';
 import { sealMasked } from '../masking/quarantined.js';
 import { PayloadSealer } from '../masking/seal.js';
 import type { FailpointPorts } from '../proof/failpoint-ports.js';
+import { deadLettersOf } from '../source/dead-letters.js';
 import type { QueueClient } from '../source/queue-client.js';
 import { createSqsClient } from '../source/sqs.js';
 import { type SqsSource, createSource } from '../source/sqs-source.js';
@@ -123,8 +124,7 @@ async function assemblePipeline(
   const limits = new TargetLimits(pool, pipeline.target, clock);
   const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
   if (!receives) return { ...own, client: null, ingester: null };
-  const connected = watchedClient(deployment.loops, pipeline.name, createSqsClient(pipeline.source.sqs));
-  const client = await releases.acquire(connected, (open) => open.close());
+  const client = await connectSource(deployment, releases, pipeline);
   const pointers = await openPointers(deployment, releases, pipeline);
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
   const source = await releases.acquire(
@@ -171,6 +171,21 @@ function standingBy({ log }: Deployment, { name }: PipelineConfig): (holder: str
       { event: 'standing_by', pipeline: name, owner: holder },
       'another ingester has the turn of this exclusive pipeline',
     );
+}
+
+/** The pipeline's queue. */
+async function connectSource(
+  { loops }: Deployment,
+  releases: Releases,
+  { name, source: { sqs } }: PipelineConfig,
+): Promise<QueueClient> {
+  const connected = watchedClient(loops, name, createSqsClient(sqs));
+  const client = await releases.acquire(connected, (open) => open.close());
+  if (sqs.deadLettersOf === undefined) return client;
+  const deadLetters = await releases.acquire(deadLettersOf(sqs.deadLettersOf, client), (open) =>
+    open.giveBack(),
+  );
+  return deadLetters.client;
 }
 
 /** Where the pipeline's rows go. */

@@ -108,15 +108,18 @@ export async function ingest(
   return report;
 }
 
-/** A run that left something is no proof that everything up to its start is settled; those of `continuous` are cut always. */
+/**
+ * A run that left something, or saw dead letters only, is no proof that everything up to its start is settled; those of
+ * `continuous` are cut always.
+ */
 async function noteSuccess(
-  { schedules, clock, onWait }: IngesterParts,
+  { schedules, clock, onWait, pipeline: { source } }: IngesterParts,
   { trigger, mode }: RunRequest,
   { state, pipeline, startedAt, isCut }: RunReport & { readonly isCut: boolean },
   hardStop: AbortSignal,
 ): Promise<void> {
   const isLeaving = isCut && !(trigger === 'schedule' && mode === 'continuous');
-  if (state !== 'succeeded' || isLeaving) return;
+  if (state !== 'succeeded' || isLeaving || source.sqs.deadLettersOf !== undefined) return;
   await outlast(clock, () => schedules.succeeded(pipeline, startedAt), hardStop, onWait);
 }
 

@@ -149,7 +149,9 @@ export async function checkSource(
         'Make the ledger keep its entries for a day longer than the queue keeps messages',
     );
   }
-  if (pipeline.policy.onReject === 'dlq' && attributes.redrive === null) {
+  // What of dead letters is rejected again stays where it is.
+  const isLast = pipeline.source.sqs.deadLettersOf !== undefined;
+  if (pipeline.policy.onReject === 'dlq' && attributes.redrive === null && !isLast) {
     throw new PipelineError(
       'source_unfit',
       `pipeline ${pipeline.name}: on_reject is dlq, but queue ${client.queue} has no redrive policy: ` +

@@ -69,6 +69,17 @@ export async function redrive(
   }
 }
 
+/**
+ * The pipeline, reading the dead letters of its queue: under its own name, so that the ledger knows what was loaded. Throws
+ * `source_unfit` when the queue has no redrive policy, or `sqs_unavailable`.
+ */
+export async function withDeadLetters(pipeline: PipelineConfig): Promise<PipelineConfig> {
+  const { sqs } = pipeline.source;
+  const { deadLetterQueue, queueArn } = await queuesOf(pipeline);
+  const own = { ...sqs, ...sqsPlace(sqs.queue, sqs), queue: deadLetterQueue, deadLettersOf: queueArn };
+  return { ...pipeline, source: { ...pipeline.source, sqs: own } };
+}
+
 /** ARNs of the queue that its messages come from, and of its dead-letter queue. */
 async function queuesOf({
   name,
@@ -82,7 +93,7 @@ async function queuesOf({
     if (policy !== null) return { deadLetterQueue: policy.deadLetterArn, queueArn: arn };
     throw new PipelineError(
       'source_unfit',
-      `pipeline ${name}: queue ${client.queue} has no redrive policy, so there is no dead-letter queue to redrive`,
+      `pipeline ${name}: queue ${client.queue} has no redrive policy, so there is no dead-letter queue`,
     );
   } finally {
     client.close();

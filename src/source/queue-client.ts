@@ -11,6 +11,8 @@ export interface RawMessage {
   readonly groupId?: string;
   /** Only messages of a FIFO queue have one. */
   readonly sequenceNumber?: string;
+  /** ARN of the queue whose redrive policy has put it here; only messages of a dead-letter queue have one. */
+  readonly deadLetterSource?: string;
   /** Message attributes of the types String and Number. */
   readonly attributes: Readonly<{ [name: string]: string }>;
 }

@@ -37,7 +37,11 @@ export function rawMessage(message: Answered): RawMessage {
       'the SQS endpoint returned a message without id, receipt handle, SentTimestamp or ApproximateReceiveCount',
     );
   }
-  const { MessageGroupId: groupId, SequenceNumber: sequenceNumber } = system;
+  const {
+    MessageGroupId: groupId,
+    SequenceNumber: sequenceNumber,
+    DeadLetterQueueSourceArn: deadLetterSource,
+  } = system;
   const attributes: [string, string][] = [];
   for (const [name, { StringValue }] of Object.entries(message.MessageAttributes ?? {})) {
     if (StringValue !== undefined) attributes.push([name, StringValue]);
@@ -50,6 +54,7 @@ export function rawMessage(message: Answered): RawMessage {
     receiveCount,
     ...(groupId === undefined ? {} : { groupId }),
     ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
+    ...(deadLetterSource === undefined ? {} : { deadLetterSource }),
     attributes: Object.fromEntries(attributes),
   };
 }

@@ -133,3 +133,32 @@ describe('dlq redrive', () => {
     assert.match(stderr, /has no redrive policy/);
   });
 });
+
+describe('drain --dlq', () => {
+  test('loads dead letters under the ids that the ledger knows, and nothing of the queue itself', async () => {
+    // GIVEN twelve dead letters, of which seven were loaded, though their deletion was lost
+    const deployment = await deploymentWithDlq('dead-drained');
+    const ids = await deployment.send(smallEvents(12, 0).bodies);
+    const sentAt = await wearOut(deployment);
+    for (const id of ids.slice(0, 7)) await remember(deployment, id, sentAt.get(id));
+    // One that is in the queue itself is not looked at.
+    await deployment.send(smallEvents(1, 0).bodies);
+
+    const { code, rows, stderr } = await deployment.cli.run(['drain', '--dlq', '--json']);
+    assert.equal(code, 0, stderr);
+    assertHas(rows[0], { trigger: 'drain', received: 12, loaded: 5, duplicates: 7, quarantined: 0 });
+    assert.equal(await deployment.count(TABLE), 5);
+    // It says nothing of whether the schedule keeps up.
+    assert.equal(await deployment.count('maskline.schedules where last_started_at is not null'), 0);
+    assert.equal((await deployment.depth()).visible, 1);
+    const shown = await deployment.cli.run(['dlq', 'redrive', '--dry-run']);
+    assertHas(shown.rows[0], { left: 0 });
+  });
+
+  test('says that there is no dead-letter queue where there is none', async () => {
+    const deployment = await stack.deployment();
+    const { code, stderr } = await deployment.cli.run(['drain', '--dlq']);
+    assert.equal(code, 2);
+    assert.match(stderr, /has no redrive policy/);
+  });
+});
