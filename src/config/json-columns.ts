@@ -1,7 +1,6 @@
 // Columns that store parts of a JSON value: `keep` and `masks`, and what `$rest` is.
 
-import type { ColumnSource, ColumnSpec, JsonMask, JsonMember, MaskSpec } from '../masking/methods.js';
-import { type JsonColumn, isJsonColumn } from '../masking/parts.js';
+import type { ColumnSource, JsonMask, JsonMember, MaskSpec } from '../masking/methods.js';
 import { isWithin } from '../masking/path-tree.js';
 import type { ColumnUnderCheck } from './column-checks.js';
 import type { ColumnInput } from './column-schema.js';
@@ -10,7 +9,7 @@ import type { MaskInput, MaskMethod } from './mask-schema.js';
 import { buildMask } from './masks.js';
 import { parseMemberPath } from './path.js';
 import { looksPersonal } from './personal-names.js';
-import type { Findings, Path } from './problem.js';
+import type { Path } from './problem.js';
 
 // The word of `keep` for every member there is.
 const EVERYTHING = 'everything';
@@ -165,36 +164,4 @@ function warnOfKept({ at, input, findings }: ColumnUnderCheck, kept: readonly st
         `${path} is kept unmasked, though it is named like personal data; mask it, or say so under \`masks\`: \`${path}: { method: keep }\``,
       );
   }
-}
-
-/** The columns, with what the others take cut out of `$rest`; null when that contradicts something, which is reported. */
-export function withRest(
-  columns: readonly ColumnSpec[],
-  at: Path,
-  findings: Findings,
-): readonly ColumnSpec[] | null {
-  const rests = columns.filter(
-    (column): column is JsonColumn => isJsonColumn(column) && column.source.kind === 'rest',
-  );
-  const [rest, second] = rests;
-  if (!rest) return columns;
-  if (second) {
-    findings.error([...at, second.name, 'from'], `column ${rest.name} is from $rest already`);
-    return null;
-  }
-  const taken = columns.flatMap(({ name, source }) =>
-    source.kind === 'field' || source.kind === 'path'
-      ? [{ name, steps: [{ member: source.name }, ...(source.kind === 'path' ? source.steps : [])] }]
-      : [],
-  );
-  let isSound = true;
-  for (const member of rest.mask.members) {
-    const owner = taken.find(({ steps }) => isWithin(member.steps, steps));
-    if (!owner) continue;
-    findings.error([...at, rest.name], `${member.at} is no part of the rest: column ${owner.name} takes it`);
-    isSound = false;
-  }
-  if (!isSound) return null;
-  const mask = { ...rest.mask, taken: taken.map(({ steps }) => steps) };
-  return columns.map((column) => (column === rest ? { ...rest, mask } : column));
 }

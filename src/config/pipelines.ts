@@ -2,9 +2,9 @@ import { type ColumnSpec, needsKeyId, policySha256 } from '../masking/methods.js
 import { columnSchema } from './column-schema.js';
 import { type ColumnSetting, buildColumn } from './columns.js';
 import type { PipelineConfig } from './config.js';
+import { withCutOuts } from './cut-outs.js';
 import type { Environment } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
-import { withRest } from './json-columns.js';
 import { type PipelineInput, pipelineShellSchema } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
 import { buildSchedule } from './schedule.js';
@@ -119,7 +119,7 @@ function buildColumns(
     if (typeof data === 'object') findings.error(at, 'at least one column must be loaded');
     return null;
   }
-  return hasKeyIds(sound, at, findings) ? withRest(sound, at, findings) : null;
+  return hasKeyIds(sound, at, findings) ? withCutOuts(sound, at, findings) : null;
 }
 
 /** Without its key id, what keeps the format can't be undone, nor brought to another key. */

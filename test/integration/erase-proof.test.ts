@@ -52,7 +52,7 @@ for (const [keyed, column, difference] of [
     await deployment.query(`delete from ${TABLE} where n = 4`);
     assert.deepEqual(await found(deployment), [difference]);
     // Where it can be told, by no means another one's absence.
-    await deployment.query(`insert into ${TABLE} select 4, 1, user_id, null, null, null, null, null, null${'key' in column ? ', key' : ''}
+    await deployment.query(`insert into ${TABLE} select 4, 1, user_id, null, null, null, null, null, null, null${'key' in column ? ', key' : ''}
       from ${TABLE} where n = 5`);
     const kinds = (await found(deployment)).map((one) => (one as readonly unknown[])[0]);
     assert.deepEqual(

@@ -66,6 +66,23 @@ test('parts of a JSON value are named by paths; of the rest, what other columns 
   );
 });
 
+test('what other columns take of a kept value is cut out of it, unless it is named there too', () => {
+  const { policy, errors } = check(
+    'mail: { from: customer.email, mask: { method: siv } }',
+    'phone: { from: customer.phone, mask: { method: siv } }',
+    'city: { from: "customer.homes[0].city" }',
+    'all: { from: customer }',
+    'customer: { from: customer, keep: everything, masks: { phone: { method: hmac } } }',
+  );
+  assert.deepEqual(errors, []);
+  const customer = policy?.columns.find(({ name }) => name === 'customer');
+  assert.ok(customer?.mask.method === 'json');
+  assert.deepEqual(customer.mask.taken, [
+    [{ member: 'email' }],
+    [{ member: 'homes' }, { index: 0 }, { member: 'city' }],
+  ]);
+});
+
 test('what is kept in clear is said to be: by its name, and all the more where nothing is named', () => {
   const all = check('rest: { from: $rest, keep: everything, masks: { email: { method: siv } } }');
   assert.deepEqual(all.errors, []);
