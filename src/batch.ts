@@ -21,6 +21,8 @@ export interface Receipt {
   /** How often SQS has handed this message out, this time included. */
   readonly receiveCount: number;
   readonly receivedAt: number;
+  /** The group of a FIFO queue's message: what was received of it is released together. */
+  readonly groupId?: string;
   /** Size of the body, or of what it unpacks to where that is more: for the limit on bytes in flight. */
   readonly bytes: number;
   /** True when more records of the message follow, in another delivery: until the last has come it can't be acked. */
@@ -105,6 +107,8 @@ export interface MaskedBatch {
   readonly pipeline: string;
   /** How many messages the batch holds. */
   readonly messages: number;
+  /** The FIFO group of each message, as a number within the batch; null for one of none. Absent: all are of none. */
+  readonly groups?: readonly (number | null)[];
   /** When its first message was received. */
   readonly receivedAt: number;
   /** SHA-256 of the column policy that made the rows, in hex. */
@@ -151,6 +155,12 @@ export interface Fate extends Counts {
   readonly held: readonly number[];
 }
 
+/** Under `fifo: block`, the record that keeps its group's messages from being loaded. */
+export interface Blocking {
+  readonly messageId: string;
+  readonly code: RejectionCode;
+}
+
 /** What became of a batch that this loader committed. Null from a loader means its fate was decided before. */
 export interface BatchReport extends Counts {
   readonly batchId: string;
@@ -162,6 +172,8 @@ export interface BatchReport extends Counts {
   readonly ms: { readonly ledger: number; readonly copy: number; readonly total: number };
   /** Quarantined records by code. */
   readonly codes: Readonly<{ [code: string]: number }>;
+  /** One for each FIFO group that is held; absent when none is. */
+  readonly blocked?: readonly Blocking[];
 }
 
 /** What starts a run. */

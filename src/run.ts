@@ -38,6 +38,8 @@ export interface RunOptions {
   readonly maxRecords?: number;
   /** How much may be under way of messages that come in parts; absent, they are not bounded. */
   readonly partLimits?: PartLimits;
+  /** Whether a message that is released though its batch is committed fails the run, as under `fifo: block`. */
+  readonly holdingFails?: boolean;
 }
 
 /** Receipts whose messages can be settled. */
@@ -64,6 +66,7 @@ export class Run {
   #received = 0;
   #drained = false;
   #batchesReleased = 0;
+  #groupsBlocked = false;
   #stopReason: StopReason | null = null;
   #tripped = false;
 
@@ -85,6 +88,11 @@ export class Run {
   get finished(): boolean {
     const { acked, released } = this.#due;
     return this.#drained && this.#held.size === 0 && acked.length + released.length === 0;
+  }
+
+  /** Whether it came to its planned end before that of the queue. */
+  get isCut(): boolean {
+    return this.#stopReason === 'cut';
   }
 
   /** Whether this run's own rejections were too many. Another's may be why it was stopped as `breaker_open`. */
@@ -130,6 +138,7 @@ export class Run {
     this.#parted.free(fate.batchId);
     this.#settled = addCounts(this.#settled, fate);
     if (fate.state === 'released') this.#batchesReleased += 1;
+    if (fate.held.length > 0 && this.options.holdingFails === true) this.#groupsBlocked = true;
     if (this.#rejectsTooMany()) {
       this.#tripped = true;
       this.stop('breaker_open');
@@ -174,7 +183,7 @@ export class Run {
 
   #finalState(): RunState {
     if (this.#stopReason !== null && this.#stopReason !== 'cut') return this.#stopReason;
-    return this.#batchesReleased > 0 || this.#held.size > 0 ? 'failed' : 'succeeded';
+    return this.#batchesReleased > 0 || this.#groupsBlocked || this.#held.size > 0 ? 'failed' : 'succeeded';
   }
 
   #rejectsTooMany(): boolean {

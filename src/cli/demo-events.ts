@@ -55,7 +55,7 @@ export function* badBodies(count: number, random: () => number): Generator<strin
       JSON.stringify({ ...event, user_id: 42 }),
       JSON.stringify(event).slice(0, -3),
       JSON.stringify({ ...event, locale: 'x'.repeat(64) }),
-      JSON.stringify([event]),
+      JSON.stringify(['login', event]),
     ];
     yield kinds[Math.floor(random() * kinds.length)] ?? '';
   }

@@ -7,7 +7,6 @@ import { asOutage } from '../load/postgres-error.js';
 import { ensureTargetPartitions, notePartitioning } from '../load/target-partitions.js';
 import { createTarget, planTarget } from '../load/target-plan.js';
 import { targetSpec } from '../load/target.js';
-import { migrateQueue } from '../queue/bullmq.js';
 import { outlast } from '../policy.js';
 import { databaseServer } from '../roles/database.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
@@ -78,6 +77,7 @@ export async function migrateDeployment(
     config.startupTimeoutMs,
   );
   if (backend === 'postgres') {
+    const { migrateQueue } = await import('../queue/bullmq.js');
     await outlast(clock, () => migrateQueue(queue), never, onWait, config.startupTimeoutMs);
   }
   const statements: string[] = [];

@@ -65,7 +65,7 @@ export async function openStaging(
         `${signs.join('; ')}. Name a stack of its own, or say --yes-really`,
     );
   }
-  const queues = openQueues(deployment, withoutKeys, pipeline.name);
+  const queues = await openQueues(deployment, withoutKeys, pipeline.name);
   await releases.acquire(queues, ({ transformQueue, loadQueue }) =>
     Promise.all([transformQueue.close(), loadQueue.close()]),
   );

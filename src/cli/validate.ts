@@ -7,7 +7,7 @@ import { throwawayKeyring } from '../foresight/test-keyring.js';
 import { Releases } from '../lifecycle.js';
 import { maskOf, placeOf } from '../masking/masks.js';
 import { selectPipelines } from '../roles/deployment.js';
-import { type Finding, inspect } from '../roles/inspection.js';
+import type { Finding } from '../roles/inspection.js';
 import type { CliContext, Command } from './context.js';
 import { openDeployment } from './deployment.js';
 import { exitCode, exitCodeOf } from './exit.js';
@@ -55,6 +55,7 @@ function customFindings(context: CliContext, config: Config): readonly Finding[]
 }
 
 async function inspectAll(context: CliContext, config: Config): Promise<readonly Finding[]> {
+  const { inspect } = await import('../roles/inspection.js');
   const releases = new Releases();
   try {
     const deployment = openDeployment(context, 'validate', config);

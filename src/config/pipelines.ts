@@ -14,6 +14,12 @@ import { buildTarget } from './target.js';
 // It is part of queue names, metric labels and primary keys.
 const PIPELINE_NAME = /^(?=.*[a-z_-])[a-z0-9_-]{1,63}$/;
 
+// SQS has no other name for a FIFO queue.
+const FIFO_SUFFIX = '.fifo';
+const LINGER_MS = 1_000;
+// A FIFO group hands out its next messages, ten at most, when those before are loaded and deleted.
+const FIFO_LINGER_MS = 50;
+
 /** One pipeline of the file in that folder, or null with everything that is wrong with it reported. */
 export function buildPipeline(
   name: string,
@@ -35,10 +41,13 @@ export function buildPipeline(
   );
   if (input === null) return null;
   const target = buildTarget(input.target, columns, [...at, 'target'], findings);
-  checkLimits(input, at, findings);
   const schedule = buildSchedule(input.schedule, [...at, 'schedule'], findings);
   const sqs = buildSqs(input.source.sqs, schedule, [...at, 'source', 'sqs'], env, findings);
   const s3 = buildS3(input.source, sqs, [...at, 'source'], env, findings);
+  const isFifo = sqs?.queue.endsWith(FIFO_SUFFIX) === true;
+  const lingerMs = input.batch.linger ?? (isFifo ? FIFO_LINGER_MS : LINGER_MS);
+  checkLimits(input, lingerMs, at, findings);
+  if (sqs !== null) checkFifo(input, isFifo, at, findings);
   if (!named || columns === null || target === null || sqs === null) return null;
   const policy = {
     pipeline: name,
@@ -56,10 +65,11 @@ export function buildPipeline(
     batch: {
       maxMessages: input.batch.max_messages,
       maxBytes: input.batch.max_bytes,
-      lingerMs: input.batch.linger,
+      lingerMs,
     },
     limits: limitsOf(input.limits),
     policy: { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) },
+    fifo: input.fifo,
     leakGate: input.leak_gate,
     target,
   };
@@ -125,7 +135,26 @@ function hasKeyIds(columns: readonly ColumnSpec[], at: Path, findings: Findings)
   return false;
 }
 
-function checkLimits({ batch, limits, source }: PipelineInput, at: Path, findings: Findings): void {
+function checkFifo(input: PipelineInput, isFifo: boolean, at: Path, findings: Findings): void {
+  if (input.fifo !== 'block') return;
+  if (!isFifo) {
+    const message =
+      '`block` needs a FIFO queue, whose name ends with .fifo: on any other no message waits for another';
+    findings.error([...at, 'fifo'], message);
+  }
+  if (input.on_reject === 'dlq') {
+    const message =
+      '`dlq` contradicts `fifo: block`: what is held goes to no dead-letter queue of its own, nor to quarantine';
+    findings.error([...at, 'on_reject'], message);
+  }
+}
+
+function checkLimits(
+  { batch, limits, source }: PipelineInput,
+  lingerMs: number,
+  at: Path,
+  findings: Findings,
+): void {
   const warn = (key: string, message: string): void => findings.warn([...at, 'limits', key], message);
   if (limits.in_flight < batch.max_messages)
     warn('in_flight', 'is below batch.max_messages: batches never become full');
@@ -138,7 +167,7 @@ function checkLimits({ batch, limits, source }: PipelineInput, at: Path, finding
       'is below source.sqs.visibility_timeout: slow batches are let go sooner than they need be',
     );
   }
-  if (limits.residence <= batch.linger) {
+  if (limits.residence <= lingerMs) {
     findings.error(
       [...at, 'limits', 'residence'],
       'must be longer than batch.linger, or batches are let go before they are sent',

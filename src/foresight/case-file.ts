@@ -93,8 +93,10 @@ function readCase(
   return { file, place: yaml.place(item), pipeline: pipeline.name, name, envelope, expected };
 }
 
+const NO_MESSAGE_ID = '00000000-0000-4000-8000-000000000000';
+
 function readMessage(yaml: YamlFile, document: Document, value: Value): TestCase['envelope'] | null {
-  const keys = ['body', 'raw', 'attributes', 'sent_at', 'message_id', 'group_id'] as const;
+  const keys = ['body', 'raw', 'attributes', 'sent_at', 'message_id', 'group_id', 'sequence_number'] as const;
   const parts = yaml.members(document, value, keys, '`message`');
   if (parts === null) return null;
   if ((parts.body === undefined) === (parts.raw === undefined)) {
@@ -108,20 +110,23 @@ function readMessage(yaml: YamlFile, document: Document, value: Value): TestCase
     parts.raw === undefined ? yaml.json(document, parts.body ?? null) : yaml.text(parts.raw, '`raw`');
   const sentAt = parts.sent_at === undefined ? SENT_AT_MS : readTime(yaml, parts.sent_at);
   const attributes = parts.attributes === undefined ? {} : readAttributes(yaml, document, parts.attributes);
-  const messageId =
-    parts.message_id === undefined
-      ? '00000000-0000-4000-8000-000000000000'
-      : yaml.text(parts.message_id, '`message_id`');
-  const groupId = parts.group_id === undefined ? undefined : yaml.text(parts.group_id, '`group_id`');
-  if (body === null || sentAt === null || attributes === null || messageId === null || groupId === null)
-    return null;
+  const optional = (name: 'message_id' | 'group_id' | 'sequence_number'): string | null | undefined => {
+    const given = parts[name];
+    return given === undefined ? undefined : yaml.text(given, `\`${name}\``);
+  };
+  const messageId = optional('message_id');
+  const groupId = optional('group_id');
+  const sequenceNumber = optional('sequence_number');
+  if (body === null || sentAt === null || attributes === null) return null;
+  if (messageId === null || groupId === null || sequenceNumber === null) return null;
   return {
-    messageId,
+    messageId: messageId ?? NO_MESSAGE_ID,
     body,
     sentAt,
     receivedAt: sentAt,
     attributes,
     ...(groupId === undefined ? {} : { groupId }),
+    ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
   };
 }
 

@@ -53,9 +53,24 @@ export async function enterLedger(
   const outcomes = entries.map((entry) => entry.outcome);
   const { rowCount } = await client.query(INSERT, [owner.pipeline, owner.batchId, times, ids, outcomes]);
   if (rowCount === entries.length) return { kind: 'entered', known: new Set() };
-  const { rows } = await client.query<{ entry: number }>(KNOWN, [owner.pipeline, owner.batchId, times, ids]);
-  if (rows.length + (rowCount ?? 0) !== entries.length) return { kind: 'same_batch' };
-  return { kind: 'entered', known: new Set(rows.map((row) => row.entry - 1)) };
+  const known = await knownRecords(client, owner, entries);
+  if (known.size + (rowCount ?? 0) !== entries.length) return { kind: 'same_batch' };
+  return { kind: 'entered', known };
+}
+
+/** Indexes of the records, which are distinct, that other batches have settled. */
+export async function knownRecords(
+  client: ClientBase,
+  owner: LedgerOwner,
+  records: readonly Pick<LedgerEntry, 'id' | 'sentAt'>[],
+): Promise<ReadonlySet<number>> {
+  const { rows } = await client.query<{ entry: number }>(KNOWN, [
+    owner.pipeline,
+    owner.batchId,
+    records.map(({ sentAt }) => isoTime(sentAt)),
+    records.map(({ id }) => id),
+  ]);
+  return new Set(rows.map((row) => row.entry - 1));
 }
 
 /** Epoch ms in a spelling that Postgres reads exactly. */

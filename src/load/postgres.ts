@@ -13,11 +13,12 @@ import {
   refuseExpired,
   releaseUndecided,
 } from './fate.js';
+import { type FifoMode, Stops, holdRejected, timesInOrder } from './groups.js';
 import { type Refusal, loadOneByOne } from './isolate.js';
-import { enterLedger } from './ledger.js';
+import { enterLedger, ledgerKey } from './ledger.js';
 import { type Place, type PostgresFault, RowRefused, asOutage, on, withinLimits } from './postgres-error.js';
 import { quarantine } from './quarantine.js';
-import { type Sorted, type Tally, report, sortOut, toQuarantine } from './settlement.js';
+import { type Entry, type Sorted, type Tally, report, sortOut, toQuarantine } from './settlement.js';
 import type { HeldBatch, Sink } from './sink.js';
 import { type LoadTarget, writeRows } from './upsert.js';
 
@@ -32,6 +33,8 @@ export interface PostgresSinkOptions {
   readonly sealer: { seal(id: string, plain: Buffer): { readonly kid: number; readonly sealed: Buffer } };
   /** The configured path (`from`) of each column, for the path of a refused row. */
   readonly paths: ReadonlyMap<string, string>;
+  /** What a rejected record does to its FIFO group; `skip` unless given. */
+  readonly fifo?: FifoMode;
   readonly clock?: Clock;
   /** Batches from before that are refused. Absent: nothing is ever forgotten. */
   readonly memory?: Memory;
@@ -45,13 +48,12 @@ export function createPostgresSink(options: PostgresSinkOptions): Sink {
 }
 
 /** How an attempt goes about rows that the table may refuse. */
-type Mode = { readonly kind: 'copy'; readonly without: Suspect | null } | { readonly kind: 'one_by_one' };
+type Mode = 'copy' | 'one_by_one';
 
-interface Suspect {
-  /** Index of its entry. */
-  readonly entry: number;
-  readonly refusal: Refusal;
-}
+/** Attempts at COPY before the refused rows are looked for one by one: a second refusal is no exception any more. */
+const COPIES_FIRST = 2;
+/** A batch with FIFO groups that takes more of them has a table that refuses a row now and takes it then. */
+const MOST_COPIES = 8;
 
 const MASKLINE: Place = { kind: 'maskline' };
 
@@ -65,12 +67,9 @@ class PostgresSink implements Sink {
   }
 
   async commit(batch: MaskedBatch): Promise<BatchReport | null> {
-    const sorted = sortOut(batch);
     const { schema, table } = this.#options.target;
     return withinLimits(`batch ${batch.batchId} for table ${schema}.${table}`, () =>
-      this.#options.pool.withClient((client) =>
-        new Commit(this.#options, this.#clock, client, batch, sorted).run(),
-      ),
+      this.#options.pool.withClient((client) => new Commit(this.#options, this.#clock, client, batch).run()),
     );
   }
 
@@ -83,38 +82,40 @@ class PostgresSink implements Sink {
   }
 }
 
-/** One call of `commit`: at most three attempts, each a transaction, each with one COPY. */
+/**
+ * One call of `commit`: attempts, each a transaction with one COPY. Without FIFO groups they are three at most. One by
+ * one goes in another order than that of the batch, so with groups it only tells which rows to leave out of one more
+ * COPY.
+ */
 class Commit {
   readonly #options: PostgresSinkOptions;
   readonly #clock: Clock;
   readonly #client: ClientBase;
   readonly #batch: MaskedBatch;
-  readonly #sorted: Sorted;
   readonly #target: Place & { readonly kind: 'target' };
   readonly #startedAt: number;
+  #stops: Stops;
+  /** Rows that the table refuses, as far as is known, by ledger key. */
+  readonly #refused = new Map<string, Refusal>();
+  #sorted: Sorted;
   #copies = 0;
   #ledgerMs = 0;
   #copyMs = 0;
 
-  constructor(
-    options: PostgresSinkOptions,
-    clock: Clock,
-    client: ClientBase,
-    batch: MaskedBatch,
-    sorted: Sorted,
-  ) {
+  constructor(options: PostgresSinkOptions, clock: Clock, client: ClientBase, batch: MaskedBatch) {
     this.#options = options;
     this.#clock = clock;
     this.#client = client;
     this.#batch = batch;
-    this.#sorted = sorted;
+    this.#stops = new Stops(batch);
+    this.#sorted = sortOut(batch, this.#stops);
     const { schema, table } = options.target;
     this.#target = { kind: 'target', table: `${schema}.${table}`, columns: batch.columns };
     this.#startedAt = clock.now();
   }
 
   async run(): Promise<BatchReport | null> {
-    let mode: Mode = { kind: 'copy', without: null };
+    let mode: Mode = 'copy';
     for (;;) {
       try {
         return await this.#attempt(mode);
@@ -130,7 +131,11 @@ class Commit {
     if (!(await on(MASKLINE, beginUndecided(this.#client, this.#batch.batchId)))) return this.#rollback();
     if (this.#options.memory) refuseExpired(this.#batch, this.#clock.now(), this.#options.memory);
     await this.#step('begun');
-    const tally = mode.kind === 'copy' ? await this.#copy(mode.without) : await this.#oneByOne();
+    if (this.#blocks) {
+      await on(MASKLINE, holdRejected(this.#client, this.#batch, this.#stops));
+      this.#sorted = sortOut(this.#batch, this.#stops);
+    }
+    const tally = mode === 'copy' ? await this.#copy() : await this.#oneByOne();
     if (!tally) return this.#rollback();
     const rejections = toQuarantine(this.#batch, this.#sorted, tally, {
       seal: (id, plain) => this.#options.sealer.seal(id, plain),
@@ -146,13 +151,27 @@ class Commit {
     if (command !== 'COMMIT') throw new PipelineError('unexpected', `COMMIT was answered by ${command}`);
     await this.#step('committed');
     const total = this.#clock.now() - this.#startedAt;
-    return { ...counts, copies: this.#copies, ms: { ledger: this.#ledgerMs, copy: this.#copyMs, total } };
+    const { blocking } = this.#stops;
+    return {
+      ...counts,
+      ...(blocking.length > 0 ? { blocked: blocking } : {}),
+      copies: this.#copies,
+      ms: { ledger: this.#ledgerMs, copy: this.#copyMs, total },
+    };
+  }
+
+  get #blocks(): boolean {
+    return this.#options.fifo === 'block' && this.#batch.groups !== undefined;
   }
 
   /** Enters all records into the ledger, and copies the rows of those that were not there. */
-  async #copy(without: Suspect | null): Promise<Tally | null> {
-    const { entries, ends, repeatedLines } = this.#sorted;
-    const refused = new Map(without ? [[without.entry, without.refusal]] : []);
+  async #copy(): Promise<Tally | null> {
+    const { entries, ends, repeatedLines, heldLines } = this.#sorted;
+    const refused = new Map<number, Refusal>();
+    for (const [index, entry] of this.#refused.size === 0 ? [] : entries.entries()) {
+      const refusal = this.#refused.get(ledgerKey(entry));
+      if (refusal) refused.set(index, refusal);
+    }
     const started = this.#clock.now();
     const settled = entries.map((entry, index) =>
       refused.has(index) ? { ...entry, outcome: 'quarantined' as const } : entry,
@@ -161,19 +180,19 @@ class Commit {
     this.#ledgerMs += this.#clock.now() - started;
     if (entered.kind === 'same_batch') return null;
     await this.#step('ledger');
-    const drop = new Set(repeatedLines);
+    const drop = new Set([...repeatedLines, ...heldLines]);
     for (const [index, { line }] of entries.entries()) {
       if (line !== null && (entered.known.has(index) || refused.has(index))) drop.add(line);
     }
     const rows = withoutLines(this.#batch.rows, ends, drop);
-    await this.#send(rows, drop, without === null);
+    await this.#send(rows, drop);
     await this.#step('copied');
     return { known: entered.known, refused, bytes: rows.length };
   }
 
-  async #send(rows: Buffer, drop: ReadonlySet<number>, first: boolean): Promise<void> {
-    const { keys, columns, batchId } = this.#batch;
-    const sentAts = keys.flatMap(({ sentAt }, line) => (drop.has(line) ? [] : [sentAt]));
+  async #send(rows: Buffer, drop: ReadonlySet<number>): Promise<void> {
+    const { columns, batchId } = this.#batch;
+    const sentAts = timesInOrder(this.#batch).filter((_, line) => !drop.has(line));
     const expected = sentAts.length;
     if (expected === 0) return;
     const started = this.#clock.now();
@@ -189,22 +208,39 @@ class Commit {
       );
     } catch (error) {
       if (!(error instanceof RowRefused)) throw error;
-      const suspect = first ? this.#suspect(error.fault, drop) : null;
-      throw new Retry(suspect ? { kind: 'copy', without: suspect } : { kind: 'one_by_one' });
+      if (this.#copies < COPIES_FIRST && this.#leaveOutSuspect(error.fault, drop)) throw new Retry('copy');
+      if (this.#copies >= MOST_COPIES) throw this.#moody();
+      // Whom the server named first may have been innocent.
+      this.#stops = new Stops(this.#batch);
+      this.#refused.clear();
+      throw new Retry('one_by_one');
     } finally {
       this.#copyMs += this.#clock.now() - started;
     }
   }
 
-  /** The record whose line the server named. That the COPY without it succeeds is what proves it guilty. */
-  #suspect(fault: PostgresFault, drop: ReadonlySet<number>): Suspect | null {
-    if (fault.line === null) return null;
+  /** Leaves out the record whose line the server named. That the COPY without it succeeds is what proves it guilty. */
+  #leaveOutSuspect({ line: named, sqlstate, column }: PostgresFault, drop: ReadonlySet<number>): boolean {
+    if (named === null) return false;
     const sent = this.#sorted.ends.map((_, line) => line).filter((line) => !drop.has(line));
-    const line = sent[fault.line - 1];
-    const entry = this.#sorted.entries.findIndex(
-      (candidate) => line !== undefined && candidate.line === line,
+    const line = sent[named - 1];
+    const suspect = this.#sorted.entries.find((entry) => line !== undefined && entry.line === line);
+    if (suspect === undefined) return false;
+    this.#leaveOut(suspect, { sqlstate, column });
+    return true;
+  }
+
+  #moody(): PipelineError {
+    return new PipelineError(
+      'table_unfit',
+      `table ${this.#target.table} refuses rows of batch ${this.#batch.batchId} together that it takes one by one: ` +
+        'look for a trigger or constraint that depends on their order',
     );
-    return entry === -1 ? null : { entry, refusal: { sqlstate: fault.sqlstate, column: fault.column } };
+  }
+
+  #leaveOut(entry: Entry, refusal: Refusal): void {
+    if (this.#blocks && this.#stops.add(entry.key, `refused_${refusal.sqlstate}`)) return;
+    this.#refused.set(ledgerKey(entry), refusal);
   }
 
   async #oneByOne(): Promise<Tally> {
@@ -212,14 +248,19 @@ class Commit {
     this.#copies += 1;
     const { upsert = null } = this.#options.target;
     const target = { table: quoteTable(this.#options.target), columns: this.#batch.columns, upsert };
-    const { rows } = this.#batch;
+    const { rows, groups } = this.#batch;
+    const { entries } = this.#sorted;
     // Row errors are caught on the server, so one that arrives here is about our own tables.
-    const isolated = await on(
-      MASKLINE,
-      loadOneByOne(this.#client, target, this.#batch, this.#sorted.entries, rows),
-    );
+    const isolated = await on(MASKLINE, loadOneByOne(this.#client, target, this.#batch, entries, rows));
     this.#copyMs += this.#clock.now() - started;
     await this.#step('copied');
+    if (groups !== undefined && isolated.refused.size > 0) {
+      for (const [index, refusal] of isolated.refused) {
+        const entry = entries[index];
+        if (entry) this.#leaveOut(entry, refusal);
+      }
+      throw new Retry('copy');
+    }
     return { ...isolated, bytes: rows.length };
   }
 

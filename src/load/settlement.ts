@@ -1,6 +1,7 @@
 import type { BatchReport, MaskedBatch, RecordKey, Rejection } from '../batch.js';
 import { lineAt, lineEnds } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
+import type { Stops } from './groups.js';
 import type { LinedEntry, Refusal } from './isolate.js';
 import { ledgerKey } from './ledger.js';
 import { maskedRow } from './quarantine.js';
@@ -18,9 +19,11 @@ export interface Sorted {
   readonly ends: readonly number[];
   /** Lines whose record came before in the same batch. */
   readonly repeatedLines: ReadonlySet<number>;
+  /** Lines whose message is held. */
+  readonly heldLines: ReadonlySet<number>;
   /** Records that came before in the same batch. */
   readonly repeated: number;
-  /** Rejections that are left to SQS's redrive: neither ledger nor quarantine hears of them. */
+  /** Records that are left to SQS, by `on_reject: dlq` or with their group: no table hears of them. */
   readonly heldRecords: number;
   /** Indexes of their messages. */
   readonly held: readonly number[];
@@ -34,21 +37,26 @@ export interface Tally {
 }
 
 /** Tells the batch's distinct records from repeats and from what is held. Throws `payload_corrupt`. */
-export function sortOut(batch: MaskedBatch): Sorted {
+export function sortOut(batch: MaskedBatch, stops: Stops): Sorted {
   const ends = endsOf(batch);
   const seen = new Set<string>();
   const isFirst = (key: RecordKey): boolean => seen.size < seen.add(ledgerKey(key)).size;
   const entries: Entry[] = [];
   const repeatedLines = new Set<number>();
+  const heldLines = new Set<number>();
   for (const [line, key] of batch.keys.entries()) {
-    if (isFirst(key))
+    if (stops.isHeld(key.message)) heldLines.add(line);
+    else if (isFirst(key))
       entries.push({ id: key.id, sentAt: key.sentAt, outcome: 'loaded', line, key, rejection: null });
     else repeatedLines.add(line);
   }
-  const held = batch.rejections.filter((rejection) => rejection.held);
+  const held: Rejection[] = [];
   let repeatedRejections = 0;
   for (const rejection of batch.rejections) {
-    if (rejection.held) continue;
+    if (rejection.held || stops.isHeld(rejection.message)) {
+      held.push(rejection);
+      continue;
+    }
     const { id, sentAt } = rejection;
     if (isFirst(rejection))
       entries.push({ id, sentAt, outcome: 'quarantined', line: null, key: rejection, rejection });
@@ -59,8 +67,9 @@ export function sortOut(batch: MaskedBatch): Sorted {
     ends,
     repeatedLines,
     repeated: repeatedLines.size + repeatedRejections,
-    heldRecords: held.length,
-    held: [...new Set(held.map((rejection) => rejection.message))].sort((a, b) => a - b),
+    heldLines,
+    heldRecords: heldLines.size + held.length,
+    held: [...new Set([...held.map((rejection) => rejection.message), ...stops.held])].sort((a, b) => a - b),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { NULL_FIELD, encodeRows } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { CustomPlace, CustomSettings } from './custom.js';
+import { groupsOf } from './groups.js';
 import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
 import { type TableLimits, beyondLimit } from './limits.js';
@@ -106,6 +107,7 @@ export function compileMasker(
           runId: batch.runId,
           pipeline: batch.pipeline,
           messages: batch.messages.length,
+          ...groupsOf(batch),
           receivedAt: batch.messages.reduce(
             (first, head) => Math.min(first, head.receivedAt),
             Number.MAX_SAFE_INTEGER,

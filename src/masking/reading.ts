@@ -85,6 +85,8 @@ function asSent({ type, mask, required }: ColumnSpec, value: unknown, source: ()
   return isWhole(source()) ? value : Number.NaN;
 }
 
+const LEADING_ZEROS = /^0+(?=[0-9])/;
+
 function attributeReader(name: string): Reader {
   return ({ head }) => (Object.hasOwn(head.attributes, name) ? head.attributes[name] : undefined);
 }
@@ -101,7 +103,10 @@ function metaReader(
     case 'group_id':
       return ({ head }) => head.groupId;
     case 'sequence_number':
-      return ({ head }) => head.sequenceNumber;
+      // SQS may write it with zeros in front, which no number in JSON has.
+      return column.type === 'numeric'
+        ? ({ head }) => head.sequenceNumber?.replace(LEADING_ZEROS, '')
+        : ({ head }) => head.sequenceNumber;
     case 'batch_id':
       return (_, batch) => batch.batchId;
     case 'run_id':

@@ -4,6 +4,8 @@ import type { Logger } from './logger.js';
 
 /** An outage is said when it begins and then this often, not at each of its many tries. */
 const OUTAGE_EVERY_MS = 30_000;
+/** Of the messages that hold their groups so many are named, so that a line stays short. */
+const BLOCKING_NAMED = 5;
 
 /** Writes the events to the log: one line a batch, one a run, and one for whatever needs attention. */
 export function logEvents(
@@ -74,6 +76,17 @@ function logBatches(events: EventBus, log: Logger): void {
       ...(quarantined > 0 ? { codes } : {}),
       ms: { ...ms },
     });
+  });
+  events.on('batch_loaded', ({ pipeline, batchId, blocked = [] }) => {
+    if (blocked.length === 0) return;
+    const codes: { [code: string]: number } = {};
+    for (const { code } of blocked) codes[code] = (codes[code] ?? 0) + 1;
+    const ids = blocked.slice(0, BLOCKING_NAMED).map(({ messageId }) => messageId);
+    log.warn(
+      { event: 'groups_blocked', pipeline, batch_id: batchId, codes, ids },
+      'their groups wait for these messages, which come again by themselves: mend the columns, the table or the ' +
+        'masks, delete the message, or set `fifo: skip`',
+    );
   });
   events.on('batch_masked', ({ pipeline, runId, batchId, rows, rejected, ms }) => {
     log.debug({ event: 'batch_masked', pipeline, run_id: runId, batch_id: batchId, rows, rejected, ms });

@@ -10,6 +10,7 @@ export const metricNames = {
   rowsLoaded: 'maskline_rows_loaded_total',
   rowsDuplicate: 'maskline_rows_duplicate_total',
   rowsQuarantined: 'maskline_rows_quarantined_total',
+  groupsBlocked: 'maskline_groups_blocked_total',
   valuesNormalized: 'maskline_values_normalized_total',
   fieldsDropped: 'maskline_fields_dropped_total',
   copyDuration: 'maskline_copy_duration_seconds',

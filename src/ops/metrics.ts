@@ -125,6 +125,7 @@ function countRows(registry: Registry, events: EventBus, pipelines: readonly str
   const loaded = counter(registry, metricNames.rowsLoaded, 'Rows committed, by table.', [], ['table']);
   const duplicate = counter(registry, metricNames.rowsDuplicate, 'Records known already.', pipelines);
   const quarantined = counter(registry, metricNames.rowsQuarantined, 'Records quarantined.', [], ['code']);
+  const blocked = counter(registry, metricNames.groupsBlocked, 'FIFO groups held, by batch.', [], ['code']);
   const normalized = counter(registry, metricNames.valuesNormalized, 'Values made canonical.', [], ['kind']);
   const dropped = counter(registry, metricNames.fieldsDropped, 'Fields that are in no column.', pipelines);
   events.on('batch_masked', (batch) => {
@@ -138,6 +139,7 @@ function countRows(registry: Registry, events: EventBus, pipelines: readonly str
     loaded.inc({ pipeline, table }, batch.loaded);
     duplicate.inc({ pipeline }, batch.duplicates);
     for (const [code, records] of Object.entries(batch.codes)) quarantined.inc({ pipeline, code }, records);
+    for (const { code } of batch.blocked ?? []) blocked.inc({ pipeline, code });
   });
 }
 

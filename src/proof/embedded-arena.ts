@@ -19,8 +19,9 @@ import {
   readQuarantine,
   readTarget,
 } from './oracle.js';
+import { judgeOrder } from './order.js';
 import { redisCommand } from './redis-command.js';
-import { DEAD_LETTERS, PIPELINE, type ProofStack, QUEUE, TARGET, keyFiles, processesDir } from './stack.js';
+import { PIPELINE, type ProofStack, TARGET, keyFiles, processesDir } from './stack.js';
 import { openMasterKeys } from './token-oracle.js';
 import { marksOf } from './messages.js';
 
@@ -31,11 +32,11 @@ export async function openEmbeddedArena(stack: ProofStack, seed: number, release
     stack,
     fleet: { configFile: stack.configFile, env: stack.env, dir: processesDir(stack.dir) },
     pool: stack.pool,
-    send: (from, count) => stack.sqs.send(QUEUE, { seed, from, count }),
-    redeliver: (ids) => stack.sqs.redeliver(QUEUE, ids),
+    send: (from, count) => stack.sqs.send(stack.queue, { seed, from, count, groups: stack.groups }),
+    redeliver: (ids) => stack.sqs.redeliver(stack.queue, ids),
     left: async () => ({
-      queue: await depthOf(stack, QUEUE),
-      deadLetters: await depthOf(stack, DEAD_LETTERS),
+      queue: await depthOf(stack, stack.queue),
+      deadLetters: await depthOf(stack, stack.deadLetters),
     }),
     batches: async () => {
       const all = await Promise.all(backlogs.map((queue) => queue.backlog()));
@@ -108,12 +109,15 @@ async function judge(stack: ProofStack, sent: Sent, lives: LivesFacts): Promise<
       `the ledger has ${ledger.loaded + ledger.quarantined} records of ${sent.ids.length} messages`,
     );
   }
+  const order = stack.groups === null ? null : await judgeOrder(pool, TARGET, stack.groups);
+  if (order) problems.push(...order.problems);
   const proof = await proven(stack);
   problems.push(...proof.problems);
   const search = await findLeaks(stack, sent);
   const facts = {
     ...runs.facts,
     ...proof.facts,
+    ...order?.facts,
     tokens_recomputed: outcomes.recomputed,
     searched_mib: Math.round(search.searchedBytes / 2 ** 20),
   };

@@ -39,13 +39,22 @@ export const EVENT_COLUMNS = {
   sent_on: { from: '$sent_at', type: 'date' },
 } as const;
 
+/** The columns of messages of a FIFO queue besides: by them it is seen whether their order was kept. */
+export const FIFO_COLUMNS = {
+  sequence_number: { from: '$sequence_number', type: 'numeric', required: true },
+  batch_id: { from: '$batch_id', type: 'uuid', required: true },
+} as const;
+
 /** The plan that the table refuses by its check, so that rows are refused by Postgres too. */
 const REFUSED_PLAN = 'refused';
 
-/** The table of these columns. */
-export const eventTable = (name: string): string =>
+/** The table of these columns, for messages of a FIFO queue with the order in which rows came. */
+export const eventTable = (name: string, isFifo = false): string =>
   `create table ${name} (event_id text not null, message_id text not null, masked_ip text not null, ` +
-  `masked_device text not null, plan varchar(16) check (plan <> '${REFUSED_PLAN}'), n integer not null, sent_on date)`;
+  `masked_device text not null, plan varchar(16) check (plan <> '${REFUSED_PLAN}'), n integer not null, sent_on date` +
+  (isFifo
+    ? ', sequence_number numeric(20) not null, batch_id uuid not null, came_as bigint generated always as identity)'
+    : ')');
 
 /** The marks of a run. */
 export function marksOf(seed: number): Marks {
@@ -95,7 +104,8 @@ function spoiled(dice: Dice, { secret }: Marks, event: { readonly [name: string]
     JSON.stringify({ ...event, n: `${secret}-no-number` }),
     JSON.stringify({ ...event, plan: `${secret}-${secret}` }),
     JSON.stringify({ ...event, plan: REFUSED_PLAN }),
-    JSON.stringify([event]),
+    // A list that begins with an object would be taken apart.
+    JSON.stringify(['event', event]),
     JSON.stringify(event).slice(0, -2),
     `${secret} is not JSON`,
   ]);

@@ -7,7 +7,14 @@ import type { Releases } from '../lifecycle.js';
 /** What the emulator's process can be told. */
 export type SqsOrder = { readonly id: number; readonly queue: string } & (
   | { readonly kind: 'create'; readonly attributes: Readonly<{ [name: string]: string }> }
-  | { readonly kind: 'send'; readonly seed: number; readonly from: number; readonly count: number }
+  | {
+      readonly kind: 'send';
+      readonly seed: number;
+      readonly from: number;
+      readonly count: number;
+      /** Of a FIFO queue: message i is of group i modulo this. */
+      readonly groups: number | null;
+    }
   | { readonly kind: 'redeliver'; readonly ids: readonly string[] }
 );
 
@@ -49,13 +56,14 @@ export class SqsChild {
   /** Sends the messages of a seed from one index on; returns their ids in order. */
   async send(
     queue: string,
-    { seed, from, count }: Omit<OrderOf<'send'>, 'queue'>,
+    { seed, from, count, groups }: Omit<OrderOf<'send'>, 'queue'>,
   ): Promise<readonly string[]> {
     const ids: string[] = [];
     while (ids.length < count) {
       const next = {
         queue,
         seed,
+        groups,
         from: from + ids.length,
         count: Math.min(SENT_AT_ONCE, count - ids.length),
       };

@@ -30,10 +30,12 @@ async function carryOut(sqs: SqsServer, order: SqsOrder): Promise<readonly strin
   }
   if (order.kind === 'send') {
     const marks = marksOf(order.seed);
-    const bodies = Array.from({ length: order.count }, (_, at) => ({
-      body: messageOf(order.seed, marks, order.from + at).body,
-    }));
-    return sqs.send(order.queue, bodies);
+    const messages = Array.from({ length: order.count }, (_, at) => {
+      const index = order.from + at;
+      const { body } = messageOf(order.seed, marks, index);
+      return order.groups === null ? { body } : { body, groupId: `group-${index % order.groups}` };
+    });
+    return sqs.send(order.queue, messages);
   }
   const done: string[] = [];
   for (const id of order.ids) {

@@ -14,7 +14,7 @@ import { createKekFile } from '../masking/kek.js';
 import { createKeyring } from '../masking/keyring-file.js';
 import { writeKeyring } from '../masking/keyring.js';
 import { FaultProxy } from './fault-proxy.js';
-import { EVENT_COLUMNS, eventTable } from './messages.js';
+import { EVENT_COLUMNS, FIFO_COLUMNS, eventTable } from './messages.js';
 import { type SqsChild, startSqsChild } from './sqs-child.js';
 import { type SqsCall, SqsFaultProxy } from './sqs-fault-proxy.js';
 import { configFileOf } from './workspace.js';
@@ -22,9 +22,10 @@ import { configFileOf } from './workspace.js';
 /** The pipeline of a run, and its table. */
 export const PIPELINE = 'torture';
 export const TARGET = `public.${PIPELINE}`;
-/** Its queue, and that of its dead letters. */
-export const QUEUE = 'torture';
-export const DEAD_LETTERS = 'torture-dead';
+/** Its queue, and that of its dead letters; the names of FIFO queues end as SQS wants it. */
+const QUEUE = 'torture';
+const DEAD_LETTERS = 'torture-dead';
+const FIFO_SUFFIX = '.fifo';
 
 /** Messages are invalid on purpose, and of a small run's first ones any share may be. */
 const NO_BREAKER = { max_rejected_ratio: 1 };
@@ -40,6 +41,10 @@ export interface ProofStack {
   /** Null where the queues are in Postgres. */
   readonly redis: EmbeddedRedis | null;
   readonly sqs: SqsChild;
+  readonly queue: string;
+  readonly deadLetters: string;
+  /** Groups of the queue's messages; null: it is a standard queue. */
+  readonly groups: number | null;
   /** Past all proxies. */
   readonly pool: PostgresPool;
   readonly proxies: Readonly<{ postgres: FaultProxy; redis: FaultProxy | null; sqs: FaultProxy }>;
@@ -66,6 +71,8 @@ export interface ProofStackOptions {
   readonly releases: Releases;
   readonly backend: 'redis' | 'postgres';
   readonly pipeline: PipelineSettings;
+  /** Of a FIFO queue's messages; absent: the queue is a standard one. */
+  readonly groups?: number;
   /** Receives after which the queue makes a dead letter of a message. */
   readonly maxReceives: number;
   /** Of the programs that are to be found. */
@@ -76,7 +83,7 @@ export interface ProofStackOptions {
 
 /** Starts servers and proxies, and makes the schema, the table, the queue and the keys. */
 export async function startProofStack(options: ProofStackOptions): Promise<ProofStack> {
-  const { dir, releases, backend, searchPath } = options;
+  const { dir, releases, backend, searchPath, groups = null } = options;
   const stopping = <T extends { stop(): Promise<unknown> }>(started: Promise<T>): Promise<T> =>
     releases.acquire(started, (server) => server.stop());
   const [postgres, redis, sqs] = await Promise.all([
@@ -93,9 +100,7 @@ export async function startProofStack(options: ProofStackOptions): Promise<Proof
     redis: redis && (await stopping(FaultProxy.start(redis.port))),
     sqs: await stopping(FaultProxy.start(sqsCalls.port)),
   };
-  const dead = await sqs.createQueue(DEAD_LETTERS);
-  const redrive = { deadLetterTargetArn: dead, maxReceiveCount: String(options.maxReceives) };
-  await sqs.createQueue(QUEUE, { RedrivePolicy: JSON.stringify(redrive) });
+  const queues = await createQueues(sqs, options);
   const pool = await releases.acquire(createPool({ url: postgres.url, applicationName: 'torture' }), (open) =>
     open.close(),
   );
@@ -105,7 +110,7 @@ export async function startProofStack(options: ProofStackOptions): Promise<Proof
     HOME: dir,
     DATABASE_URL: databaseUrl,
     REDIS_URL: proxies.redis ? `redis://127.0.0.1:${proxies.redis.port}` : databaseUrl,
-    SQS_QUEUE_URL: QUEUE,
+    SQS_QUEUE_URL: queues.queue,
     AWS_ENDPOINT_URL_SQS: `http://127.0.0.1:${proxies.sqs.port}`,
     AWS_REGION: 'us-east-1',
     // The emulator takes any, but the SDK sends nothing without some.
@@ -114,9 +119,24 @@ export async function startProofStack(options: ProofStackOptions): Promise<Proof
   };
   mkdirSync(join(dir, 'processes'), { recursive: true });
   const files = writeFiles(options);
-  await pool.query(eventTable(TARGET));
+  await pool.query(eventTable(TARGET, groups !== null));
   await migrate(files.configFile, env);
-  return { dir, postgres, redis, sqs, pool, proxies, sqsCalls, env, ...files };
+  return { dir, postgres, redis, sqs, ...queues, groups, pool, proxies, sqsCalls, env, ...files };
+}
+
+async function createQueues(
+  sqs: SqsChild,
+  { groups, maxReceives }: ProofStackOptions,
+): Promise<Pick<ProofStack, 'queue' | 'deadLetters'>> {
+  const suffix = groups === undefined ? '' : FIFO_SUFFIX;
+  const kind: { [name: string]: string } = groups === undefined ? {} : { FifoQueue: 'true' };
+  const [queue, deadLetters] = [QUEUE + suffix, DEAD_LETTERS + suffix];
+  const redrive = {
+    deadLetterTargetArn: await sqs.createQueue(deadLetters, kind),
+    maxReceiveCount: String(maxReceives),
+  };
+  await sqs.createQueue(queue, { ...kind, RedrivePolicy: JSON.stringify(redrive) });
+  return { queue, deadLetters };
 }
 
 /** The master keys of the run, as the files have them. */
@@ -135,6 +155,7 @@ export function processesDir(dir: string): string {
 function writeFiles({
   dir,
   pipeline,
+  groups,
 }: ProofStackOptions): Pick<ProofStack, 'configFile' | 'keyringFile' | 'kekFile'> {
   const configFile = configFileOf(dir);
   const keyringFile = join(dir, 'maskline.keyring.json');
@@ -150,7 +171,7 @@ function writeFiles({
         source: { sqs: pipeline.sqs ?? {} },
         batch: pipeline.batch ?? {},
         limits: { breaker: NO_BREAKER },
-        columns: EVENT_COLUMNS,
+        columns: groups === undefined ? EVENT_COLUMNS : { ...EVENT_COLUMNS, ...FIFO_COLUMNS },
         target: { table: TARGET },
       },
     },

@@ -15,6 +15,8 @@ export interface TortureOptions extends Pick<
 > {
   readonly profile: Profile;
   readonly backend: 'redis' | 'postgres';
+  /** Of a FIFO queue's messages, whose order is judged too; absent: the queue is a standard one. */
+  readonly groups?: number;
   /** Of the programs that are to be found. */
   readonly searchPath: string;
   /** The command that repeats the run. */
@@ -53,8 +55,12 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
       pipeline: {
         schedule: new Dice(seed).of('schedule').pick(SCHEDULES),
         sqs: { visibility_timeout: VISIBILITY },
-        batch: { max_messages: batchMessages(messages, kills), linger: LINGER },
+        batch: {
+          max_messages: batchMessages(messages, kills),
+          ...(options.groups === undefined ? { linger: LINGER } : {}),
+        },
       },
+      ...(options.groups === undefined ? {} : { groups: options.groups }),
       maxReceives: MAX_RECEIVES,
       searchPath: options.searchPath,
       onAnswer: again.note,

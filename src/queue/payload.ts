@@ -1,15 +1,9 @@
 // What a frame holds, in both queues: the only coupling between processes, and a trust boundary when it is read.
 
-import type {
-  Batch,
-  InputRecord,
-  MaskedBatch,
-  MessageHead,
-  RecordKey,
-  Rejection,
-  RejectionCode,
-} from '../batch.js';
+import type { Batch, InputRecord, MaskedBatch, MessageHead, RecordKey, Rejection } from '../batch.js';
+import { lineEnds } from '../copy-text.js';
 import { asMasked } from '../masking/masked.js';
+import { readCode } from './rejection-code.js';
 import { type Parts, corrupt, integer, list, oneOf, readFrame, text, writeFrame } from './frame.js';
 
 /** Key ids go into seals as u32be. */
@@ -53,8 +47,10 @@ const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: n
 };
 
 /** By frames of these versions a reader before a reason sees that it can't make sense of them, and leaves them to another. */
-const OBJECT_GONE_VERSION = 3;
+const OBJECT_GONE_VERSION = 4;
 const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: OBJECT_GONE_VERSION };
+/** Who did not know of groups would load what is to be held. */
+const GROUPS_VERSION = 3;
 
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
 const REPLACEMENT = Buffer.from('\ufffd');
@@ -183,19 +179,32 @@ function encodeMasked(batch: MaskedBatch): Buffer {
     batch.rows.length,
     rejections,
   ];
-  const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
   const parts = [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)];
-  return writeFrame('masked', head, parts, hasGone ? OBJECT_GONE_VERSION : 1);
+  const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
+  const groups = batch.groups === undefined ? [] : [batch.groups];
+  const version = groups.length > 0 ? GROUPS_VERSION : 1;
+  return writeFrame('masked', [...head, ...groups], parts, hasGone ? OBJECT_GONE_VERSION : version);
 }
 
 /** The masked batch in a frame: sealed after masking, hence masked. Throws `payload_newer` or `payload_corrupt`. */
 function decodeMasked(frame: Buffer): MaskedBatch {
   const { head, parts } = readFrame('masked', frame);
-  const [batchId, runId, pipeline, count, receivedAt, sha256, kids, columns, keys, length, rejections] = list(
-    head,
-    'the batch',
-    11,
-  );
+  const fields = list(head, 'the batch');
+  if (fields.length !== MASKED_FIELDS && fields.length !== MASKED_FIELDS + 1) throw corrupt('the batch');
+  const [
+    batchId,
+    runId,
+    pipeline,
+    count,
+    receivedAt,
+    sha256,
+    kids,
+    columns,
+    keys,
+    length,
+    rejections,
+    groups,
+  ] = fields;
   const messages = integer(count, 'the count of messages');
   const recordKeys = list(keys, 'the keys').map((key) => readKey(list(key, 'a key', KEY_FIELDS), messages));
   const rows = parts.bytes(integer(length, 'the length of the rows'));
@@ -214,9 +223,18 @@ function decodeMasked(frame: Buffer): MaskedBatch {
     keys: recordKeys,
     rows: asMasked(rows),
     rejections: rejected,
+    ...(fields.length === MASKED_FIELDS ? {} : { groups: readGroups(groups, messages) }),
   };
 }
 
+function readGroups(value: unknown, messages: number): readonly (number | null)[] {
+  return list(value, 'the groups', messages).map((group) =>
+    group === null ? null : integer(group, 'a group', 0, messages - 1),
+  );
+}
+
+/** Of the head, without groups. */
+const MASKED_FIELDS = 11;
 const KEY_FIELDS = 4;
 const REJECTION_FIELDS = KEY_FIELDS + 7;
 
@@ -250,51 +268,17 @@ function readRejection(value: unknown, messages: number, parts: Parts): Rejectio
   };
 }
 
-const CODES: { readonly [code in Exclude<RejectionCode, `refused_${string}`>]: true } = {
-  not_json: true,
-  not_object: true,
-  bad_envelope: true,
-  too_deep: true,
-  too_large: true,
-  object_gone: true,
-  missing_field: true,
-  unknown_field: true,
-  wrong_type: true,
-  out_of_range: true,
-  bad_version: true,
-  bad_ip: true,
-  bad_text: true,
-  too_long: true,
-  mask_failed: true,
-  crashed_worker: true,
-};
-
-function isCode(value: string): value is RejectionCode {
-  return Object.hasOwn(CODES, value) || /^refused_[0-9A-Z]{5}$/.test(value);
-}
-
-function readCode(value: unknown): RejectionCode {
-  const code = text(value, 'the code of a rejection');
-  if (!isCode(code)) throw corrupt('the code of a rejection');
-  return code;
-}
-
 function readSha256(value: unknown): string {
   const sha256 = text(value, 'the policy');
   if (!/^[0-9a-f]{64}$/.test(sha256)) throw corrupt('the policy');
   return sha256;
 }
 
-const NEWLINE = 0x0a;
-
-/** How many rows COPY would see: a newline byte ends a row and is nowhere else. */
+/** How many rows COPY would see. */
 function countLines(rows: Buffer): number {
-  let lines = 0;
-  let end = -1;
-  for (let at = rows.indexOf(NEWLINE); at !== -1; at = rows.indexOf(NEWLINE, at + 1)) {
-    lines += 1;
-    end = at;
+  try {
+    return lineEnds(rows).length;
+  } catch {
+    throw corrupt('the last row');
   }
-  if (end !== rows.length - 1) throw corrupt('the last row');
-  return lines;
 }

@@ -5,6 +5,7 @@ import { asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { ensureLedgerPartitions } from '../load/ledger.js';
 import { createPostgresSink } from '../load/postgres.js';
+import { type LeaseBook, createLeaseBook } from '../load/leases.js';
 import { createRunLog } from '../load/runs.js';
 import { type ScheduleLog, createScheduleLog } from '../load/schedules.js';
 import type { Sink } from '../load/sink.js';
@@ -23,6 +24,7 @@ import { openKeyring } from './keyring.js';
 import { armFailpoints } from './failpoints.js';
 import type { IngesterParts } from './ingester.js';
 import { createIntake } from './intake.js';
+import { Lease } from './lease.js';
 import { originSealer } from './origin.js';
 import { openPointers } from './pointers.js';
 import { preflight } from './preflight.js';
@@ -85,6 +87,7 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
     pool,
     runs: createRunLog(pool),
     schedules: createScheduleLog(pool),
+    leases: createLeaseBook(pool),
     prepareLedger: oncePerDay(deployment.clock, async () => {
       await ensureLedgerPartitions(pool, deployment.config.retention.ledgerMs);
       // Those of the days to come are there already: it can wait for who finds out what is wrong.
@@ -107,11 +110,11 @@ async function assemblePipeline(
   pipeline: PipelineConfig,
   shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> &
     Pick<AssembledPipeline, 'failpoints'> &
-    Omit<Assembly, 'pipelines'>,
+    Omit<Assembly, 'pipelines'> & { readonly leases: LeaseBook },
 ): Promise<AssembledPipeline> {
-  const { failpoints, keyring, pool, runs, schedules, prepareLedger } = shared;
+  const { failpoints, keyring, pool, runs, schedules, leases, prepareLedger } = shared;
   const { clock, events, onWait, owner } = deployment;
-  const opened = openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
+  const opened = await openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
   const queues = failpoints?.queues(opened) ?? opened;
   await releases.acquire(queues, async ({ transformQueue, loadQueue }) => {
     await Promise.all([transformQueue.close(), loadQueue.close()]);
@@ -147,6 +150,12 @@ async function assemblePipeline(
     sink,
     runs,
     schedules,
+    lease: pipeline.schedule?.exclusive
+      ? new Lease(
+          { book: leases, clock, owner, onStandBy: standingBy(deployment, pipeline), onWait },
+          pipeline.name,
+        )
+      : null,
     prepareLedger,
     clock,
     events,
@@ -154,6 +163,14 @@ async function assemblePipeline(
     owner,
   };
   return { ...own, client, ingester };
+}
+
+function standingBy({ log }: Deployment, { name }: PipelineConfig): (holder: string) => void {
+  return (holder) =>
+    log.info(
+      { event: 'standing_by', pipeline: name, owner: holder },
+      'another ingester has the turn of this exclusive pipeline',
+    );
 }
 
 /** Where the pipeline's rows go. */
@@ -167,6 +184,7 @@ function sinkOf(
     target: pipeline.target,
     sealer: { seal: (id, plain) => sealMasked(keyring, id, plain) },
     paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
+    fifo: pipeline.fifo,
     clock,
     memory: config.retention,
     ...(failpoints ? { onStep: failpoints.commitStep } : {}),

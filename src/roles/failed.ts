@@ -43,7 +43,7 @@ export async function openFailedQueues(
   const never = new AbortController().signal;
   const open = await Promise.all(
     pipelines.map(async ({ name }) => {
-      const queues = openQueues(deployment, withoutKeys, name);
+      const queues = await openQueues(deployment, withoutKeys, name);
       await releases.acquire(queues, ({ transformQueue, loadQueue }) =>
         Promise.all([transformQueue.close(), loadQueue.close()]),
       );

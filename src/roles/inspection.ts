@@ -9,7 +9,7 @@ import { createSqsClient } from '../source/sqs.js';
 import { type PoolUser, databaseUrls, openPool } from './database.js';
 import type { Deployment } from './deployment.js';
 import { openKeyring } from './keyring.js';
-import { checkQueues, checkSource } from './preflight.js';
+import { checkQueues, checkSource, sourceWarnings } from './preflight.js';
 import { openQueues } from './queues.js';
 
 /** Something found wrong, or doubtful, in what a configuration names. */
@@ -33,16 +33,15 @@ export async function inspect(
   const looks = [
     look('keys and queue', async () => {
       const sealer = new PayloadSealer(await openKeyring(deployment));
-      const queues = pipelines.map((pipeline) => ({
-        pipeline,
-        queues: openQueues(deployment, sealer, pipeline.name),
-      }));
-      for (const { queues: open } of queues) {
-        await releases.acquire(open, ({ transformQueue, loadQueue }) =>
-          Promise.all([transformQueue.close(), loadQueue.close()]),
+      const opened = [];
+      for (const pipeline of pipelines) {
+        const queues = await releases.acquire(
+          await openQueues(deployment, sealer, pipeline.name),
+          ({ transformQueue, loadQueue }) => Promise.all([transformQueue.close(), loadQueue.close()]),
         );
+        opened.push({ pipeline, queues });
       }
-      await checkQueues(deployment, queues);
+      await checkQueues(deployment, opened);
       return [];
     }),
     ...[...databaseUrls(deployment.config)].map(([key, user]) =>
@@ -61,9 +60,9 @@ export async function inspect(
     ...pipelines.map((pipeline) =>
       look(`source of ${pipeline.name}`, async () => {
         const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
-        await checkSource(deployment, pipeline, client);
+        const attributes = await checkSource(deployment, pipeline, client);
         await checkBuckets(pipeline, releases);
-        return [];
+        return sourceWarnings(pipeline, attributes).map((message) => ({ severity: 'warning', message }));
       }),
     ),
   ];

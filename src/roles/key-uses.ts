@@ -107,7 +107,7 @@ async function queueUses(
 ): Promise<readonly KeyUse[]> {
   const { clock, config, onWait } = deployment;
   const queues = await releases.acquire(
-    openQueues(deployment, new PayloadSealer(keyring), name),
+    await openQueues(deployment, new PayloadSealer(keyring), name),
     ({ transformQueue, loadQueue }) => Promise.all([transformQueue.close(), loadQueue.close()]),
   );
   const never = new AbortController().signal;

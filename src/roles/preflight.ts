@@ -6,7 +6,6 @@ import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
 import { type Finding, checkTarget, targetSpec } from '../load/target.js';
 import { outlast } from '../policy.js';
-import { checkRedis } from '../queue/bullmq-check.js';
 import type { QueueAttributes, QueueClient } from '../source/queue-client.js';
 import { queueMissing } from '../source/sqs-errors.js';
 import type { Deployment } from './deployment.js';
@@ -51,9 +50,12 @@ export async function preflight(
       wait('the queue server', queueAway, () => checkQueues(deployment, parts.pipelines)),
       ...parts.pipelines.map(async ({ pipeline, client }) => {
         if (client) {
-          await wait(`SQS queue ${client.queue}`, 'sqs_unavailable', () =>
+          const attributes = await wait(`SQS queue ${client.queue}`, 'sqs_unavailable', () =>
             checkSource(deployment, pipeline, client),
           );
+          for (const warning of sourceWarnings(pipeline, attributes)) {
+            deployment.log.warn({ event: 'source_warning', pipeline: pipeline.name }, warning);
+          }
         }
       }),
     ]);
@@ -119,6 +121,7 @@ export async function checkQueues(
     for (const warning of warnings) log.warn({ event: 'queue_warning' }, `queue: ${warning}`);
   }
   if (config.queue.backend === 'redis') {
+    const { checkRedis } = await import('../queue/bullmq-check.js');
     const { warnings } = await checkRedis(queueServer(config));
     for (const warning of warnings) log.warn({ event: 'queue_warning' }, warning);
   }
@@ -154,4 +157,17 @@ export async function checkSource(
     );
   }
   return attributes;
+}
+
+/** What is doubtful about a queue for this pipeline, a sentence each. */
+export function sourceWarnings(
+  { fifo, source }: Pick<PipelineConfig, 'fifo' | 'source'>,
+  { redrive }: Pick<QueueAttributes, 'redrive'>,
+): readonly string[] {
+  if (fifo !== 'block' || redrive === null) return [];
+  return [
+    `queue ${source.sqs.queue} has a redrive policy, and fifo is block: after ${redrive.maxReceiveCount} receives a message ` +
+      'that holds its group goes to the dead-letter queue, with those that were received with it as often, and the ' +
+      'group goes on without them: remove the policy to keep the order, or raise maxReceiveCount',
+  ];
 }

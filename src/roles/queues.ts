@@ -3,7 +3,7 @@ import { PipelineError } from '../errors.js';
 import type { Stage } from '../ops/events.js';
 import type { OnQueueEvent } from '../queue/attempts.js';
 import type { BoardQueue } from '../queue/board.js';
-import { BullQueue, createBullQueue } from '../queue/bullmq.js';
+import type { BullQueue } from '../queue/bullmq.js';
 import type { QueueServer } from '../queue/bullmq-link.js';
 import type { FailedJobs } from '../queue/failed-jobs.js';
 import { MemoryQueue } from '../queue/memory.js';
@@ -32,17 +32,21 @@ function refuseKeys(): never {
 }
 
 /** Opens a pipeline's queues on the configured backend; nothing connects yet. */
-export function openQueues(deployment: Deployment, sealer: Sealer, pipeline: string): PipelineQueues {
-  const transform = openQueue(deployment, sealer, pipeline, 'transform', batchCodec);
-  const load = openQueue(deployment, sealer, pipeline, 'load', maskedCodec);
+export async function openQueues(
+  deployment: Deployment,
+  sealer: Sealer,
+  pipeline: string,
+): Promise<PipelineQueues> {
+  const transform = await openQueue(deployment, sealer, pipeline, 'transform', batchCodec);
+  const load = await openQueue(deployment, sealer, pipeline, 'load', maskedCodec);
   return {
     transformQueue: transform,
     loadQueue: load,
-    memory: async () => (transform instanceof BullQueue ? transform.memory() : null),
-    boards: () => [transform, load].flatMap((queue) => (queue instanceof BullQueue ? [queue.board] : [])),
+    memory: async () => (transform instanceof MemoryQueue ? null : transform.memory()),
+    boards: () => [transform, load].flatMap((queue) => (queue instanceof MemoryQueue ? [] : [queue.board])),
     expositions: () =>
       Promise.all(
-        [transform, load].flatMap((queue) => (queue instanceof BullQueue ? [queue.exposition()] : [])),
+        [transform, load].flatMap((queue) => (queue instanceof MemoryQueue ? [] : [queue.exposition()])),
       ),
   };
 }
@@ -57,13 +61,13 @@ export function queueServer({ queue }: Pick<Deployment['config'], 'queue'>): Que
   };
 }
 
-function openQueue<T extends Batch | MaskedBatch>(
+async function openQueue<T extends Batch | MaskedBatch>(
   { config, clock, events, onWait, loops }: Deployment,
   sealer: Sealer,
   pipeline: string,
   stage: Stage,
   codec: Codec<T>,
-): BullQueue<T> | MemoryQueue<T> {
+): Promise<BullQueue<T> | MemoryQueue<T>> {
   const { backend, prefix, keepFailed } = config.queue;
   const onEvent: OnQueueEvent = (event) => {
     if (event.kind === 'trouble') return onWait(event.error);
@@ -72,6 +76,8 @@ function openQueue<T extends Batch | MaskedBatch>(
     events.emit('job_failed', { pipeline, stage, batchId, code: error.code, attempt, final });
   };
   if (backend === 'memory') return new MemoryQueue<T>({ clock, keepFailed, onEvent });
+  // BullMQ takes a quarter of a second to load, which queues in memory can do without.
+  const { createBullQueue } = await import('../queue/bullmq.js');
   const name = `${stage}.${pipeline}`;
   return createBullQueue<T>({
     ...queueServer(config),

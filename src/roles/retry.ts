@@ -70,6 +70,7 @@ export class Retry {
       pipeline: pipeline.pipeline.name,
       trigger: 'retry',
       startedAt: clock.now(),
+      holdingFails: pipeline.pipeline.fifo === 'block',
     });
     const parts = { ...deployment, runs: createRunLog(pool) };
     this.#record = new RunRecord(parts, this.#run, this.#hardStop.signal);

@@ -32,7 +32,7 @@ export async function openStatusParts(
     };
     if (deployment.config.queue.backend === 'memory') return { pipeline, queues: null, source };
     const queues = await releases.acquire(
-      openQueues(deployment, withoutKeys, pipeline.name),
+      await openQueues(deployment, withoutKeys, pipeline.name),
       ({ transformQueue, loadQueue }) => Promise.all([transformQueue.close(), loadQueue.close()]),
     );
     return { pipeline, queues, source };

@@ -2,7 +2,6 @@ import type { PipelineConfig } from '../config/config.js';
 import { createPool } from '../load/connection.js';
 import { attempt } from '../ops/attempt.js';
 import { actionFor } from '../policy.js';
-import { checkRedis } from '../queue/bullmq-check.js';
 import { createSqsClient } from '../source/sqs.js';
 import { queueMissing } from '../source/sqs-errors.js';
 import { type PoolUser, openPool } from './database.js';
@@ -52,7 +51,10 @@ async function askPostgres(deployment: Pick<Deployment, 'config'>, user: PoolUse
 
 async function askQueue({ config }: Pick<Deployment, 'config'>): Promise<void> {
   const { backend } = config.queue;
-  if (backend === 'redis') await checkRedis(queueServer(config));
+  if (backend === 'redis') {
+    const { checkRedis } = await import('../queue/bullmq-check.js');
+    await checkRedis(queueServer(config));
+  }
   if (backend !== 'postgres') return;
   const { url, tls = null } = queueServer(config);
   const limits = { max: 1, connectTimeoutMs: CONNECT_LIMIT_MS };

@@ -77,6 +77,11 @@ export class Polls implements Service {
     this.#track(orphan());
   }
 
+  /** How many polls were left, and wait to be taken over. */
+  get parked(): number {
+    return this.#parked.size;
+  }
+
   /** Takes over a poll that was left. */
   adopt(): Poll | undefined {
     const [poll] = this.#parked;
@@ -150,7 +155,15 @@ export class Polls implements Service {
         attributes: { ...opened.attributes, ...attributes },
       },
       records: opened.records,
-      receipt: { messageId, handle, receiveCount, receivedAt, bytes: bytesOf(opened, attributes) },
+      receipt: {
+        messageId,
+        handle,
+        receiveCount,
+        receivedAt,
+        bytes: bytesOf(opened, attributes),
+        // On a standard queue a group is a tenant, and says nothing about order.
+        ...(groupId === undefined || sequenceNumber === undefined ? {} : { groupId }),
+      },
       ...(opened.points === undefined ? {} : { points: opened.points }),
     };
   }

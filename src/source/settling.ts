@@ -5,8 +5,9 @@ import type { Service, StopMode } from '../lifecycle.js';
 import { actionFor } from '../policy.js';
 import { type InFlight, maxVisibilityS } from './in-flight.js';
 import { Permits } from './permits.js';
-import { type EntryResult, MAX_ENTRIES, type QueueClient } from './queue-client.js';
+import type { EntryResult, QueueClient } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';
+import { groupDelay, inCalls } from './together.js';
 
 /** Calls under way at once, of all acks and releases together; fewer than the connections of a client. */
 const PARALLEL_CALLS = 16;
@@ -46,7 +47,10 @@ export class Settling implements Service {
     return this.#track(this.#ack(receipts));
   }
 
-  /** See `Source.release`. A delay is rounded up to a second and ends within SQS's twelve hours. */
+  /**
+   * See `Source.release`. A delay is rounded up to a second and ends within SQS's twelve hours; a FIFO group's receipts
+   * have one delay, the longest of theirs.
+   */
   release(receipts: readonly Receipt[], delayMs: (receipt: Receipt) => number): Promise<void> {
     return this.#track(this.#release(receipts, delayMs));
   }
@@ -91,7 +95,8 @@ export class Settling implements Service {
     const { clock, inFlight, onEvent } = this.#options;
     // First out of the heartbeat, or an extension would undo the release.
     await inFlight.spend(receipts);
-    const pass = (ten: readonly Receipt[]): Promise<readonly EntryResult[]> => this.#change(ten, delayMs);
+    const delay = groupDelay(receipts, delayMs);
+    const pass = (ten: readonly Receipt[]): Promise<readonly EntryResult[]> => this.#change(ten, delay);
     let left = await this.#pass(receipts, pass);
     if (left.receipts.length > 0) {
       await clock.sleep(this.#retryMs(1), this.#hardStop.signal);
@@ -120,12 +125,7 @@ export class Settling implements Service {
         failed.push(...ten);
       }
     };
-    const calls: Promise<void>[] = [];
-    for (let from = 0; from < receipts.length; from += MAX_ENTRIES) {
-      const ten = receipts.slice(from, from + MAX_ENTRIES);
-      calls.push(this.#permits.use(() => one(ten)));
-    }
-    await Promise.all(calls);
+    await Promise.all(inCalls(receipts).map((ten) => this.#permits.use(() => one(ten))));
     return { receipts: failed, outage };
   }
 

@@ -48,7 +48,8 @@ async function carryOut(
     const report = await soak({ ...options, ...run, soakMs, maxGrowth: MAX_GROWTH });
     return { verdict: report.verdict, report, text: soakText(report) };
   }
-  const report = await torture({ ...options, ...run });
+  const profile = options.profile === 'fifo' ? 'storm' : options.profile;
+  const report = await torture({ ...options, profile, ...run });
   return { verdict: report.verdict, report, text: reportText(report) };
 }
 

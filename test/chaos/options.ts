@@ -17,6 +17,7 @@ interface CommonOptions {
 export type ChaosOptions = CommonOptions &
   (
     | { readonly profile: Profile; readonly kills: number }
+    | { readonly profile: 'fifo'; readonly kills: number; readonly groups: number }
     | { readonly profile: 'outage'; readonly of: Away; readonly minutes: number }
     | { readonly profile: 'soak'; readonly minutes: number }
   );
@@ -26,10 +27,12 @@ export const usageText = `npm run chaos -- [options]
 
   --profile NAME     storm (default): everything fails
                      committed: only kills of loaders exactly between COMMIT and ack
+                     fifo: everything fails, on a FIFO queue whose order is judged too
                      outage: a dependency is away for minutes, on a queue with maxReceiveCount 3 and a dead-letter queue
                      soak: steady load and no faults, to see what grows
   --messages N       messages to send (default 20000; outage and soak: so many that it is 200 or 500 a second)
-  --kills K          storm, committed: kills of processes and servers (default 40)
+  --groups N         fifo: message groups (default 100)
+  --kills K          storm, committed, fifo: kills of processes and servers (default 40)
   --of NAME          outage: redis (default), postgres, sqs, or all at once
   --minutes M        outage (default 10) and soak (default 30)
   --seed S           decides what fails, and how, and what is sent (default 1)
@@ -43,6 +46,7 @@ too little to prove anything. Of a run that failed, logs and data are kept.`;
 
 const MAX_MESSAGES = 5_000_000;
 const MAX_KILLS = 10_000;
+const MAX_GROUPS = 100_000;
 const MAX_SEED = 2 ** 32 - 1;
 /** A day. */
 const MAX_MINUTES = 1_440;
@@ -77,13 +81,17 @@ export function parseOptions(args: readonly string[]): ChaosOptions {
     const minutes = wholeNumber('--minutes', values.minutes ?? '30', 1, MAX_MINUTES);
     return { ...common((minutes * MINUTE_MS * SOAK_PER_SECOND) / 1_000), profile, minutes };
   }
+  const kills = wholeNumber('--kills', values.kills, 1, MAX_KILLS);
+  if (profile === 'fifo')
+    return {
+      ...common(20_000),
+      profile,
+      kills,
+      groups: wholeNumber('--groups', values.groups, 1, MAX_GROUPS),
+    };
   const known = profiles.find((one) => one === profile);
-  if (known === undefined) throw usage(`--profile must be one of ${profiles.join(', ')}, outage, soak`);
-  return {
-    ...common(20_000),
-    profile: known,
-    kills: wholeNumber('--kills', values.kills, 1, MAX_KILLS),
-  };
+  if (known === undefined) throw usage(`--profile must be one of ${profiles.join(', ')}, fifo, outage, soak`);
+  return { ...common(20_000), profile: known, kills };
 }
 
 /** The command that repeats a run. */
@@ -91,6 +99,7 @@ export function repeatOf(options: ChaosOptions): string {
   const { messages, seed, backend, profile } = options;
   const parts: readonly (string | false)[] = [
     `npm run chaos -- --messages ${messages}`,
+    'groups' in options && `--groups ${options.groups}`,
     'kills' in options && `--kills ${options.kills}`,
     `--seed ${seed}`,
     backend !== 'redis' && `--backend ${backend}`,
@@ -108,6 +117,7 @@ function parse(args: readonly string[]) {
       options: {
         messages: { type: 'string' },
         kills: { type: 'string', default: '40' },
+        groups: { type: 'string', default: '100' },
         of: { type: 'string', default: 'redis' },
         minutes: { type: 'string' },
         seed: { type: 'string', default: '1' },

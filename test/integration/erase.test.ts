@@ -138,7 +138,7 @@ test('names where it has not looked, and how much is there, in its output and it
     hint: { from: 'mail', mask: { method: 'partial', kind: 'email' } },
   });
   const { inside, keyring } = insideOf(deployment);
-  const queues = openQueues(inside, new PayloadSealer(keyring), PIPELINE);
+  const queues = await openQueues(inside, new PayloadSealer(keyring), PIPELINE);
   const head = { sentAt: Date.now(), receivedAt: Date.now() };
   const [batchId, runId] = [systemClock.id(), systemClock.id()];
   await queues.transformQueue.add({ ...batchOf([event(3, A)], head), batchId, runId, pipeline: PIPELINE });

@@ -47,7 +47,7 @@ for (const queue of ['redis', 'postgres'] as const) {
     test('is not destroyed while they wait or have failed, whichever key has sealed them', async () => {
       await failBatch(deployment, { bodies: [LOGIN], stage: 'transform' });
       const first = insideOf(deployment);
-      const old = openQueues(first.inside, new PayloadSealer(first.keyring), PIPELINE);
+      const old = await openQueues(first.inside, new PayloadSealer(first.keyring), PIPELINE);
       await old.transformQueue.add({
         ...batchOf([LOGIN]),
         batchId: systemClock.id(),
@@ -58,7 +58,7 @@ for (const queue of ['redis', 'postgres'] as const) {
       const kek = kekFromFile(deployment.kekFile);
       const file = readKeyringFile(deployment.keyringFile);
       const promoted = new Keyring(promoteKey({ file, kek, where: 'test' }, 2), kek, 'test');
-      const later = openQueues(first.inside, new PayloadSealer(promoted), PIPELINE);
+      const later = await openQueues(first.inside, new PayloadSealer(promoted), PIPELINE);
       await failIn(deployment, later, { bodies: [LOGIN], stage: 'load' });
       const [failed] = await later.loadQueue.failed({ codes: [], since: null, limit: null });
       assert.equal(failed?.payload.kid, 2);
@@ -88,7 +88,7 @@ for (const queue of ['redis', 'postgres'] as const) {
 
     test('is destroyed once they are gone, and only when it is said off a terminal', async () => {
       const { inside, keyring } = insideOf(deployment);
-      const queues = openQueues(inside, new PayloadSealer(keyring), PIPELINE);
+      const queues = await openQueues(inside, new PayloadSealer(keyring), PIPELINE);
       for (const each of [queues.transformQueue, queues.loadQueue]) {
         const worker = each.process(async () => undefined, { concurrency: 1 });
         await eventually(

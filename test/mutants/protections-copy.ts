@@ -64,8 +64,8 @@ export const copyProtections: readonly Mutant[] = [
     row: 'COPY refused',
     name: 'one COPY more for every bad row',
     file: SINK,
-    replace: 'const suspect = first ? this.#suspect(error.fault, drop) : null;',
-    by: 'const suspect = first || this.#copies < 9 ? this.#suspect(error.fault, drop) : null;',
+    replace: 'if (this.#copies < COPIES_FIRST && this.#leaveOutSuspect(',
+    by: 'if (this.#copies < COPIES_FIRST + 7 && this.#leaveOutSuspect(',
     tests: [
       {
         file: 'integration/load-refused.test.ts',

@@ -148,8 +148,8 @@ export const ledgerProtections: readonly Mutant[] = [
     row: 'a rejected message',
     name: 'a held rejection enters ledger and quarantine',
     file: SETTLEMENT,
-    replace: 'if (rejection.held) continue;',
-    by: '',
+    replace: 'if (rejection.held || stops.isHeld(rejection.message)) {',
+    by: 'if (stops.isHeld(rejection.message)) {',
     tests: [
       {
         file: 'integration/load-commit.test.ts',

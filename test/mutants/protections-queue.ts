@@ -151,6 +151,97 @@ export const queueProtections: readonly Mutant[] = [
     ],
   },
   {
+    row: 'FIFO queue',
+    name: 'a group is released message by message',
+    file: 'src/source/together.ts',
+    replace: "return (receipt) => longest.get(receipt.groupId ?? '') ?? delayMs(receipt);",
+    by: 'return (receipt) => (longest.size < 0 ? 0 : delayMs(receipt));',
+    tests: [
+      {
+        file: 'unit/source-settling.test.ts',
+        name: 'what was received of a FIFO group is released at one moment and in one call',
+      },
+    ],
+  },
+  {
+    row: 'FIFO queue',
+    name: 'of a group that is held only the rejected message is',
+    file: 'src/load/groups.ts',
+    replace: 'return stop !== undefined && message >= stop.message;',
+    by: 'return stop !== undefined && message === stop.message;',
+    tests: [
+      {
+        file: 'integration/load-groups.test.ts',
+        name: 'block: a rejected message and all later ones of its group are held, no other is',
+      },
+    ],
+  },
+  {
+    row: 'FIFO queue',
+    name: 'what the table refuses holds nobody',
+    file: 'src/load/postgres.ts',
+    replace: 'if (this.#blocks && this.#stops.add(',
+    by: 'if (!this.#blocks && this.#stops.add(',
+    tests: [
+      {
+        file: 'integration/load-groups.test.ts',
+        name: 'block: what the table refuses holds its group as well, be it one row or many',
+      },
+    ],
+  },
+  {
+    row: 'FIFO queue',
+    name: 'a message that was settled before holds its group',
+    file: 'src/load/groups.ts',
+    replace: 'if (!known.has(index)) stops',
+    by: 'if (known.size >= 0) stops',
+    tests: [
+      {
+        file: 'integration/load-groups.test.ts',
+        name: 'block: a rejected message that was settled before holds nobody',
+      },
+    ],
+  },
+  {
+    row: 'FIFO queue',
+    name: 'rows that were taken one by one stay in that order',
+    file: 'src/load/postgres.ts',
+    replace: 'if (groups !== undefined && isolated.refused.size > 0) {',
+    by: 'if (this.#blocks && groups !== undefined && isolated.refused.size > 0) {',
+    tests: [
+      {
+        file: 'integration/load-groups.test.ts',
+        name: 'skip: rows of a group go in in its order, also when the table refuses many, and times and ids go against it',
+      },
+    ],
+  },
+  {
+    row: 'FIFO queue',
+    name: 'the time of sending goes before the order of a group',
+    file: 'src/load/groups.ts',
+    replace: 'Math.max(sentAt, latest.get(group) ?? sentAt)',
+    by: 'Math.min(sentAt, latest.get(group) ?? sentAt)',
+    tests: [
+      {
+        file: 'integration/load-groups.test.ts',
+        name: 'an upsert keeps the last of a group by its order, whatever the times of sending say',
+      },
+    ],
+  },
+  {
+    row: 'FIFO queue',
+    name: 'a run that holds a group back succeeds',
+    file: 'src/run.ts',
+    replace: 'this.options.holdingFails === true) this.#groupsBlocked = true;',
+    by: 'this.options.holdingFails === true) this.#groupsBlocked = false;',
+    tests: [
+      {
+        file: 'unit/run.test.ts',
+        name: 'one that holds back a group fails under `fifo: block`, and not under `on_reject: dlq`',
+      },
+    ],
+  },
+  {
     row: 'key unknown',
     name: 'a worker that can read nothing goes on failing batches',
     file: 'src/queue/bullmq.ts',

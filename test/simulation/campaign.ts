@@ -1,5 +1,6 @@
 import type { Benign, Planted } from './planted.js';
 import { type ScheduleResult, runSchedule } from './schedule.js';
+import type { FifoSize } from './setup.js';
 
 /** What many schedules came to, in sums. */
 export interface Campaign {
@@ -14,7 +15,11 @@ export interface Campaign {
 }
 
 /** Runs schedules of consecutive seeds, one after the other. */
-export async function runCampaign(schedules: number, firstSeed: number): Promise<Campaign> {
+export async function runCampaign(
+  schedules: number,
+  firstSeed: number,
+  fifo: FifoSize | null = null,
+): Promise<Campaign> {
   const startedAt = performance.now();
   const failed: ScheduleResult[] = [];
   const faults: { [fault: string]: number } = {};
@@ -22,7 +27,7 @@ export async function runCampaign(schedules: number, firstSeed: number): Promise
   let steps = 0;
   let virtualMs = 0;
   for (let seed = firstSeed; seed < firstSeed + schedules; seed += 1) {
-    const result = await runSchedule(seed);
+    const result = await runSchedule(seed, fifo === null ? {} : { fifo });
     if (result.violations.length > 0) failed.push(result);
     addTo(faults, result.faults);
     addTo(coverage, result.coverage);

@@ -1,6 +1,7 @@
 import type { Batch, RecordKey, Rejection } from '../../src/batch.js';
 import type { Clock } from '../../src/clock.js';
 import { PipelineError } from '../../src/errors.js';
+import { groupsOf } from '../../src/masking/groups.js';
 import type { Masker } from '../../src/masking/mask.js';
 import { asMasked } from '../../src/masking/masked.js';
 import type { Faults } from './faults.js';
@@ -15,18 +16,22 @@ export function maskedText(body: string): string {
 }
 
 /** Stands in for masking, which is tested elsewhere: the text of a row tells which message it came from. */
-export function fakeMasker(clock: Clock, faults: Faults, held: boolean): Masker {
+export function fakeMasker(
+  clock: Clock,
+  faults: Faults,
+  { held, isMended }: { readonly held: boolean; readonly isMended: () => boolean },
+): Masker {
   return {
     mask: (batch) => {
       if (faults.strikes('masker_throws', batch.batchId)) throw new Error('the masker fell over');
       if (faults.strikes('masker_without_key', batch.batchId))
         throw new PipelineError('key_unavailable', 'there is no key 1');
-      return maskBatch(batch, clock, held);
+      return maskBatch(batch, clock, held, isMended());
     },
   };
 }
 
-function maskBatch(batch: Batch, clock: Clock, held: boolean): ReturnType<Masker['mask']> {
+function maskBatch(batch: Batch, clock: Clock, held: boolean, mended: boolean): ReturnType<Masker['mask']> {
   const keys: RecordKey[] = [];
   const lines: string[] = [];
   const rejections: Rejection[] = [];
@@ -34,7 +39,7 @@ function maskBatch(batch: Batch, clock: Clock, held: boolean): ReturnType<Masker
     const head = batch.messages[message];
     if (head === undefined) throw new RangeError('a record without its message');
     const key = { id, sentAt: head.sentAt, messageId: head.messageId, message };
-    if (body.startsWith(BAD)) {
+    if (body.startsWith(BAD) && !mended) {
       const sealed = Buffer.from(body);
       const reason = { code: 'not_json', path: null, kind: 'raw' } as const;
       rejections.push({ ...key, ...reason, quarantineId: clock.id(), sealed, kid: 1, held });
@@ -50,6 +55,7 @@ function maskBatch(batch: Batch, clock: Clock, held: boolean): ReturnType<Masker
       runId,
       pipeline,
       messages: batch.messages.length,
+      ...groupsOf(batch),
       receivedAt: Math.min(...batch.messages.map((head) => head.receivedAt)),
       policySha256: '0'.repeat(64),
       kids: [1],

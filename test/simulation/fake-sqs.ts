@@ -72,6 +72,8 @@ export class FakeSqs implements QueueClient {
   readonly faults: FakeFaults = {};
   /** Ids in the dead-letter queue, in the order of their arrival. */
   readonly deadLetters: string[] = [];
+  /** Ids of deleted messages, in the order of their deletion. */
+  readonly deleted: string[] = [];
   /** How often each call was made. */
   readonly calls: { [call in FakeCall]: number } = { receive: 0, delete: 0, change: 0, attributes: 0 };
   /** Ids handed out, delivery by delivery. */
@@ -88,6 +90,10 @@ export class FakeSqs implements QueueClient {
   constructor(options: FakeSqsOptions) {
     this.#options = options;
     this.#exists = options.exists ?? true;
+  }
+
+  get isFifo(): boolean {
+    return this.#options.fifo === true;
   }
 
   /** Brings the queue into being. */
@@ -122,6 +128,10 @@ export class FakeSqs implements QueueClient {
   /** Messages that are neither deleted nor dead letters. */
   get left(): readonly string[] {
     return this.#messages.map((message) => message.id);
+  }
+
+  get isEmpty(): boolean {
+    return this.#messages.length === 0;
   }
 
   /** Those that a receive could return now, FIFO order apart. */
@@ -219,7 +229,11 @@ export class FakeSqs implements QueueClient {
       if (message.visibleAt > now || (fifo && locked.has(message.groupId))) continue;
       const already = fromGroup.get(message.groupId) ?? 0;
       if (fifo && already >= perGroup) continue;
-      if (this.faults.overlook?.(message.id) === true) continue;
+      if (this.faults.overlook?.(message.id) === true) {
+        // What comes after it in its group is then not to be had either.
+        locked.add(message.groupId);
+        continue;
+      }
       if (message.receiveCount >= maxReceiveCount) {
         this.#messages.splice(this.#messages.indexOf(message), 1);
         this.deadLetters.push(message.id);
@@ -259,6 +273,7 @@ export class FakeSqs implements QueueClient {
     if (message === undefined) return 'done';
     if (this.#options.fifo && message.visibleAt <= this.#options.clock.now()) return 'gone';
     this.#messages.splice(this.#messages.indexOf(message), 1);
+    this.deleted.push(message.id);
     this.#changed();
     return 'done';
   }

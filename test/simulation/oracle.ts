@@ -16,6 +16,8 @@ export interface SentRecord {
 export interface SentMessage {
   readonly id: string;
   readonly records: readonly SentRecord[];
+  /** Of a FIFO queue's message. */
+  readonly groupId: string | null;
 }
 
 /** What became of a receipt: the places of its parts in batches, and whether the last of them is among these. */
@@ -57,14 +59,18 @@ export class Oracle {
   readonly #scheduler: Scheduler;
   readonly #committed: Committed;
   readonly #visibilityMs: number;
-  readonly #sent = new Map<string, SentMessage>();
+  readonly #sent = new Map<string, SentMessage & { readonly place: number }>();
   readonly #deliveries = new Map<string, Delivery>();
   readonly #latest = new Map<string, string>();
   /** How many deliveries of a message, on their way, have left it visible. */
   readonly #twice = new Map<string, number>();
   readonly #held = new Map<string, Held>();
   readonly #told = new Map<string, string>();
+  /** Of each FIFO group, where in the order of sending its last commit has come to. */
+  readonly #reached = new Map<string, number>();
+  readonly #settled = new Set<string>();
   #runs = 0;
+  #followed = 0;
 
   constructor(scheduler: Scheduler, committed: Committed, visibilityMs: number) {
     this.#scheduler = scheduler;
@@ -77,13 +83,18 @@ export class Oracle {
     return this.#runs;
   }
 
+  /** Commits of a FIFO group that came after another of the same group. */
+  get followed(): number {
+    return this.#followed;
+  }
+
   violated(rule: string): void {
     this.violations.push(rule);
     this.#scheduler.note(`VIOLATION ${rule}`);
   }
 
   sent(message: SentMessage): void {
-    this.#sent.set(message.id, message);
+    this.#sent.set(message.id, { ...message, place: this.#sent.size });
   }
 
   /** The next time this message is handed out it stays visible. */
@@ -154,10 +165,36 @@ export class Oracle {
 
   /** SQS has deleted a message for good: its records must be committed. */
   deleted(id: string): void {
-    const { target, quarantine } = this.#committed;
-    const settled = new Set([...target, ...quarantine].map((row) => row.recordId));
     for (const record of this.#sent.get(id)?.records ?? [])
-      if (!settled.has(record.id)) this.violated(`message ${id} was deleted, and its record is nowhere`);
+      if (!this.#settled.has(record.id))
+        this.violated(`message ${id} was deleted, and its record is nowhere`);
+  }
+
+  /** Rows are committed, in this order: those of a FIFO group come in the order of sending, and after all before. */
+  settled(target: readonly Settled[], quarantine: readonly Settled[]): void {
+    const groups = new Map<string, { readonly rows: number[]; readonly all: number[] }>();
+    for (const [list, rows] of [
+      ['rows', target],
+      ['all', quarantine],
+    ] as const) {
+      for (const { recordId } of rows) {
+        this.#settled.add(recordId);
+        const sent = this.#sent.get(recordId);
+        const groupId = sent?.groupId ?? null;
+        if (sent === undefined || groupId === null) continue;
+        const group = groups.get(groupId) ?? { rows: [], all: [] };
+        groups.set(groupId, group);
+        group[list].push(sent.place);
+      }
+    }
+    for (const [groupId, { rows, all }] of groups) {
+      const reached = this.#reached.get(groupId);
+      if (reached !== undefined) this.#followed += 1;
+      const isSorted = rows.every((at, index) => index === 0 || at > (rows[index - 1] ?? at));
+      if (!isSorted || Math.min(...rows, ...all) <= (reached ?? -1))
+        this.violated(`messages of ${groupId} were committed out of order`);
+      this.#reached.set(groupId, Math.max(reached ?? -1, ...rows, ...all));
+    }
   }
 
   /** A fate is written. */
@@ -199,9 +236,10 @@ export class Oracle {
   ended(left: readonly string[], deadLetters: readonly string[]): void {
     const { target, quarantine, loads } = this.#committed;
     for (const id of left) this.violated(`message ${id} is still in the queue`);
+    const rows = { target: byRecord(target), quarantine: byRecord(quarantine) };
     for (const message of this.#sent.values()) {
       const deaths = deadLetters.filter((dead) => dead === message.id).length;
-      for (const record of message.records) this.#check(record, deaths);
+      for (const record of message.records) this.#check(record, rows, deaths);
     }
     const all = [...loads.values()];
     const total = (outcome: 'loaded' | 'quarantined'): number =>
@@ -212,11 +250,14 @@ export class Oracle {
       this.violated('the batches quarantined other numbers than the quarantine holds');
   }
 
-  #check({ id, expected, content }: SentRecord, deaths: number): void {
-    const { target, quarantine } = this.#committed;
+  #check(
+    { id, expected, content }: SentRecord,
+    { target, quarantine }: { readonly target: ContentsById; readonly quarantine: ContentsById },
+    deaths: number,
+  ): void {
     const places: readonly (readonly [Expected, readonly string[]])[] = [
-      ['target', contentsOf(id, target)],
-      ['quarantine', contentsOf(id, quarantine)],
+      ['target', target.get(id) ?? []],
+      ['quarantine', quarantine.get(id) ?? []],
       ['dead_letters', Array.from({ length: deaths }, () => content)],
     ];
     const found = places.flatMap(([place, contents]) => contents.map((text) => ({ place, text })));
@@ -246,6 +287,14 @@ export class Oracle {
 
 const outcomes = ['received', 'loaded', 'duplicates', 'quarantined', 'released'] as const;
 
-function contentsOf(id: string, rows: readonly Settled[]): readonly string[] {
-  return rows.filter((row) => row.recordId === id).map((row) => row.content);
+type ContentsById = ReadonlyMap<string, readonly string[]>;
+
+function byRecord(rows: readonly Settled[]): ContentsById {
+  const contents = new Map<string, string[]>();
+  for (const { recordId, content } of rows) {
+    const known = contents.get(recordId);
+    if (known) known.push(content);
+    else contents.set(recordId, [content]);
+  }
+  return contents;
 }

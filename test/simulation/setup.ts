@@ -12,9 +12,12 @@ export interface Setup {
     /** Of its records, in their order. */
     readonly expected: readonly Expected[];
     readonly afterMs: number;
+    readonly groupId: string | null;
   }[];
   /** `memory`: every process is an ingester with queues and workers of its own. */
   readonly topology: 'bullmq' | 'memory';
+  /** The queue is a FIFO queue of so many groups; `block` as in `fifo: block`, null for a standard queue. */
+  readonly fifo: { readonly groups: number; readonly mode: 'skip' | 'block' } | null;
   /** `on_reject: dlq`. */
   readonly held: boolean;
   readonly maxReceiveCount: number | null;
@@ -29,7 +32,7 @@ export interface Setup {
 }
 
 const MAX_MESSAGES = 12;
-/** So many messages come in parts, of which each holds a few records. */
+/** So many messages of a standard queue come in parts, of which each holds a few records. */
 const IN_PARTS = 0.1;
 const MAX_PARTS = 4;
 const MAX_PART_RECORDS = 2;
@@ -40,9 +43,19 @@ export const LONG_RESIDENCE_MS = 24 * 3_600_000;
 
 /** Draws a setup: small, so that everything meets everything. */
 export function drawSetup(dice: Dice): Setup {
-  const held = dice.chance(0.2);
+  const fifo = dice.chance(0.25)
+    ? { groups: dice.whole(1, 3), mode: dice.pick(['skip', 'block'] as const) }
+    : null;
+  const held = dice.chance(0.2) && fifo === null;
+  const blocks = fifo?.mode === 'block';
   return {
-    messages: Array.from({ length: dice.whole(4, MAX_MESSAGES) }, (_, n) => drawMessage(dice, n, held)),
+    messages: Array.from({ length: dice.whole(4, MAX_MESSAGES) }, (_, n) => ({
+      ...drawMessage(dice, n, held, fifo === null),
+      // What holds its group is mended in the end.
+      ...(blocks ? { expected: ['target'] as const } : {}),
+      groupId: fifo === null ? null : `group-${dice.whole(1, fifo.groups)}`,
+    })),
+    fifo,
     topology: dice.chance(0.15) ? 'memory' : 'bullmq',
     held,
     maxReceiveCount: held ? 5 : null,
@@ -64,9 +77,48 @@ export function drawSetup(dice: Dice): Setup {
   };
 }
 
-function drawMessage(dice: Dice, n: number, held: boolean): Setup['messages'][number] {
+/** A FIFO queue that is larger than usual: so many groups of so many messages each. */
+export interface FifoSize {
+  readonly groups: number;
+  readonly perGroup: number;
+  readonly mode: 'skip' | 'block';
+}
+
+/** One in so many can't become a row; of a large schedule under `block` all groups would soon be held otherwise. */
+const LARGE_BAD_EVERY = 500;
+
+/** Draws the setup of a large FIFO queue: all is there from the start, and everything else as it is drawn for small ones. */
+export function drawFifo(dice: Dice, { groups, perGroup, mode }: FifoSize): Setup {
+  const small = drawSetup(dice);
+  return {
+    ...small,
+    messages: Array.from({ length: groups * perGroup }, (_, n) => {
+      const kind = dice.chance(1 / LARGE_BAD_EVERY) ? dice.pick([BAD, UNFIT]) : 'good';
+      const expected = kind === 'good' || mode === 'block' ? 'target' : 'quarantine';
+      return { body: `${kind} ${n}`, expected: [expected], afterMs: 0, groupId: `group-${n % groups}` };
+    }),
+    fifo: { groups, mode },
+    held: false,
+    maxReceiveCount: null,
+    ingesters: 2,
+    ingester: {
+      ...small.ingester,
+      tickMs: 3_000,
+      receivers: 4,
+      inFlight: 2_000,
+      batching: { ...small.ingester.batching, maxMessages: 100, lingerMs: 50 },
+    },
+  };
+}
+
+function drawMessage(
+  dice: Dice,
+  n: number,
+  held: boolean,
+  mayHaveParts: boolean,
+): Omit<Setup['messages'][number], 'groupId'> {
   const afterMs = dice.chance(0.6) ? 0 : dice.between(0, ARRIVAL_MS);
-  if (!dice.chance(IN_PARTS)) {
+  if (!mayHaveParts || !dice.chance(IN_PARTS)) {
     const { body, expected } = drawRecord(dice, String(n), held);
     return { body, expected: [expected], afterMs };
   }

@@ -1,4 +1,4 @@
-import type { Batch, Fate, MaskedBatch, Receipt } from '../../src/batch.js';
+import type { Batch, Delivery, Fate, MaskedBatch, Receipt } from '../../src/batch.js';
 import type { Sink } from '../../src/load/sink.js';
 import { type IngestPorts, drain, settle } from '../../src/pipeline.js';
 import type { BatchQueue } from '../../src/queue/queue.js';
@@ -34,6 +34,8 @@ export interface IngesterParts {
   readonly sink: Pick<Sink, 'fates' | 'letGo'>;
   readonly oracle: Oracle;
   readonly settings: IngesterSettings;
+  /** As under `fifo: block`. */
+  readonly holdingFails: boolean;
   readonly planted: Planted | Benign | null;
   /** Hears of every batch that is formed. */
   readonly onBatch: (batch: Batch) => void;
@@ -106,7 +108,7 @@ export class SimIngester {
   }
 
   #newRun(): WatchedRun {
-    const { host, oracle, planted, onBatch, settings } = this.#parts;
+    const { host, oracle, planted, onBatch, settings, holdingFails } = this.#parts;
     const run = new WatchedRun(
       {
         runId: host.clock.id(),
@@ -114,6 +116,7 @@ export class SimIngester {
         trigger: 'schedule',
         startedAt: host.clock.now(),
         partLimits: { records: settings.batching.maxMessages, bytes: 1 << 20 },
+        holdingFails,
       },
       (batch, receipts) => {
         onBatch(batch);
@@ -152,10 +155,13 @@ export class SimIngester {
 
   /** The source, whose receipts the oracle sees before they are spent. */
   #watchedSource(): Source {
-    const { oracle } = this.#parts;
+    const { oracle, planted } = this.#parts;
     const source = this.#source;
     return {
-      receive: (mode, signal, halt) => source.receive(mode, signal, halt),
+      receive: (mode, signal, halt) => {
+        const deliveries = source.receive(mode, signal, halt);
+        return planted === 'group_split' ? oneByOne(deliveries) : deliveries;
+      },
       depth: () => source.depth(),
       ack: (receipts) => {
         oracle.spends('ack', receipts);
@@ -221,6 +227,12 @@ class WatchedRun extends Run {
       super.settle({ ...fate, state: 'committed', held: [] });
     } else super.settle(fate);
   }
+}
+
+async function* oneByOne(
+  deliveries: AsyncIterable<readonly Delivery[]>,
+): AsyncGenerator<readonly Delivery[], void, undefined> {
+  for await (const some of deliveries) for (const one of some) yield [one];
 }
 
 async function within(clock: Host['clock'], ms: number, work: Promise<unknown>): Promise<boolean> {

@@ -1,5 +1,6 @@
 import { PipelineError } from '../../src/errors.js';
 import type { BatchReport, Counts, Fate, MaskedBatch } from '../../src/batch.js';
+import { type FifoMode, Stops } from '../../src/load/groups.js';
 import type { HeldBatch, Sink } from '../../src/load/sink.js';
 import type { Faults } from './faults.js';
 import { UNFIT } from './fake-masker.js';
@@ -33,6 +34,8 @@ interface Tables {
 /** What a record comes to, once the ledger has been asked. */
 interface Row extends Settled {
   readonly key: string;
+  /** Index of its message. */
+  readonly message: number;
   readonly isRejected: boolean;
 }
 
@@ -63,6 +66,9 @@ export interface SimPostgresOptions {
   readonly tables: Tables;
   readonly oracle: Oracle;
   readonly planted: Planted | Benign | null;
+  /** Whether the table takes what it refused before. */
+  readonly isMended: () => boolean;
+  readonly fifo: FifoMode;
   /** Ledger keys of a batch, for the planted defect that enters what is let go. */
   readonly keysOf: (batchId: string) => readonly string[];
 }
@@ -92,6 +98,8 @@ export class SimPostgres {
     waits_for_a_lock: 0,
     transactions_abandoned: 0,
   };
+  /** FIFO groups held, commit by commit. */
+  blocked = 0;
   readonly #options: SimPostgresOptions;
   readonly #open = new Set<Transaction>();
   /** Ledger keys and batch ids that an open transaction has written. */
@@ -134,9 +142,11 @@ export class SimPostgres {
         this.moments.commits_of_a_decided_batch += 1;
         return null;
       }
-      const counts = await this.#write(host, transaction, batch, known);
+      const stops = await this.#stopsOf(host, transaction, batch);
+      const counts = await this.#write(host, transaction, batch, known, stops);
       if (counts === null) return null;
-      const held = [...new Set(batch.rejections.filter((r) => r.held).map((r) => r.message))];
+      const rejected = batch.rejections.filter((r) => r.held).map((r) => r.message);
+      const held = [...new Set([...rejected, ...stops.held])];
       const { batchId, runId } = batch;
       const load = { batchId, runId, state: 'committed', held, ...counts } as const;
       if (planted !== 'fate_in_its_own_transaction') {
@@ -169,15 +179,39 @@ export class SimPostgres {
     }
   }
 
+  /** Under `fifo: block`: what of the batch is held, now that the ledger has been asked about what is rejected. */
+  async #stopsOf(
+    host: Host,
+    transaction: Transaction,
+    batch: MaskedBatch,
+  ): Promise<Pick<Stops, 'isHeld' | 'held'>> {
+    const stops = new Stops(batch);
+    if (this.#options.fifo === 'skip' || batch.groups === undefined) return stops;
+    const { tables, planted } = this.#options;
+    const rejected = this.#rowsOf(host, batch).filter(({ isRejected }) => isRejected);
+    await this.#statement(host, transaction, 'known', () => {
+      for (const { key, message, recordId } of rejected) {
+        if (!tables.ledger.has(key))
+          stops.add({ id: recordId, sentAt: 0, messageId: recordId, message }, 'not_json');
+      }
+    });
+    this.blocked += stops.blocking.length;
+    if (planted !== 'later_ones_loaded') return stops;
+    const held = rejected.map(({ message }) => message).filter((message) => stops.isHeld(message));
+    return { held, isHeld: (message) => held.includes(message) };
+  }
+
   /** Ledger, rows and quarantine; null when another loader has committed this very batch. */
   async #write(
     host: Host,
     transaction: Transaction,
     batch: MaskedBatch,
     knownBefore: ReadonlySet<string>,
+    stops: Pick<Stops, 'isHeld'>,
   ): Promise<Counts | null> {
     const { planted, tables } = this.#options;
-    const rows = this.#rowsOf(host, batch);
+    const all = this.#rowsOf(host, batch);
+    const rows = all.filter(({ message }) => !stops.isHeld(message));
     const distinct = [...new Map(rows.map((row) => [row.key, row])).values()];
     const entered = await this.#statement(host, transaction, 'ledger', () =>
       planted === 'no_ledger' || planted === 'check_outside_transaction'
@@ -193,7 +227,7 @@ export class SimPostgres {
     }
     await this.#statement(host, transaction, 'copy', () => void transaction.rows.push(...entered));
     const quarantined = entered.filter((row) => row.isRejected).length;
-    const released = batch.rejections.filter((rejection) => rejection.held).length;
+    const released = batch.rejections.filter(({ held }) => held).length + all.length - rows.length;
     return {
       received: batch.keys.length + batch.rejections.length,
       loaded: entered.length - quarantined,
@@ -210,8 +244,8 @@ export class SimPostgres {
     rows: readonly Row[],
   ): Promise<readonly Row[] | null> {
     const { ledger } = this.#options.tables;
-    const entered: Row[] = [];
     const known: string[] = [];
+    const entering = new Set<Row>();
     for (const row of rows.toSorted((a, b) => (a.key < b.key ? -1 : 1))) {
       await this.#lock(transaction, `ledger ${row.key}`, LOCK_TIMEOUT_MS);
       const owner = ledger.get(row.key);
@@ -220,9 +254,9 @@ export class SimPostgres {
         continue;
       }
       transaction.keys.push(row.key);
-      entered.push(row);
+      entering.add(row);
     }
-    if (!known.includes(batchId)) return entered;
+    if (!known.includes(batchId)) return rows.filter((row) => entering.has(row));
     this.moments.commits_that_lost_to_another_loader += 1;
     return null;
   }
@@ -309,9 +343,14 @@ export class SimPostgres {
   /** COMMIT: all of it, or nothing. */
   #apply(transaction: Transaction): void {
     const { tables, oracle } = this.#options;
-    for (const { isRejected, key: _, ...settled } of transaction.rows) {
-      (isRejected ? tables.quarantine : tables.target).push(settled);
+    const target: Settled[] = [];
+    const quarantine: Settled[] = [];
+    for (const { isRejected, key: _, message: __, ...settled } of transaction.rows) {
+      (isRejected ? quarantine : target).push(settled);
     }
+    tables.target.push(...target);
+    tables.quarantine.push(...quarantine);
+    oracle.settled(target, quarantine);
     const batchId = transaction.rows[0]?.batchId ?? transaction.loads[0]?.batchId ?? '';
     for (const key of transaction.keys) tables.ledger.set(key, batchId);
     for (const load of transaction.loads) {
@@ -400,21 +439,23 @@ export class SimPostgres {
     if (lines.length !== batch.keys.length)
       throw new PipelineError('row_count_differs', 'keys and lines differ');
     const { batchId } = batch;
-    const rows = batch.keys.map(({ id, sentAt }, line) => {
+    const rows = batch.keys.map(({ id, sentAt, message }, line) => {
       const content = lines[line] ?? '';
       return {
         recordId: id,
         batchId,
         content,
         key: this.#key(host, id, sentAt),
-        isRejected: content.includes(UNFIT),
+        message,
+        isRejected: content.includes(UNFIT) && !this.#options.isMended(),
       };
     });
     const rejected = batch.rejections
       .filter((rejection) => !rejection.held)
-      .map(({ id, sentAt, sealed }) => ({
+      .map(({ id, sentAt, sealed, message }) => ({
         recordId: id,
         batchId,
+        message,
         content: sealed.toString(),
         key: this.#key(host, id, sentAt),
         isRejected: true,

@@ -2,12 +2,15 @@
 //   node dist/test/simulation/sim.js [--schedules N] [--seed S] [--jobs N] [--planted [--only NAME]] [--json]
 // Runs the schedules of seeds S, S+1, ... and fails on any violation. --planted: looks for each planted defect instead
 // (or for the one that is named), and fails when one is not found, or when one that does no harm is.
+//   … [--groups N [--per-group N] [--fifo skip|block]]
+// Instead of small schedules, FIFO queues of so many groups, of which a receive returns up to ten messages.
 
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Campaign, findPlanted, runCampaign } from './campaign.js';
 import { runParallel } from './parallel.js';
 import { type Benign, type Planted, benignBugs, plantedBugs } from './planted.js';
+import type { FifoSize } from './setup.js';
 
 const DEFAULT_SCHEDULES = '1000';
 /** From so many on, the processors share them. */
@@ -27,6 +30,7 @@ interface Options {
   readonly firstSeed: number;
   readonly jobs: number;
   readonly json: boolean;
+  readonly fifo: FifoSize | null;
 }
 
 function print(line: string): void {
@@ -52,10 +56,10 @@ function show({ schedules, firstSeed, steps, virtualMs, wallMs, failed, faults, 
   );
 }
 
-async function runAll({ schedules, firstSeed, jobs, json }: Options): Promise<boolean> {
-  const campaign = await (jobs > 1
+async function runAll({ schedules, firstSeed, jobs, json, fifo }: Options): Promise<boolean> {
+  const campaign = await (jobs > 1 && fifo === null
     ? runParallel(schedules, firstSeed, jobs)
-    : runCampaign(schedules, firstSeed));
+    : runCampaign(schedules, firstSeed, fifo));
   if (json) print(JSON.stringify(campaign));
   else show(campaign);
   return campaign.failed.length === 0;
@@ -74,6 +78,10 @@ async function lookFor(name: Planted | Benign, { schedules, firstSeed, json }: O
   return benign === (found === null);
 }
 
+function fifoOf(groups: string, perGroup: string, fifo: string): FifoSize {
+  return { groups: Number(groups), perGroup: Number(perGroup), mode: fifo === 'block' ? 'block' : 'skip' };
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -82,6 +90,9 @@ async function main(): Promise<number> {
       jobs: { type: 'string' },
       planted: { type: 'boolean', default: false },
       only: { type: 'string' },
+      groups: { type: 'string' },
+      'per-group': { type: 'string', default: '200' },
+      fifo: { type: 'string', default: 'skip' },
       json: { type: 'boolean', default: false },
     },
   });
@@ -90,6 +101,7 @@ async function main(): Promise<number> {
     firstSeed: Number(values.seed),
     jobs: Number(values.jobs ?? (Number(values.schedules) < MANY_SCHEDULES ? 1 : availableParallelism())),
     json: values.json,
+    fifo: values.groups === undefined ? null : fifoOf(values.groups, values['per-group'], values.fifo),
   };
   const names = ([...Object.keys(plantedBugs), ...Object.keys(benignBugs)] as (Planted | Benign)[]).filter(
     (name) => values.only === undefined || values.only === name,

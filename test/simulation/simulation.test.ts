@@ -22,6 +22,8 @@ const MIN_MOMENTS = {
   waits_for_a_lock: 100,
   duplicates: 300,
   dead_letters: 50,
+  groups_blocked: 70,
+  group_followed: 150,
   quarantined: 300,
   runs_completed: 5_000,
   parted_acked: 200,
@@ -82,6 +84,21 @@ describe('the pipeline under a deterministic scheduler', () => {
     for (let seed = firstSeed; seed < firstSeed + 5; seed += 1) {
       assert.deepEqual(await runSchedule(seed), await runSchedule(seed));
     }
+  });
+
+  test('100 groups of 200 messages of a FIFO queue, ten at a receive, are committed in their order', async (t) => {
+    const mode = firstSeed % 2 === 0 ? 'block' : 'skip';
+    const size = ['--groups', '100', '--per-group', '200', '--fifo', mode];
+    const [line = ''] = await sim('--schedules', '1', '--seed', String(firstSeed), ...size);
+    const { failed, coverage, faults } = JSON.parse(line) as Campaign;
+    t.diagnostic(`seed ${firstSeed} · ${mode} · ${counts(faults)}`);
+    t.diagnostic(counts(coverage));
+    assert.deepEqual(
+      failed.map(({ violations }) => violations),
+      [],
+    );
+    assert.equal(coverage['messages'], 20_000);
+    assert.ok((coverage['group_followed'] ?? 0) > 1_000, 'the groups were in few batches');
   });
 
   test(`each planted defect is found within ${SCHEDULES} schedules, and what does no harm is not`, async (t) => {

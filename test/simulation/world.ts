@@ -8,7 +8,7 @@ import { FakeSqs } from './fake-sqs.js';
 import type { Fault, Faults } from './faults.js';
 import { Host } from './host.js';
 import { type HostileSqsOptions, makeHostile, sqsAt } from './hostile-sqs.js';
-import { type Expected, Oracle } from './oracle.js';
+import { Oracle } from './oracle.js';
 import { Outage } from './outage.js';
 import type { Benign, Planted } from './planted.js';
 import type { Scheduler } from './scheduler.js';
@@ -16,7 +16,7 @@ import { SimIngester } from './sim-ingester.js';
 import { SimPostgres, emptyTables, ledgerKeyOf } from './sim-postgres.js';
 import { SimQueue } from './sim-queue.js';
 import { type WorkerParts, startLoad, startTransform } from './sim-worker.js';
-import { LONG_RESIDENCE_MS, type Setup, drawSetup } from './setup.js';
+import { type FifoSize, LONG_RESIDENCE_MS, type Setup, drawFifo, drawSetup } from './setup.js';
 
 /** Dead processes come back after so long. */
 const RESTART_MS = { from: 500, to: 20_000 };
@@ -55,13 +55,14 @@ export class World {
   #unsent = 0;
   #incarnations = 0;
   #isStopping = false;
+  #isMended = false;
   #wentBack = false;
 
-  constructor(scheduler: Scheduler, faults: Faults, planted: Planted | Benign | null) {
+  constructor(scheduler: Scheduler, faults: Faults, planted: Planted | Benign | null, size: FifoSize | null) {
     this.#scheduler = scheduler;
     this.#faults = faults;
     this.#planted = planted;
-    this.#setup = drawSetup(scheduler.dice);
+    this.#setup = size === null ? drawSetup(scheduler.dice) : drawFifo(scheduler.dice, size);
     const { maxReceiveCount, ingester, attempts } = this.#setup;
     this.oracle = new Oracle(scheduler, this.#tables, ingester.visibilityTimeoutS * 1_000);
     this.#outages = {
@@ -69,7 +70,11 @@ export class World {
       redis: new Outage(scheduler, () => new PipelineError('redis_unavailable', 'Redis is away')),
       postgres: new Outage(scheduler, () => new PipelineError('postgres_unavailable', 'Postgres is away')),
     };
-    this.#sqs = new FakeSqs({ clock: scheduler, ...(maxReceiveCount === null ? {} : { maxReceiveCount }) });
+    this.#sqs = new FakeSqs({
+      clock: scheduler,
+      fifo: this.#setup.fifo !== null,
+      ...(maxReceiveCount === null ? {} : { maxReceiveCount }),
+    });
     this.#hostile = { sqs: this.#sqs, faults, oracle: this.oracle, outage: this.#outages.sqs, planted };
     makeHostile(this.#hostile);
     const mayStick = ingester.residenceMs < LONG_RESIDENCE_MS;
@@ -83,15 +88,17 @@ export class World {
       tables: this.#tables,
       oracle: this.oracle,
       planted,
+      isMended: () => this.#isMended,
+      fifo: this.#setup.fifo?.mode ?? 'skip',
       keysOf: (batchId) => this.#keys.get(batchId) ?? [],
     });
   }
 
   /** Messages arrive, processes start, and things begin to go wrong. */
   start(): void {
-    for (const { body, expected, afterMs } of this.#setup.messages) {
+    for (const message of this.#setup.messages) {
       this.#unsent += 1;
-      void this.#scheduler.sleep(afterMs).then(() => this.#send(body, expected));
+      void this.#scheduler.sleep(message.afterMs).then(() => this.#send(message));
     }
     const { ingesters, transformers, loaders, topology } = this.#setup;
     for (let i = 0; i < ingesters; i += 1) this.#keepUp(topology === 'memory' ? 'all' : 'ingest');
@@ -106,14 +113,20 @@ export class World {
   /** No more faults: from here on everything must come to a good end by itself. */
   becomeKind(): void {
     this.#faults.end();
+    this.#isMended = this.#setup.fifo?.mode === 'block';
     for (const outage of Object.values(this.#outages)) outage.end();
     this.#scheduler.note('kind');
   }
 
   /** True when SQS holds nothing more, and nobody waits for a batch. */
   get isDrained(): boolean {
-    if (this.#unsent > 0 || this.#sqs.left.length > 0) return false;
+    if (this.#unsent > 0 || !this.#sqs.isEmpty) return false;
     return [...this.#ingesters].every((ingester) => ingester.isIdle);
+  }
+
+  /** How much of what is ever sent SQS has got rid of. */
+  get share(): number {
+    return this.#sqs.deleted.length / this.#setup.messages.length;
   }
 
   /** Asks the ingesters to stop, softly. */
@@ -149,6 +162,8 @@ export class World {
       duplicates: sum('duplicates'),
       quarantined: sum('quarantined'),
       dead_letters: this.#sqs.deadLetters.length,
+      groups_blocked: this.#postgres.blocked,
+      group_followed: this.oracle.followed,
       runs_completed: this.oracle.runs,
       processes: this.#incarnations,
       ...this.oracle.moments,
@@ -156,16 +171,16 @@ export class World {
     };
   }
 
-  #send(body: string, expected: readonly Expected[]): void {
-    const [id = ''] = this.#sqs.send({ body });
+  #send({ body, expected, groupId }: Setup['messages'][number]): void {
+    const [id = ''] = this.#sqs.send({ body, ...(groupId === null ? {} : { groupId }) });
     this.#unsent -= 1;
     const pieces = partsOfBody(id, body);
-    const records = (pieces?.flat() ?? [{ id, body }]).map((record, index) => ({
-      id: record.id,
-      expected: expected[index] ?? 'target',
-      content: record.body.startsWith(BAD) ? record.body : maskedText(record.body),
-    }));
-    this.oracle.sent({ id, records });
+    const records = (pieces?.flat() ?? [{ id, body }]).map((record, index) => {
+      const place = expected[index] ?? 'target';
+      const isRaw = record.body.startsWith(BAD) && place !== 'target';
+      return { id: record.id, expected: place, content: isRaw ? record.body : maskedText(record.body) };
+    });
+    this.oracle.sent({ id, records, groupId });
   }
 
   /** Starts a process, and another one whenever it dies. */
@@ -192,7 +207,9 @@ export class World {
       loadQueue: role === 'all' ? memoryQueue<MaskedBatch>(host, attempts) : this.#loadQueue.at(host),
     };
     const sink = this.#postgres.at(host);
-    const parts: WorkerParts = { ...queues, sink, masker: fakeMasker(host.clock, this.#faults, held) };
+    const isMended = (): boolean => this.#isMended;
+    const masker = fakeMasker(host.clock, this.#faults, { held, isMended });
+    const parts: WorkerParts = { ...queues, sink, masker };
     const workers = [
       ...(role === 'transform' || role === 'all' ? [startTransform(host, parts, concurrency)] : []),
       ...(role === 'load' || role === 'all' ? [startLoad(host, parts, concurrency)] : []),
@@ -218,6 +235,7 @@ export class World {
       sink,
       oracle: this.oracle,
       settings: this.#setup.ingester,
+      holdingFails: this.#setup.fifo?.mode === 'block',
       planted: this.#planted,
       onBatch: (batch) => this.#keys.set(batch.batchId, keysOf(batch)),
     });

@@ -46,7 +46,7 @@ export function insideOf(deployment: Deployment): {
 /** Puts a batch into the queue of its stage and lets it fail there for good; its id. */
 export async function failBatch(deployment: Deployment, options: FailureOptions): Promise<string> {
   const { inside, keyring } = insideOf(deployment);
-  const queues = openQueues(inside, new PayloadSealer(keyring), PIPELINE);
+  const queues = await openQueues(inside, new PayloadSealer(keyring), PIPELINE);
   try {
     return await failIn(deployment, queues, options);
   } finally {

@@ -90,7 +90,8 @@ export class Stack {
     // Before anything is waited for: tests may run side by side.
     this.#count += 1;
     const number = this.#count;
-    const queue = `queue-${number}`;
+    const isFifo = options.queueAttributes?.['FifoQueue'] === 'true';
+    const queue = `queue-${number}${isFifo ? '.fifo' : ''}`;
     const { ddl = options.roles ? null : LOGIN_TABLE } = options;
     const database = ddl === null ? await this.postgres.database() : await this.postgres.migratedDatabase();
     if (ddl !== null) await withConnection(database, (client) => client.query(ddl));

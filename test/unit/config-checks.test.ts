@@ -235,10 +235,6 @@ test('what this version does not support is refused, never ignored', () => {
       ],
       ['source: { records: ndjson }', /^error source.records: must be one of auto, one, array, lines/],
       ['dedupe: event_id', /^error dedupe: must be \$message_id/],
-      [
-        'schedule: { cron: "* * * * *", exclusive: true }',
-        /^error schedule.exclusive: is not supported by this version/,
-      ],
     ],
     ofPipeline,
   );
@@ -253,7 +249,22 @@ test('schedules and queues are checked as far as they can be without a connectio
     [
       ['schedule: "61 * * * *"', /^error schedule: must be `continuous` or a cron pattern/],
       ['schedule: continous', /^error schedule: must be `continuous`/],
-      ['schedule: { cron: continuous }', /^error schedule.cron: write `schedule: continuous`/],
+      [
+        'schedule: { cron: "* * * * *", pause: [{ from: "25:00", to: "06:00" }] }',
+        /^error schedule.pause.0.from: must be a time of day/,
+      ],
+      [
+        'schedule: { cron: "* * * * *", pause: [{ from: "22:00", to: "06:00", days: mon-fry }] }',
+        /^error schedule.pause.0.days: must name days/,
+      ],
+      [
+        'schedule: { cron: "* * * * *", pause: [{ from: "06:00", to: "06:00" }] }',
+        /^error schedule.pause.0.to: is the same as `from`/,
+      ],
+      [
+        'schedule: { cron: continuous, pause: [{ from: "00:00", to: "12:00" }, { from: "11:00", to: "00:00" }] }',
+        /^error schedule.pause: leaves no time to run/,
+      ],
       ['schedule: { cron: "* * * * *", timezone: Mars/Base }', /^error schedule.timezone: no such time zone/],
       ['schedule: { corn: "* * * * *" }', /^error schedule.corn: unknown key; did you mean "cron"/],
       ['source: { sqs: { queue: "a queue" } }', /^error source.sqs.queue: must be the URL, ARN or name/],
@@ -295,6 +306,7 @@ test('schedules and queues are checked as far as they can be without a connectio
     '"*/5 * * * * *"',
     'continuous',
     '{ cron: "@hourly", timezone: Europe/Berlin }',
+    '{ cron: continuous, exclusive: true, pause: [{ from: "22:00", to: "06:00", days: "fri-mon, wed" }] }',
   ];
   for (const schedule of schedules) assert.deepEqual(ofPipeline(`schedule: ${schedule}`), [], schedule);
 });
@@ -312,6 +324,33 @@ test('a pipeline without a queue, and one whose residence ends before its linger
   assert.deepEqual(short, [
     'error limits.residence: must be longer than batch.linger, or batches are let go before they are sent',
   ]);
+});
+
+test('`fifo: block` is for FIFO queues, and holds what `on_reject: dlq` would let go', () => {
+  const source = 'source: { sqs: { queue: orders.fifo } }';
+  assert.deepEqual(ofPipeline(`${source}, fifo: block`), []);
+  const cases: readonly Case[] = [
+    ['fifo: block', /^error fifo: `block` needs a FIFO queue, whose name ends with \.fifo/],
+    [`${source}, fifo: block, on_reject: dlq`, /^error on_reject: `dlq` contradicts `fifo: block`/],
+    ['fifo: hold', /^error fifo: /],
+  ];
+  assertEach(cases, ofPipeline);
+});
+
+test('a batch waits a second for more, and 50 ms on a FIFO queue, where its groups wait for it', () => {
+  const lingerOf = (queue: string, batch = '{}'): number | undefined => {
+    const text = `version: 1\npipelines: { p: { source: { sqs: { queue: '${queue}' } }, batch: ${batch}, columns: { c: { from: c } }, target: { table: t } } }\n`;
+    return checkConfig({ file: 'm.yaml', env: ENV, read: () => text }).config?.pipelines[0]?.batch.lingerMs;
+  };
+  assert.equal(lingerOf('orders'), 1_000);
+  for (const queue of [
+    'orders.fifo',
+    'arn:aws:sqs:eu-west-1:000000000000:orders.fifo',
+    'https://sqs.eu-west-1.amazonaws.com/000000000000/orders.fifo',
+  ]) {
+    assert.equal(lingerOf(queue), 50);
+    assert.equal(lingerOf(queue, '{ linger: 2s }'), 2_000);
+  }
 });
 
 test('connection URLs must have a scheme that maskline speaks', () => {

@@ -20,6 +20,7 @@ const PROMISED = [
   'rows_quarantined_total',
   'values_normalized_total',
   'fields_dropped_total',
+  'groups_blocked_total',
   'copy_duration_seconds',
   'copy_bytes_total',
   'batch_size_rows',

@@ -41,6 +41,7 @@ const PIPELINE: PipelineConfig = {
     onReject: 'quarantine',
     sha256: '',
   },
+  fifo: 'skip',
   leakGate: false,
   target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
 };
@@ -89,6 +90,7 @@ async function runOf(
       openBreaker: async (_, reason) => void reasons.push(reason),
       succeeded: nothing,
     },
+    lease: null,
     prepareLedger: nothing,
     clock,
     events: new EventBus(),

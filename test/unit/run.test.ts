@@ -12,6 +12,7 @@ function newRun(
     readonly breaker?: BreakerLimits;
     readonly maxRecords?: number;
     readonly partLimits?: PartLimits;
+    readonly holdingFails?: boolean;
   } = {},
 ): Run {
   return new Run({ runId: 'run', pipeline: 'logins', trigger: 'drain', startedAt: STARTED_AT, ...options });
@@ -110,6 +111,16 @@ describe('a run', () => {
       quarantined: 2,
       released: 5,
     });
+  });
+
+  test('one that holds back a group fails under `fifo: block`, and not under `on_reject: dlq`', () => {
+    for (const holdingFails of [true, false]) {
+      const run = newRun({ holdingFails });
+      hold(run, 'a', 2);
+      run.settle({ ...committed('a', { received: 2, loaded: 1, released: 1 }), held: [1] });
+      run.drained();
+      assert.equal(run.report(STARTED_AT + 1).state, holdingFails ? 'failed' : 'succeeded');
+    }
   });
 
   test('what it holds is listed oldest first, with the time of the first receive', () => {

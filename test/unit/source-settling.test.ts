@@ -210,3 +210,57 @@ test('nothing to settle makes no call', async () => {
   assert.deepEqual([sqs.calls.delete, sqs.calls.change], [0, 0]);
   await clock.finish(source.stop());
 });
+
+test('what was received of a FIFO group is released at one moment and in one call', async () => {
+  const clock = new VirtualClock();
+  const sqs = new FakeSqs({ clock, fifo: true });
+  const source = createSource({
+    client: sqs,
+    clock,
+    opening: AS_IT_IS,
+    receivers: 1,
+    waitTimeS: 1,
+    visibilityTimeoutS: 300,
+    inFlight: 10_000,
+    inFlightBytes: 1_000_000,
+  });
+  const groupOf = new Map<string, string>();
+  for (const groupId of ['a', 'b', 'c', 'd']) {
+    for (const id of sqs.send(...Array.from({ length: 6 }, () => ({ body: 'x', groupId }))))
+      groupOf.set(id, groupId);
+  }
+  const receipts: Receipt[] = [];
+  const stop = new AbortController();
+  await clock.finish(
+    (async () => {
+      for await (const received of source.receive('continuous', stop.signal)) {
+        receipts.push(...received.map((delivery) => delivery.receipt));
+        if (receipts.length === 20) stop.abort();
+      }
+    })(),
+  );
+  const calls: string[][] = [];
+  const idOf = new Map(receipts.map(({ handle, messageId }) => [handle, messageId]));
+  const change = sqs.changeVisibilityBatch.bind(sqs);
+  sqs.changeVisibilityBatch = (changes) => {
+    calls.push(changes.map(({ handle }) => groupOf.get(idOf.get(handle) ?? '') ?? ''));
+    return change(changes);
+  };
+  // Interleaved, so that ten at a time would cut through the groups; each message has a delay of its own.
+  const place = ({ messageId }: Receipt): number => Number(messageId.replace('message-', '')) % 6;
+  const mixed = receipts.toSorted((a, b) => place(a) - place(b));
+  await clock.finish(source.release(mixed, (receipt) => (mixed.indexOf(receipt) + 1) * 1_000));
+  const callsOf = (group: string): number => calls.filter((groups) => groups.includes(group)).length;
+  assert.deepEqual(['a', 'b', 'c', 'd'].map(callsOf), [1, 1, 1, 1]);
+  const received = (group: string): number =>
+    receipts.filter(({ messageId }) => groupOf.get(messageId) === group).length;
+  for (let second = 0; second <= 21; second += 1) {
+    const handed = new Set(receipts.map(({ messageId }) => messageId));
+    const visible = sqs.visible.filter((id) => handed.has(id)).map((id) => groupOf.get(id) ?? '');
+    for (const group of new Set(visible))
+      assert.equal(visible.filter((one) => one === group).length, received(group));
+    if (second === 21) assert.equal(visible.length, receipts.length);
+    await clock.advance(1_000);
+  }
+  await clock.finish(source.stop());
+});
