@@ -5,7 +5,7 @@ import { type PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
 import { Bell } from './bell.js';
 import type { InFlight } from './in-flight.js';
-import { type Piece, type Pointers, type Received, partsOf } from './parts.js';
+import { type Pointers, type Received, followed, partsOf } from './parts.js';
 import type { Poll, PollResult, Polls } from './polls.js';
 import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 import type { ReceiveMode } from './source.js';
@@ -68,6 +68,8 @@ export class Receivers {
   readonly #offers: Offer[] = [];
   /** Handles of which the consumer has taken a part: it is to settle them, whatever becomes of the rest. */
   readonly #begun = new Set<string>();
+  /** Receivers that read what messages point to: they ask for no others meanwhile. */
+  readonly #reading = new Set<number>();
   /** Rings for the consumer: an offer, or a receiver that ended. */
   readonly #offered = new Bell();
   /** Rings for the receivers: an arrival, or the end of an outage. */
@@ -174,14 +176,14 @@ export class Receivers {
     const tookMs = clock.now() - poll.startedAt;
     if (result.deliveries.length > 0) {
       if (tookMs < PROMPT_MS || result.deliveries.length >= MAX_ENTRIES) this.#wakeAnother();
-      return this.#hand(result.deliveries);
+      return this.#hand(me, result.deliveries);
     }
     if (tookMs < MIN_EMPTY_MS) return clock.sleep(MIN_EMPTY_MS - tookMs, this.#end.signal);
     const waitedLong = tookMs >= this.#waitS * 1_000 * EARLY_PART;
     const countsAsEmpty = waitedLong && adopted === undefined && arrivalsBefore === this.#arrivals;
     if (this.#mode === 'until_empty' && countsAsEmpty) await this.#sawEmpty(me);
-    if (this.#mode === 'continuous' && waitedLong && this.#resting.size < this.#options.receivers - 1)
-      this.#resting.add(me);
+    const awake = this.#options.receivers - this.#resting.size - this.#reading.size;
+    if (this.#mode === 'continuous' && waitedLong && awake > 1) this.#resting.add(me);
   }
 
   #wakeAnother(): void {
@@ -205,23 +207,20 @@ export class Receivers {
   }
 
   /** Hands over what one receive returned: first what messages hold, then what the others point to. */
-  async #hand(received: readonly Received[]): Promise<void> {
+  async #hand(me: number, received: readonly Received[]): Promise<void> {
     const { pointers, release } = this.#options;
     if (pointers === undefined) return this.#offer(received, this.#end.signal);
     const halt = this.#halt.signal;
     const kept = new Map(received.map(({ receipt }) => [receipt.handle, receipt]));
     try {
       const messages = await Promise.all(received.map((message) => pointers.fetch(message, halt)));
-      const streams = new Map<Received, AsyncIterable<Piece>>();
-      for (const message of messages) {
-        const pieces = pointers.follow(message, halt);
-        if (pieces !== null) streams.set(message, pieces);
-      }
+      const streams = followed(messages, pointers, halt);
       const whole = messages.filter((message) => !streams.has(message));
       for (const { receipt } of whole) kept.delete(receipt.handle);
       if (whole.length > 0) await this.#offer(whole, this.#end.signal);
-      if (streams.size > 0) this.#wakeAnother();
       for (const [message, pieces] of streams) {
+        if (!this.#reading.has(me)) this.#wakeAnother();
+        this.#reading.add(me);
         for await (const part of partsOf(message, pieces, halt)) {
           kept.delete(message.receipt.handle);
           await this.#offer([part], halt);
@@ -231,6 +230,7 @@ export class Receivers {
     } catch (error) {
       if (!halt.aborted) throw error;
     } finally {
+      this.#reading.delete(me);
       await release([...kept.values()]);
     }
   }
