@@ -1,5 +1,5 @@
 // Lint of what deploys: docker-compose.yml as written and with its anchors resolved, which is what Compose gets to see;
-// the Dockerfile; the shell script; and that what the Dockerfile copies is there and reaches the builder.
+// the Dockerfile; the shell script; the recipes for schedulers; and that what the Dockerfile copies is there and reaches the builder.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { DCLinter } from 'dclint';
 import { ValidationSeverity, validate } from 'dockerfile-utils';
 import { parse, stringify } from 'yaml';
+import { schedulerProblems } from './check-schedulers.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const read = (file) => readFileSync(path.join(root, file), 'utf8');
@@ -89,7 +90,12 @@ function scriptProblems() {
   return status === 0 ? [] : [stderr.trim()];
 }
 
-const problems = [...composeProblems(), ...dockerfileProblems(), ...scriptProblems()];
+const problems = [
+  ...composeProblems(),
+  ...dockerfileProblems(),
+  ...scriptProblems(),
+  ...schedulerProblems(root),
+];
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) process.exitCode = 1;
-else console.log('deploy: docker-compose.yml, Dockerfile and setup.sh are sound');
+else console.log('deploy: docker-compose.yml, Dockerfile, setup.sh and the recipes of schedulers are sound');

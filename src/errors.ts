@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'contention'
   | 'statement_timeout'
   | 'breaker_open'
+  | 'turn_taken'
   | 'canceled'
   | 'unexpected';
 

@@ -91,6 +91,11 @@ export const policies: Readonly<{ [code in ErrorCode]: Policy }> = {
     action: 'give_up',
     remedy: 'see what is in the quarantine and mend the cause, then run `maskline schedule resume`',
   },
+  turn_taken: {
+    action: 'give_up',
+    remedy:
+      'none needed when that process is well; it gives the turn back, or loses it after 30 s of silence',
+  },
   canceled: { action: 'give_up', remedy: 'none needed: the process was told to stop' },
   unexpected: { action: 'retry', remedy: 'look at the log of the worker; report it as a defect if it stays' },
 };

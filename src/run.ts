@@ -36,10 +36,10 @@ export interface RunOptions {
   readonly breaker?: BreakerLimits;
   /** Stops receiving once so many records were received. */
   readonly maxRecords?: number;
-  /** Whether a message that is released though its batch is committed fails the run, as under `fifo: block`. */
-  readonly holdingFails?: boolean;
   /** How much may be under way of messages that come in parts; absent, they are not bounded. */
   readonly partLimits?: PartLimits;
+  /** Whether a message that is released though its batch is committed fails the run, as under `fifo: block`. */
+  readonly holdingFails?: boolean;
 }
 
 /** Receipts whose messages can be settled. */
@@ -88,6 +88,11 @@ export class Run {
   get finished(): boolean {
     const { acked, released } = this.#due;
     return this.#drained && this.#held.size === 0 && acked.length + released.length === 0;
+  }
+
+  /** Whether it came to its planned end before that of the queue. */
+  get isCut(): boolean {
+    return this.#stopReason === 'cut';
   }
 
   /** Whether this run's own rejections were too many. Another's may be why it was stopped as `breaker_open`. */

@@ -2,4 +2,4 @@
 // managers put arguments of their own on the command line.
 import { runCommandLine } from '../src/cli/entry.js';
 
-await runCommandLine(['node', 'maskline', 'run', 'load']);
+process.exitCode = await runCommandLine(['node', 'maskline', 'run', 'load'], process);

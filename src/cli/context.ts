@@ -1,5 +1,17 @@
+import type { LogStream } from '../ops/logger.js';
 import { type Environment, readEnvironment } from '../roles/environment.js';
 import { type Output, createOutput } from './output.js';
+
+/** What a command line reads and writes, as Node's `process` has it. */
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+  /** Where the log goes; default: file descriptor 2. */
+  readonly logStream?: LogStream;
+}
+
+type TextStream = NodeJS.WritableStream & { readonly isTTY?: boolean };
 
 /** Options that every command takes. */
 export interface GlobalOptions {
@@ -26,28 +38,34 @@ export interface CliContext {
   /** Every question is answered with yes. */
   readonly yes: boolean;
   readonly out: Output;
+  readonly logStream: LogStream | undefined;
 }
 
 /** A command: returns the exit code, or throws what it ended with. */
 export type Command<Options> = (context: CliContext, options: Options) => Promise<number>;
 
-/** Reads the environment and the streams of this process; MASKLINE_KEK leaves the environment here. */
-export function createContext(options: GlobalOptions): CliContext {
-  const environment = readEnvironment(process.env);
+/** Reads the environment and the streams; MASKLINE_KEK leaves the environment here. */
+export function createContext(
+  options: GlobalOptions,
+  { env, stdout, stderr, logStream }: Surroundings,
+): CliContext {
+  const environment = readEnvironment(env);
+  const isTerminal = stderr.isTTY ?? false;
   return {
     environment,
     configFile: options.config ?? (environment.variables['MASKLINE_CONFIG'] || './maskline.yaml'),
     isConfigNamed: options.config !== undefined,
     pipelines: options.pipeline ?? [],
     logLevel: options.logLevel ?? environment.logLevel ?? 'info',
-    isTerminal: process.stderr.isTTY,
-    color: process.stderr.isTTY && options.color !== false && !environment.variables['NO_COLOR'],
+    isTerminal,
+    color: isTerminal && options.color !== false && !environment.variables['NO_COLOR'],
     yes: options.yes ?? false,
     out: createOutput({
-      stdout: process.stdout,
-      stderr: process.stderr,
-      isTerminal: process.stdout.isTTY,
+      stdout,
+      stderr,
+      isTerminal: stdout.isTTY ?? false,
       json: options.json ?? false,
     }),
+    logStream,
   };
 }

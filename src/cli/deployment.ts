@@ -16,15 +16,15 @@ export function openDeployment(context: CliContext, role: string, config = readC
 }
 
 /** A logger on stderr at the level that was asked for. Throws `usage` for a level that there is not. */
-export function openLogger({ logLevel, isTerminal, color }: CliContext, role: string): Logger {
+export function openLogger({ logLevel, isTerminal, color, logStream }: CliContext, role: string): Logger {
   const level: LogLevel | undefined = logLevels.find((known) => known === logLevel);
   if (level === undefined) {
     throw new PipelineError('usage', `the log level must be one of ${logLevels.join(', ')}`);
   }
-  return createLogger({ level, base: { role }, pretty: isTerminal, color });
+  return createLogger({ level, base: { role }, pretty: isTerminal, color, stream: logStream });
 }
 
 /** A logger for what must go on record, however quiet the others were asked to be. */
-export function openAuditLog({ isTerminal, color }: CliContext): Logger {
-  return createLogger({ level: 'info', base: { role: 'cli' }, pretty: isTerminal, color });
+export function openAuditLog({ isTerminal, color, logStream }: CliContext): Logger {
+  return createLogger({ level: 'info', base: { role: 'cli' }, pretty: isTerminal, color, stream: logStream });
 }

@@ -1,14 +1,15 @@
+import type { Surroundings } from './context.js';
 import { errorText, exitCodeOf } from './exit.js';
 import { buildProgram } from './program.js';
 
-/** Runs the command line of this process (`argv` as Node has it) and sets its exit code. Never rejects. */
-export async function runCommandLine(argv: readonly string[]): Promise<void> {
+/** Runs a command line (`argv` as Node has it). Resolves to the exit code; never rejects. */
+export async function runCommandLine(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   // The SDK says at every start that it will drop Node 20 one day; that is for our package.json to know.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   try {
-    process.exitCode = await buildProgram(argv).run();
+    return await buildProgram(argv, surroundings).run();
   } catch (thrown) {
-    process.stderr.write(`${errorText(thrown)}\n`);
-    process.exitCode = exitCodeOf(thrown);
+    surroundings.stderr.write(`${errorText(thrown)}\n`);
+    return exitCodeOf(thrown);
   }
 }

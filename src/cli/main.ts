@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 import { runCommandLine } from './entry.js';
 
-await runCommandLine(process.argv);
+process.exitCode = await runCommandLine(process.argv, process);

@@ -1,7 +1,7 @@
 import { Command as Commander, CommanderError } from 'commander';
 import { packageVersion } from '../version.js';
 import { type Loader, collect } from './action.js';
-import type { GlobalOptions } from './context.js';
+import type { GlobalOptions, Surroundings } from './context.js';
 import { exitCode } from './exit.js';
 import { addDlqCommands } from './dlq-commands.js';
 import { addFailedCommands } from './failed-commands.js';
@@ -21,7 +21,7 @@ export interface Program {
 }
 
 /** The commands of `maskline`, over the arguments of a process (`argv` as Node has it). */
-export function buildProgram(argv: readonly string[]): Program {
+export function buildProgram(argv: readonly string[], surroundings: Surroundings): Program {
   let code: number = exitCode.ok;
   const program = new Commander('maskline')
     .description(
@@ -36,6 +36,10 @@ export function buildProgram(argv: readonly string[]): Program {
     .option('--yes', 'answer yes to every question')
     .helpOption('-h, --help', 'print help')
     .showHelpAfterError('(see `maskline --help`)')
+    .configureOutput({
+      writeOut: (text) => surroundings.stdout.write(text),
+      writeErr: (text) => surroundings.stderr.write(text),
+    })
     .exitOverride();
   const action =
     <Options extends object>(load: Loader<Options>) =>
@@ -45,7 +49,7 @@ export function buildProgram(argv: readonly string[]): Program {
       const { createContext } = await import('./context.js');
       const run = await load();
       const options: Options = { ...command.opts<Options>(), args: command.args };
-      code = await run(createContext(command.optsWithGlobals<GlobalOptions>()), options);
+      code = await run(createContext(command.optsWithGlobals<GlobalOptions>(), surroundings), options);
     };
   addSetUpCommands(program, action);
   addForesightCommands(program, action);

@@ -5,12 +5,14 @@ import { checkSchema } from '../load/migrate.js';
 import { createScheduleLog } from '../load/schedules.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import { STOP_DEADLINE_MS } from '../roles/role.js';
+import { pausedUntil } from '../roles/slots.js';
 import type { CliContext, Command } from './context.js';
 import { withPool } from './database.js';
 import { openDeployment } from './deployment.js';
 import { startDrain } from './drain.js';
 import { exitCode, exitCodeOf } from './exit.js';
 import { reportLifecycle } from './lifecycle-report.js';
+import { isoTime } from './report.js';
 
 /** `schedule run`: what the schedule would start, now and in this process; a pause and an open breaker hold it too. */
 export const scheduleRun: Command<{ readonly args: readonly string[] }> = async (context, { args }) => {
@@ -40,6 +42,15 @@ async function begin(
     const held = (await log.readAll(pipelines.map(({ name }) => name))).filter(
       ({ schedule, breaker }) => schedule.pausedAt !== null || breaker.state === 'open',
     );
+    const now = deployment.clock.now();
+    const resting = pipelines.flatMap(({ name, schedule }) => {
+      const until = schedule && pausedUntil(schedule, now);
+      return until === null ? [] : [{ name, until }];
+    });
+    for (const { name, until } of resting) {
+      const next = `nothing was run. It goes on at ${isoTime(until)}; \`maskline drain ${name}\` does not wait for that.`;
+      out.note(`${name}: its schedule has a pause now; ${next}`);
+    }
     for (const { schedule, breaker } of held) {
       const { pipeline } = schedule;
       const why =
@@ -48,8 +59,8 @@ async function begin(
           : `it is paused (${schedule.reason ?? 'no reason given'})`;
       out.note(`${pipeline}: ${why}; nothing was run. First \`maskline schedule resume ${pipeline}\`.`);
     }
-    if (held.length > 0) return false;
-    for (const { name } of pipelines) await log.started(name, deployment.clock.now());
+    if (held.length + resting.length > 0) return false;
+    for (const { name } of pipelines) await log.started(name, now);
     return true;
   });
 }

@@ -3,7 +3,7 @@ import { PipelineError } from '../errors.js';
 import { checkSchema } from '../load/migrate.js';
 import { type ScheduleLog, type Steering, createScheduleLog } from '../load/schedules.js';
 import { selectPipelines } from '../roles/deployment.js';
-import { slotsAfter } from '../roles/schedule.js';
+import { pausedUntil, runsAfter } from '../roles/slots.js';
 import { nextRunAt, scheduleText } from '../roles/status.js';
 import type { CliContext, Command } from './context.js';
 import { withPool } from './database.js';
@@ -18,9 +18,11 @@ const LIST_COLUMNS = [
   'timezone',
   'next_at',
   'paused_at',
+  'paused_until',
   'reason',
   'last_started_at',
   'last_succeeded_at',
+  'turn_of',
   'breaker',
   'breaker_since',
   'breaker_reason',
@@ -56,9 +58,11 @@ function listRow({ name, schedule }: PipelineConfig, steering: Steering, now: nu
     timezone: schedule?.kind === 'cron' ? schedule.timezone : null,
     next_at: isoTime(nextRunAt(schedule, steering, now)),
     paused_at: isoTime(state.pausedAt),
+    paused_until: isoTime(schedule && pausedUntil(schedule, now)),
     reason: state.reason,
     last_started_at: isoTime(state.lastStartedAt),
     last_succeeded_at: isoTime(state.lastSucceededAt),
+    turn_of: state.turnOf,
     breaker: breaker.state,
     breaker_since: isOpen ? isoTime(breaker.since) : null,
     breaker_reason: isOpen ? breaker.reason : null,
@@ -82,7 +86,7 @@ export const scheduleNext: Command<{ readonly args: readonly string[]; readonly 
       );
       continue;
     }
-    for (const slot of slotsAfter(schedule, now, number)) {
+    for (const slot of runsAfter(schedule, now, number)) {
       const { timezone } = schedule;
       rows.push({ pipeline: name, at: isoTime(slot), local: localTime(slot, timezone), timezone });
     }

@@ -3,17 +3,32 @@ import type { ColumnPolicy } from '../masking/methods.js';
 import type { Host } from './hosts.js';
 import type { Secret } from './secret.js';
 
+/** A part of the day in which a pipeline receives nothing. */
+export interface PauseWindow {
+  /** Minutes of the day, by the clocks of the schedule's time zone; a `to` that is not later is on the next day. */
+  readonly from: number;
+  /** Up to 1440, the end of the day. */
+  readonly to: number;
+  /** The days on which it begins; 0 is Sunday. */
+  readonly days: readonly number[];
+}
+
 /** When a pipeline runs. */
-export type Schedule =
+export type Schedule = {
+  /** Of the pattern and of the pauses. */
+  readonly timezone: string;
+  /** Whether only one ingester of the deployment may drain at a time. */
+  readonly exclusive: boolean;
+  readonly pause: readonly PauseWindow[];
+} & (
   | { readonly kind: 'continuous' }
   | {
       readonly kind: 'cron';
       /** 5 or 6 fields, as node-cron reads them. */
       readonly cron: string;
-      readonly timezone: string;
-      readonly exclusive: boolean;
       readonly catchUp: boolean;
-    };
+    }
+);
 
 /** How the queue is reached and read. */
 export interface SqsConfig {

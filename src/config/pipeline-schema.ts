@@ -2,23 +2,11 @@ import { z } from 'zod';
 import { columnSchema } from './column-schema.js';
 import { listOf } from './mask-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, size, text } from './scalars.js';
+import { scheduleMap, scheduleText } from './schedule-schema.js';
 import { targetSchema } from './target-schema.js';
 
 // SQS hides at most 120,000 messages of a standard queue at a time.
 const MOST_IN_FLIGHT = 120_000;
-
-const scheduleText = text(
-  'When the pipeline drains its queue: a cron pattern of 5 or 6 fields, the first of 6 being seconds; or `continuous`. Without it, only `maskline drain` does.',
-);
-
-const scheduleMap = z.strictObject({
-  cron: text('A cron pattern of 5 or 6 fields; the first of 6 is seconds.'),
-  timezone: text('IANA time zone that the pattern is read in.').prefault('UTC'),
-  exclusive: flag('Whether only one ingester may drain at a time. Not supported by this version.').prefault(
-    false,
-  ),
-  catch_up: flag('Whether a start drains once if a slot has passed since the last run.').prefault(true),
-});
 
 const sqs = z.strictObject({
   queue: text('URL, ARN or name of the SQS queue. Without it, `SQS_QUEUE_URL`.').optional(),
@@ -30,7 +18,11 @@ const sqs = z.strictObject({
   endpoint: text(
     "URL of an SQS endpoint other than the region's own. Without it, `AWS_ENDPOINT_URL_SQS`.",
   ).optional(),
-  receivers: integer('Receive calls that run in parallel.', 1, 64).prefault(8),
+  receivers: integer(
+    'Receive calls that run in parallel, at most: under `continuous` one waits, and others join it while there is more than it can take.',
+    1,
+    64,
+  ).prefault(8),
   wait_time: duration(
     'How long one receive waits for messages, in whole seconds. Default 1s, under `schedule: continuous` 20s, where a `drain` still waits 1s.',
     '0s',
@@ -89,7 +81,7 @@ const batch = z.strictObject({
     '64MiB',
   ).prefault('1MiB'),
   linger: duration(
-    'A batch that is not full waits so long for more messages. Default 1s, and 50ms on a FIFO queue, where a group waits for its batch.',
+    'A batch that is not full waits so long for more messages; under `continuous` one that comes after a quiet time goes at once. Default 1s, and 50ms on a FIFO queue, where a group waits for its batch.',
     '0s',
     '1m',
   ).optional(),

@@ -12,6 +12,8 @@ export interface ScheduleState {
   readonly lastSucceededAt: number | null;
   /** When the latest pause ended, or the breaker was closed. */
   readonly resumedAt: number | null;
+  /** Which process drains an exclusive pipeline just now. */
+  readonly turnOf: string | null;
 }
 
 /** Whether a pipeline's breaker is open, since when (epoch ms) and why. */
@@ -114,6 +116,7 @@ interface SteeringRow {
   readonly last_started_at: Date | null;
   readonly last_succeeded_at: Date | null;
   readonly resumed_at: Date | null;
+  readonly turn_of: string | null;
   readonly state: 'closed' | 'open' | null;
   readonly since: Date | null;
   readonly breaker_reason: string | null;
@@ -122,6 +125,7 @@ interface SteeringRow {
 async function readSteerings(pool: Queries, pipelines: readonly string[]): Promise<readonly Steering[]> {
   const { rows } = await pool.query<SteeringRow>(
     `select t.pipeline, s.paused_at, s.reason, s.last_started_at, s.last_succeeded_at, s.resumed_at,
+            case when s.lease_until > clock_timestamp() then s.lease_owner end as turn_of,
             b.state, b.since, b.reason as breaker_reason
        from unnest($1::text[]) with ordinality as t (pipeline, n)
        left join maskline.schedules s using (pipeline)
@@ -142,6 +146,7 @@ function steeringOf(row: SteeringRow): Steering {
       lastStartedAt: row.last_started_at?.getTime() ?? null,
       lastSucceededAt: row.last_succeeded_at?.getTime() ?? null,
       resumedAt: row.resumed_at?.getTime() ?? null,
+      turnOf: row.turn_of,
     },
     breaker: {
       pipeline,

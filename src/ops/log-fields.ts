@@ -14,6 +14,7 @@ export const logFields = [
   'version',
   'pipeline',
   'pipelines',
+  'owner',
   'run_id',
   'batch_id',
   'stage',

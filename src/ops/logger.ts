@@ -30,7 +30,7 @@ export interface LoggerOptions {
   readonly pretty: boolean;
   readonly color?: boolean;
   /** Default: stderr, written to before the call returns, so that the last line before an exit is not lost. */
-  readonly stream?: LogStream;
+  readonly stream?: LogStream | undefined;
 }
 
 const STDERR = 2;

@@ -56,6 +56,8 @@ export interface PipelineStatus {
   /** When its next run begins; null while it is paused or its breaker is open. */
   readonly next_at: string | null;
   readonly paused_at: string | null;
+  /** When the pause ends that its schedule has at this time of day; null outside of one. */
+  readonly paused_until: string | null;
   readonly pause_reason: string | null;
   readonly last_started_at: string | null;
   /** When the latest tick that ended well began, also one that found nothing. */

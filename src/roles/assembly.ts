@@ -5,6 +5,7 @@ import { asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { ensureLedgerPartitions } from '../load/ledger.js';
 import { createPostgresSink } from '../load/postgres.js';
+import { type LeaseBook, createLeaseBook } from '../load/leases.js';
 import { createRunLog } from '../load/runs.js';
 import { type ScheduleLog, createScheduleLog } from '../load/schedules.js';
 import type { Sink } from '../load/sink.js';
@@ -24,6 +25,7 @@ import { openKeyring } from './keyring.js';
 import { armFailpoints } from './failpoints.js';
 import type { IngesterParts } from './ingester.js';
 import { createIntake } from './intake.js';
+import { Lease } from './lease.js';
 import { originSealer } from './origin.js';
 import { openPointers } from './pointers.js';
 import { preflight } from './preflight.js';
@@ -86,6 +88,7 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
     pool,
     runs: createRunLog(pool),
     schedules: createScheduleLog(pool),
+    leases: createLeaseBook(pool),
     prepareLedger: oncePerDay(deployment.clock, async () => {
       await ensureLedgerPartitions(pool, deployment.config.retention.ledgerMs);
       // Those of the days to come are there already: it can wait for who finds out what is wrong.
@@ -108,9 +111,9 @@ async function assemblePipeline(
   pipeline: PipelineConfig,
   shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> &
     Pick<AssembledPipeline, 'failpoints'> &
-    Omit<Assembly, 'pipelines'>,
+    Omit<Assembly, 'pipelines'> & { readonly leases: LeaseBook },
 ): Promise<AssembledPipeline> {
-  const { failpoints, keyring, pool, runs, schedules, prepareLedger } = shared;
+  const { failpoints, keyring, pool, runs, schedules, leases, prepareLedger } = shared;
   const { clock, events, onWait, owner } = deployment;
   const opened = await openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
   const queues = failpoints?.queues(opened) ?? opened;
@@ -147,6 +150,12 @@ async function assemblePipeline(
     sink,
     runs,
     schedules,
+    lease: pipeline.schedule?.exclusive
+      ? new Lease(
+          { book: leases, clock, owner, onStandBy: standingBy(deployment, pipeline), onWait },
+          pipeline.name,
+        )
+      : null,
     prepareLedger,
     clock,
     events,
@@ -169,6 +178,14 @@ async function connectSource(
     open.giveBack(),
   );
   return deadLetters.client;
+}
+
+function standingBy({ log }: Deployment, { name }: PipelineConfig): (holder: string) => void {
+  return (holder) =>
+    log.info(
+      { event: 'standing_by', pipeline: name, owner: holder },
+      'another ingester has the turn of this exclusive pipeline',
+    );
 }
 
 /** Where the pipeline's rows go. */

@@ -1,9 +1,11 @@
 import type { RunReport } from '../batch.js';
+import { PipelineError } from '../errors.js';
 import type { Run } from '../run.js';
 import type { QueueDepth } from '../source/source.js';
 import type { AssembledPipeline } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { type RunRequest, type StopSignals, ingest } from './ingester.js';
+import { type Turn, everybodysTurn } from './lease.js';
 
 /** One pipeline's drain: its run, and what the queue still holds; null when it can't say. */
 export interface DrainResult {
@@ -33,21 +35,53 @@ export async function drainAll(
   options: DrainOptions,
 ): Promise<boolean> {
   let isClean = true;
+  const failures: unknown[] = [];
   for (const one of pipelines) {
-    const { pipeline, ingester } = one;
-    if (ingester === null) throw new TypeError(`pipeline ${pipeline.name} was assembled without its source`);
     if (options.soft.aborted) return false;
-    const watch: NonNullable<RunRequest['watch']> = (run, ended) =>
-      options.hasWorkers ? Promise.resolve() : sayWaiting(deployment, one, run, ended);
-    const report = await ingest(ingester, { ...options.request, watch }, options);
+    // What keeps one from being drained is nothing to the others.
+    const result = await drainOne(deployment, one, options).catch(
+      (error: unknown) => void failures.push(error),
+    );
+    if (!result) continue;
+    options.onResult(result);
+    isClean &&= result.report.state === 'succeeded';
+  }
+  if (failures.length > 0) throw failures[0];
+  return isClean;
+}
+
+async function drainOne(
+  deployment: Deployment,
+  one: AssembledPipeline,
+  options: DrainOptions,
+): Promise<DrainResult> {
+  const { pipeline, ingester } = one;
+  if (ingester === null) throw new TypeError(`pipeline ${pipeline.name} was assembled without its source`);
+  const watch: NonNullable<RunRequest['watch']> = (run, ended) =>
+    options.hasWorkers ? Promise.resolve() : sayWaiting(deployment, one, run, ended);
+  const turn = await takeTurn(one, options.soft);
+  try {
+    const report = await ingest(ingester, { ...options.request, watch, cut: turn.lost }, options);
     const left = await ingester.source.depth().catch((error: unknown) => {
       deployment.onWait(error);
       return null;
     });
-    options.onResult({ report, left });
-    isClean &&= report.state === 'succeeded';
+    return { report, left };
+  } finally {
+    await turn.end();
   }
-  return isClean;
+}
+
+/** Throws `turn_taken` while another process drains an exclusive pipeline: somebody who waits for this one must know. */
+async function takeTurn({ pipeline, ingester }: AssembledPipeline, signal: AbortSignal): Promise<Turn> {
+  const lease = ingester?.lease ?? null;
+  if (lease === null) return everybodysTurn();
+  const answer = await lease.take(signal);
+  if ('lost' in answer) return answer;
+  throw new PipelineError(
+    'turn_taken',
+    `pipeline ${pipeline.name} is exclusive, and ${answer.holder} drains it: nothing was received`,
+  );
 }
 
 /** Says every few seconds how many batches are waited for, and at which stage nobody is at work on them. */

@@ -12,6 +12,7 @@ import type { BatchQueue } from '../queue/queue.js';
 import { Run } from '../run.js';
 import type { ReceiveMode, Source } from '../source/source.js';
 import type { Intake } from './intake.js';
+import type { Lease } from './lease.js';
 import { RunRecord } from './run-record.js';
 
 /** What an ingester of one pipeline works with. All of it outlives the runs. */
@@ -24,6 +25,8 @@ export interface IngesterParts {
   readonly sink: Pick<Sink, 'fates' | 'letGo'>;
   readonly runs: RunLog;
   readonly schedules: Pick<ScheduleLog, 'breaker' | 'openBreaker' | 'succeeded'>;
+  /** Null where any number of ingesters may drain at once. */
+  readonly lease: Lease | null;
   /** Makes the ledger's partitions for the days to come, once a day. */
   readonly prepareLedger: () => Promise<void>;
   readonly clock: Clock;
@@ -41,6 +44,8 @@ export interface RunRequest {
   readonly maxRecords?: number;
   /** Cuts the run after so long; it then finishes what it holds. */
   readonly maxMs?: number;
+  /** Cuts the run when it aborts. */
+  readonly cut?: AbortSignal;
   /** Looks on until `ended`, while the run is under way. Never rejects. */
   readonly watch?: (run: Pick<Run, 'options' | 'held'>, ended: AbortSignal) => Promise<void>;
   /** Called when the run receives no more, though it may still wait for batches. */
@@ -97,21 +102,24 @@ export async function ingest(
     await record.close(report);
     events.emit('run_finished', report);
   }
-  await noteSuccess(parts, request, report, stop.hard);
+  await noteSuccess(parts, request, { ...report, isCut: run.isCut }, stop.hard);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed && !stop.hard.aborted) throw failed.reason;
   return report;
 }
 
-/** A run that was told to leave something, or saw dead letters only, is no proof that all up to its start is settled. */
+/**
+ * A run that left something, or saw dead letters only, is no proof that everything up to its start is settled; those of
+ * `continuous` are cut always.
+ */
 async function noteSuccess(
   { schedules, clock, onWait, pipeline: { source } }: IngesterParts,
-  { trigger, maxRecords }: RunRequest,
-  { state, pipeline, startedAt }: RunReport,
+  { trigger, mode }: RunRequest,
+  { state, pipeline, startedAt, isCut }: RunReport & { readonly isCut: boolean },
   hardStop: AbortSignal,
 ): Promise<void> {
-  if (source.sqs.deadLettersOf !== undefined) return;
-  if (state !== 'succeeded' || (trigger !== 'schedule' && maxRecords !== undefined)) return;
+  const isLeaving = isCut && !(trigger === 'schedule' && mode === 'continuous');
+  if (state !== 'succeeded' || isLeaving || source.sqs.deadLettersOf !== undefined) return;
   await outlast(clock, () => schedules.succeeded(pipeline, startedAt), hardStop, onWait);
 }
 
@@ -141,8 +149,8 @@ function newRun(parts: IngesterParts, request: RunRequest): Run {
     trigger: request.trigger,
     startedAt: clock.now(),
     breaker: pipeline.limits.breaker,
-    holdingFails: pipeline.fifo === 'block',
     partLimits: { records: pipeline.limits.inFlight, bytes: pipeline.limits.inFlightBytes },
+    holdingFails: pipeline.fifo === 'block',
     ...(request.maxRecords === undefined ? {} : { maxRecords: request.maxRecords }),
   });
 }
@@ -163,9 +171,12 @@ function stopWith(
   const stopSoftly = (): void => run.stop(stop.soft.reason === BROKEN_DOWN ? 'failed' : 'canceled');
   if (stop.soft.aborted) stopSoftly();
   stop.soft.addEventListener('abort', stopSoftly, { once: true, signal: ended });
+  const cut = (): void => run.stop('cut');
+  if (request.cut?.aborted) cut();
+  request.cut?.addEventListener('abort', cut, { once: true, signal: ended });
   if (request.maxMs === undefined) return;
   void clock.sleep(request.maxMs, ended).then(() => {
-    if (!ended.aborted) run.stop('cut');
+    if (!ended.aborted) cut();
   });
 }
 
@@ -182,7 +193,13 @@ function flow(
     source: openingRun(parts.source, record),
     sink: { fates: (ids) => sink.fates(ids), letGo: (batches) => lettingGo(parts, batches) },
   };
-  const batching = { ...pipeline.batch, runId: run.options.runId, pipeline: pipeline.name, clock };
+  const batching = {
+    ...pipeline.batch,
+    runId: run.options.runId,
+    pipeline: pipeline.name,
+    clock,
+    prompt: request.mode === 'continuous',
+  };
   return [
     drain(ports, run, { mode: request.mode, batching }, hardStop).finally(request.onReceived),
     settle(ports, run, { residenceMs: pipeline.limits.residenceMs }, hardStop),

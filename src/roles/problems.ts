@@ -7,7 +7,7 @@ import type { Steering } from '../load/schedules.js';
 import type { Dependency, Problem } from '../ops/status.js';
 import { policies } from '../policy.js';
 import { PRESENCE_MS } from './presence.js';
-import { slotsAfter } from './schedule.js';
+import { lastPauseEnd, pausedUntil, runsAfter } from './slots.js';
 import type { Observed } from './status.js';
 
 /** What the rules look at. */
@@ -115,6 +115,7 @@ function overdueProblems(
 ): readonly Problem[] {
   const { name, schedule } = pipeline;
   if (schedule === null || steering === null || live === null || !mayRun(steering)) return [];
+  if (pausedUntil(schedule, now) !== null) return [];
   const ingesters = live.filter((one) => serves([one], 'ingest', pipeline));
   // Without one that is the problem, and this follows from it.
   if (ingesters.length === 0) return [];
@@ -126,11 +127,12 @@ function overdueProblems(
     resumedAt ?? 0,
     // Who doesn't catch up may rightly wait for the next slot.
     catchesUp ? 0 : startedAt,
+    schedule.kind === 'continuous' ? (lastPauseEnd(schedule, now) ?? 0) : 0,
   );
   const limit =
     schedule.kind === 'continuous'
       ? since + CONTINUOUS_LIMIT_MS
-      : (slotsAfter(schedule, since, 3)[2] ?? Infinity);
+      : (runsAfter(schedule, since, 3)[2] ?? Infinity);
   // A long run is late with nothing but its end, and `lag` tells of that.
   const isAtWork = schedule.kind === 'cron' && state?.isRunning === true;
   if (now <= limit + SLOT_GRACE_MS || isAtWork) return [];
@@ -183,7 +185,12 @@ function lagProblems(observed: Observed, maxLagMs: number, now: number): readonl
   const { pipeline, steering, backlog } = observed;
   const lag = lagMs(observed, now);
   if (lag === null || steering === null || backlog === null || !mayRun(steering)) return [];
+  // What waits through a pause has as long after it as any other message.
+  const { schedule } = pipeline;
+  if (schedule !== null && pausedUntil(schedule, now) !== null) return [];
+  const openSince = (schedule && lastPauseEnd(schedule, now)) ?? 0;
   const limit = maxLagMs + waitForSlotMs(observed);
+  if (now - openSince <= limit) return [];
   if (lag <= limit) return [];
   const { transform, load } = backlog;
   const stage = load.waiting >= transform.waiting ? 'load' : 'transform';
@@ -203,7 +210,7 @@ function lagProblems(observed: Observed, maxLagMs: number, now: number): readonl
 function waitForSlotMs({ pipeline: { schedule }, steering }: Observed): number {
   const last = steering?.schedule.lastSucceededAt ?? null;
   if (schedule?.kind !== 'cron' || last === null) return 0;
-  return (slotsAfter(schedule, last, 1)[0] ?? last) - last;
+  return (runsAfter(schedule, last, 1)[0] ?? last) - last;
 }
 
 function seconds(ms: number): string {

@@ -1,18 +1,20 @@
-import { CronExpressionParser } from 'cron-parser';
 import cron from 'node-cron';
 import type { Clock } from '../clock.js';
 import type { Schedule } from '../config/config.js';
 import type { Service } from '../lifecycle.js';
-import type { EventBus } from '../ops/events.js';
 import { actionFor, outlast } from '../policy.js';
+import { isDue, pausedUntil } from './slots.js';
 
 /**
  * How often it is looked whether a slot went by unseen. node-cron drops one that it comes to more than a second late, as
- * it does when the machine was asleep, the clock was set forward, or the event loop was busy.
+ * it does when the machine was asleep, the clock was set forward, or the event loop was busy; and it leaves out one that
+ * the day lacks since clocks went forward.
  */
 const LOOK_EVERY_MS = 30_000;
 /** A slot that is no older is still node-cron's. */
 const LATE_MS = 5_000;
+/** A timer may come to a slot so much too soon, by the clock on the wall. */
+const EARLY_MS = 500;
 
 /** Where the last start of each schedule is kept; both throw `postgres_unavailable`. */
 export interface ScheduleBook {
@@ -29,71 +31,109 @@ export interface ScheduleOptions {
   /** One tick's work. What it throws is its own to report. */
   readonly tick: () => Promise<void>;
   readonly clock: Clock;
-  readonly events: EventBus;
+  /** Hears of every slot that is left out since the tick before it is still going. */
+  readonly onOverlap?: (at: number) => void;
   /** Hears of every wait for the book. */
   readonly onWait?: (error: unknown) => void;
 }
 
 /**
- * Starts a tick at every slot, never two at once, and one now if a slot has passed since the last on record: a
- * tick drains until the queue is empty, so a missed one costs latency only, and is made up for within half a minute. While the book is away the slots go on, and
- * the one to catch up comes when it is back. Stopping waits for the tick under way.
+ * Starts a tick at every slot, never two at once, and one now if a slot has passed since the last on record: a tick
+ * drains until the queue is empty, so a missed one costs latency only, and is made up for within half a minute. In a
+ * pause nothing starts; what was due in it starts once, at its end. While the book is away the slots go on, and the one
+ * to catch up comes when it is back. Stopping waits for the tick under way.
  */
 export async function startSchedule(options: ScheduleOptions): Promise<Service> {
-  const { pipeline, schedule, book, clock, events, onWait } = options;
+  const { pipeline, schedule, book, onWait, clock } = options;
   const stopped = new AbortController();
   const lastStartedAt = await unlessAway(book.lastStartedAt(pipeline));
-  let underWay: Promise<void> | null = null;
-  let seenAt = clock.now();
-  const overlap = (): void => {
-    seenAt = clock.now();
-    events.emit('schedule_overlap', { pipeline, at: seenAt });
-  };
-  // node-cron's guard does not see the tick that catches up, so this one is asked first.
-  const tick = async (): Promise<void> => {
-    if (underWay !== null) return overlap();
-    seenAt = clock.now();
-    // Failing to note the start costs a needless run after a restart, no more.
-    const noted = book.started(pipeline, seenAt);
-    underWay = Promise.allSettled([noted, options.tick()]).then(() => undefined);
-    await underWay;
-    underWay = null;
-  };
-  const task = cron.createTask(schedule.cron, tick, {
+  const ticks = new Ticks(options, stopped.signal);
+  const task = cron.createTask(schedule.cron, () => ticks.atSlot(), {
     name: pipeline,
     timezone: schedule.timezone,
     noOverlap: true,
     logger: silent,
   });
-  task.on('execution:overlap', overlap);
+  task.on('execution:overlap', () => ticks.overlap());
   void task.start();
-  const catchUp = (last: number | null, until = clock.now()): void => {
-    if (schedule.catchUp && !stopped.signal.aborted && isDue(schedule, last, until)) void tick();
-  };
-  if (lastStartedAt !== AWAY) catchUp(lastStartedAt);
+  if (lastStartedAt !== AWAY) ticks.catchUp(lastStartedAt);
   // What else may be wrong with the book then, the runs find too.
   else
     outlast(clock, () => book.lastStartedAt(pipeline), stopped.signal, onWait).then(
-      (last) => catchUp(last),
+      (last) => ticks.catchUp(last),
       ignore,
     );
-  const looking = async (): Promise<void> => {
-    while (!stopped.signal.aborted) {
-      await clock.sleep(LOOK_EVERY_MS, stopped.signal);
-      // A clock that was set back would otherwise see to it only when it has caught up with itself.
-      seenAt = Math.min(seenAt, clock.now());
-      if (underWay === null) catchUp(seenAt, clock.now() - LATE_MS);
-    }
-  };
-  const looked = looking();
+  const looked = ticks.look();
   return {
     stop: async () => {
       stopped.abort();
       await task.destroy();
-      await underWay;
+      await ticks.underWay;
       await looked;
     },
   };
+}
+
+/** Decides at each slot, and in between, whether a tick begins. */
+class Ticks {
+  readonly #options: ScheduleOptions;
+  readonly #stopped: AbortSignal;
+  /** Slots up to here have been seen to. */
+  #seenAt: number;
+  /** A slot went by in a pause, and is to be made up for. */
+  #isOwed = false;
+  underWay: Promise<void> | null = null;
+
+  constructor(options: ScheduleOptions, stopped: AbortSignal) {
+    this.#options = options;
+    this.#stopped = stopped;
+    this.#seenAt = options.clock.now();
+  }
+
+  /** What node-cron calls. It comes twice to a time that comes twice. */
+  async atSlot(): Promise<void> {
+    const { schedule, clock } = this.#options;
+    if (this.underWay !== null) return this.overlap();
+    if (isDue(schedule, this.#seenAt, clock.now() + EARLY_MS)) await this.#begin();
+  }
+
+  overlap(): void {
+    this.#seenAt = this.#options.clock.now();
+    this.#options.onOverlap?.(this.#seenAt);
+  }
+
+  /** Begins a tick when a slot lies between those times. */
+  catchUp(last: number | null, until = this.#options.clock.now()): void {
+    const { schedule } = this.#options;
+    if (!schedule.catchUp || this.#stopped.aborted || !isDue(schedule, last, until)) return;
+    if (this.underWay === null) void this.#begin();
+  }
+
+  /** Looks now and then for slots that went by unseen, and at the end of a pause for what it held up. */
+  async look(): Promise<void> {
+    const { schedule, clock } = this.#options;
+    while (!this.#stopped.aborted) {
+      const pausedMs = (pausedUntil(schedule, clock.now()) ?? Infinity) - clock.now();
+      await clock.sleep(Math.min(LOOK_EVERY_MS, pausedMs), this.#stopped);
+      // A clock that was set back would otherwise see to it only when it has caught up with itself.
+      this.#seenAt = Math.min(this.#seenAt, clock.now());
+      if (this.underWay !== null || this.#stopped.aborted) continue;
+      if (this.#isOwed) void this.#begin();
+      else this.catchUp(this.#seenAt, clock.now() - LATE_MS);
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const { pipeline, schedule, book, tick, clock } = this.#options;
+    this.#seenAt = clock.now();
+    this.#isOwed = schedule.catchUp && pausedUntil(schedule, this.#seenAt) !== null;
+    if (pausedUntil(schedule, this.#seenAt) !== null) return;
+    // Failing to note the start costs a needless run after a restart, no more.
+    const noted = book.started(pipeline, this.#seenAt);
+    this.underWay = Promise.allSettled([noted, tick()]).then(() => undefined);
+    await this.underWay;
+    this.underWay = null;
+  }
 }
 
 const AWAY = Symbol('away');
@@ -105,35 +145,6 @@ async function unlessAway<T>(answer: Promise<T>): Promise<T | typeof AWAY> {
   } catch (error) {
     if (actionFor(error) === 'wait') return AWAY;
     throw error;
-  }
-}
-
-/** True when a slot of the schedule lies between the last start on record and now. */
-export function isDue(
-  schedule: { readonly cron: string; readonly timezone: string },
-  lastStartedAt: number | null,
-  now: number,
-): boolean {
-  if (lastStartedAt === null) return true;
-  const slots = CronExpressionParser.parse(schedule.cron, {
-    currentDate: new Date(now),
-    tz: schedule.timezone,
-  });
-  return slots.prev().getTime() > lastStartedAt;
-}
-
-/** The slots after a time (epoch ms), earliest first; none for a pattern that names no real date. */
-export function slotsAfter(
-  schedule: { readonly cron: string; readonly timezone: string },
-  after: number,
-  count: number,
-): readonly number[] {
-  try {
-    return CronExpressionParser.parse(schedule.cron, { currentDate: new Date(after), tz: schedule.timezone })
-      .take(count)
-      .map((slot) => slot.getTime());
-  } catch {
-    return [];
   }
 }
 

@@ -12,7 +12,7 @@ import type { Backlog, BatchQueue } from '../queue/queue.js';
 import type { QueueDepth } from '../source/source.js';
 import type { Deployment } from './deployment.js';
 import { findProblems, lagMs, mayRun } from './problems.js';
-import { slotsAfter } from './schedule.js';
+import { pausedUntil, runsAfter } from './slots.js';
 
 /** What is asked for a status; nothing is opened by asking. */
 export interface StatusParts {
@@ -164,6 +164,7 @@ function pipelineStatus(observed: Observed, now: number): PipelineStatus {
     timezone: schedule?.kind === 'cron' ? schedule.timezone : null,
     next_at: isoOrNull(nextRunAt(schedule, steering, now)),
     paused_at: isoOrNull(steering?.schedule.pausedAt),
+    paused_until: isoOrNull(schedule && pausedUntil(schedule, now)),
     pause_reason: steering?.schedule.reason ?? null,
     last_started_at: isoOrNull(steering?.schedule.lastStartedAt),
     last_succeeded_at: isoOrNull(steering?.schedule.lastSucceededAt),
@@ -182,7 +183,7 @@ function pipelineStatus(observed: Observed, now: number): PipelineStatus {
 /** When the next run begins; null when none will, as things are. */
 export function nextRunAt(schedule: Schedule | null, steering: Steering | null, now: number): number | null {
   if (schedule?.kind !== 'cron' || (steering !== null && !mayRun(steering))) return null;
-  return slotsAfter(schedule, now, 1)[0] ?? null;
+  return runsAfter(schedule, now, 1)[0] ?? null;
 }
 
 /** The schedule as the file has it; null when only `drain` runs the pipeline. */

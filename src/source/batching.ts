@@ -16,9 +16,14 @@ export interface BatchingOptions extends BatchLimits {
   readonly runId: string;
   readonly pipeline: string;
   readonly clock: Clock;
+  /** A batch that comes after a quiet time waits for hardly any more, so that single messages are not held up. */
+  readonly prompt?: boolean;
   /** Once it aborts nothing lingers any more; the input decides when forming ends. */
   readonly signal?: AbortSignal;
 }
+
+/** Long enough for what several receivers bring at once. */
+const PROMPT_MS = 20;
 
 /** A batch, and what settles each of its messages: `receipts[i]` belongs to `batch.messages[i]`. */
 export interface FormedBatch {
@@ -58,6 +63,7 @@ export async function* formBatches(
   const input = deliveries[Symbol.asyncIterator]();
   let pending: Promise<Arrival> | null = null;
   let open: OpenBatch | null = null;
+  let openedAt = -Infinity;
   try {
     for (;;) {
       // One next() at a time: the same promise is awaited again after a linger.
@@ -79,7 +85,12 @@ export async function* formBatches(
           yield close(open, options);
           open = null;
         }
-        open ??= opened(options);
+        if (open === null) {
+          const now = options.clock.elapsed();
+          const isQuiet = options.prompt === true && now - openedAt >= options.lingerMs;
+          open = opened(options, isQuiet ? Math.min(PROMPT_MS, options.lingerMs) : options.lingerMs);
+          openedAt = now;
+        }
         open.deliveries.push(...unit.deliveries);
         open.count += unit.count;
         open.bytes += unit.bytes;
@@ -112,7 +123,7 @@ async function arrival(input: AsyncIterator<readonly Delivery[]>): Promise<Arriv
   }
 }
 
-function opened({ clock, lingerMs, signal }: BatchingOptions): OpenBatch {
+function opened({ clock, signal }: BatchingOptions, lingerMs: number): OpenBatch {
   const timer = new AbortController();
   const cancel = (): void => {
     signal?.removeEventListener('abort', cancel);

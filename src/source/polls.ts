@@ -77,6 +77,11 @@ export class Polls implements Service {
     this.#track(orphan());
   }
 
+  /** How many polls were left, and wait to be taken over. */
+  get parked(): number {
+    return this.#parked.size;
+  }
+
   /** Takes over a poll that was left. */
   adopt(): Poll | undefined {
     const [poll] = this.#parked;

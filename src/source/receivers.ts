@@ -5,9 +5,9 @@ import { type PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
 import { Bell } from './bell.js';
 import type { InFlight } from './in-flight.js';
-import { type Piece, type Pointers, type Received, partsOf } from './parts.js';
+import { type Pointers, type Received, partsOf, streamsOf } from './parts.js';
 import type { Poll, PollResult, Polls } from './polls.js';
-import type { QueueClient } from './queue-client.js';
+import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 import type { ReceiveMode } from './source.js';
 import type { OnSourceEvent } from './source-events.js';
 import { atOnce } from './together.js';
@@ -18,6 +18,8 @@ const MIN_EMPTY_POLL_S = 1;
 const EARLY_PART = 0.5;
 /** However soon empty answers come, the next call is so far from the last. */
 const MIN_EMPTY_MS = 200;
+/** What a poll brings within so long was there before it: those that ask can't keep up with the queue. */
+const PROMPT_MS = 100;
 /** While SQS is away one receiver asks again, after pauses that double from and up to these. */
 const OUTAGE_BASE_MS = 500;
 const OUTAGE_MAX_MS = 20_000;
@@ -52,7 +54,10 @@ interface Offer {
   readonly taken: () => void;
 }
 
-/** Several receivers at one queue, for the length of one `Source.receive`. Single use. */
+/**
+ * Several receivers at one queue, for the length of one `Source.receive`. Single use. To find the end of a queue all of
+ * them ask; without an end to find, one waits for messages, and wakes others when there is more than it can take.
+ */
 export class Receivers {
   readonly #options: ReceiversOptions;
   readonly #mode: ReceiveMode;
@@ -70,6 +75,8 @@ export class Receivers {
   readonly #changed = new Bell();
   /** Receivers whose last poll was empty and began after the last arrival. */
   readonly #empty = new Set<number>();
+  /** Under `continuous`: receivers that are not needed for now. */
+  readonly #resting = new Set<number>();
   #arrivals = 0;
   #running = 0;
   /** The one receiver that asks while SQS is away. */
@@ -94,6 +101,9 @@ export class Receivers {
     halt.addEventListener('abort', cut);
     if (signal.aborted) end();
     if (halt.aborted) cut();
+    // As many as the run before was at work with; their polls are waiting for them.
+    const needed = this.#mode === 'continuous' ? Math.max(1, this.#options.polls.parked) : Infinity;
+    for (let me = needed; me < this.#options.receivers; me += 1) this.#resting.add(me);
     const loops = Array.from({ length: this.#options.receivers }, (_, me) => this.#loop(me));
     try {
       while (this.#offers.length > 0 || this.#running > 0) {
@@ -144,7 +154,8 @@ export class Receivers {
   /** One poll, and what follows from it. */
   async #step(me: number): Promise<void> {
     const { polls, inFlight, clock, admit, pointers } = this.#options;
-    const mustWait = (): boolean => this.#empty.has(me) || (this.#prober !== null && this.#prober !== me);
+    const mustWait = (): boolean =>
+      this.#empty.has(me) || this.#resting.has(me) || (this.#prober !== null && this.#prober !== me);
     if (mustWait()) return this.#changed.wait(this.#end.signal);
     const adopted = polls.adopt();
     let poll = adopted;
@@ -161,12 +172,24 @@ export class Receivers {
     if (result === 'ended') return polls.park(poll, KEEP_MS[this.#mode]);
     if (result.kind === 'failed') return this.#failed(me, result.error);
     this.#recovered();
-    if (result.deliveries.length > 0) return this.#hand(result.deliveries);
     const tookMs = clock.now() - poll.startedAt;
+    if (result.deliveries.length > 0) {
+      if (tookMs < PROMPT_MS || result.deliveries.length >= MAX_ENTRIES) this.#wakeAnother();
+      return this.#hand(result.deliveries);
+    }
     if (tookMs < MIN_EMPTY_MS) return clock.sleep(MIN_EMPTY_MS - tookMs, this.#end.signal);
     const waitedLong = tookMs >= this.#waitS * 1_000 * EARLY_PART;
     const countsAsEmpty = waitedLong && adopted === undefined && arrivalsBefore === this.#arrivals;
     if (this.#mode === 'until_empty' && countsAsEmpty) await this.#sawEmpty(me);
+    if (this.#mode === 'continuous' && waitedLong && this.#resting.size < this.#options.receivers - 1)
+      this.#resting.add(me);
+  }
+
+  #wakeAnother(): void {
+    const [one] = this.#resting;
+    if (one === undefined) return;
+    this.#resting.delete(one);
+    this.#changed.ring();
   }
 
   /** The poll's result, or `ended` as soon as receiving ends. */
@@ -190,18 +213,13 @@ export class Receivers {
     const kept = new Map(received.map(({ receipt }) => [receipt.handle, receipt]));
     try {
       const fetched = await Promise.all(received.map((message) => pointers.fetch(message, halt)));
-      const streams = new Map<Received, AsyncIterable<Piece>>();
-      for (const message of fetched) {
-        const pieces = pointers.follow(message, halt);
-        if (pieces !== null) streams.set(message, pieces);
-      }
+      const streams = streamsOf(fetched, pointers, halt);
       const messages = atOnce(fetched, (message) => streams.has(message));
       const whole = messages.filter((message) => !streams.has(message));
       for (const { receipt } of whole) kept.delete(receipt.handle);
       if (whole.length > 0) await this.#offer(whole, this.#end.signal);
-      for (const message of messages) {
-        const pieces = streams.get(message);
-        if (pieces === undefined) continue;
+      for (const [message, pieces] of streams) {
+        if (!messages.includes(message)) continue;
         for await (const part of partsOf(message, pieces, halt)) {
           kept.delete(message.receipt.handle);
           await this.#offer([part], halt);

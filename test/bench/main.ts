@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { errorText, exitCode, exitCodeOf } from '../../src/cli/exit.js';
 import { PipelineError } from '../../src/errors.js';
 import { runBruteForce } from './brute-force.js';
+import { runContinuous } from './continuous.js';
 import { type RunFigures, figuresOf } from './figures.js';
 import { type BenchOptions, parseOptions, usageText } from './options.js';
 import { type Report, reportOf, reportText } from './report.js';
@@ -11,10 +12,14 @@ import { type MeasuredRun, measureRun } from './run.js';
 import { runSiv } from './siv.js';
 import { machine, parameters, versions } from './surroundings.js';
 
-/** The benchmarks that need no servers, by the first argument. */
-const alone: ReadonlyMap<string | undefined, (args: readonly string[]) => string> = new Map([
+/** The benchmarks of one thing, by the first argument. */
+const alone: ReadonlyMap<string | undefined, (args: readonly string[]) => string | Promise<string>> = new Map<
+  string,
+  (args: readonly string[]) => string | Promise<string>
+>([
   ['siv', runSiv],
   ['brute-force', runBruteForce],
+  ['continuous', runContinuous],
 ]);
 
 const stopping = new AbortController();
@@ -27,7 +32,7 @@ process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
 try {
   const [name, ...rest] = process.argv.slice(2);
-  const text = alone.get(name)?.(rest) ?? (await endToEnd(process.argv.slice(2)));
+  const text = (await alone.get(name)?.(rest)) ?? (await endToEnd(process.argv.slice(2)));
   process.stdout.write(`${text}\n`);
 } catch (error) {
   const isOurs = error instanceof PipelineError;

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { parse } from 'yaml';
 import { type CliProcess, assertHas } from '../support/cli.js';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { withConnection } from '../support/postgres.js';
@@ -43,6 +45,56 @@ async function loaderWaits(deployment: Deployment): Promise<void> {
     (count) => count > 0,
   );
 }
+
+const ROOT = new URL('../../../', import.meta.url);
+const fileOf = (name: string): string => readFileSync(new URL(name, ROOT), 'utf8');
+
+/** The command lines by which the recipes below deploy/ run a drain. */
+const commandLines = (): Readonly<Record<'systemd' | 'airflow' | 'kubernetes', readonly string[]>> => {
+  const service = /^ExecStart=\/usr\/bin\/env maskline (.*)$/m.exec(
+    fileOf('deploy/systemd/maskline-drain.service'),
+  );
+  const dag = /bash_command="exec maskline (.*)"/.exec(fileOf('deploy/airflow/maskline_drain.py'));
+  const job = parse(fileOf('deploy/kubernetes/cronjob.yaml')) as {
+    spec: { jobTemplate: { spec: { template: { spec: { containers: { args: string[] }[] } } } } };
+  };
+  return {
+    systemd: service?.[1]?.split(' ') ?? [],
+    airflow: dag?.[1]?.split(' ') ?? [],
+    kubernetes: job.spec.jobTemplate.spec.template.spec.containers[0]?.args ?? [],
+  };
+};
+
+describe('drain by the command lines of other schedulers', { concurrency: 2 }, () => {
+  const expected = ['drain', '--timeout', '10m'];
+
+  test('ends with 0 when all is settled, and 2 when nothing could be received', async () => {
+    const { systemd, airflow } = commandLines();
+    assert.deepEqual([systemd, airflow], [expected, expected]);
+    const deployment = await deploymentOf();
+    await deployment.send(smallEvents(20, 0).bodies);
+    const drained = await deployment.cli.run(systemd);
+    assert.equal(drained.code, 0, drained.stderr);
+    assertHas(drained.rows[0], { state: 'succeeded', loaded: 20, released: 0 });
+    await deployment.query(`drop table ${TABLE}`);
+    const unfit = await deployment.cli.run(airflow);
+    assert.deepEqual([unfit.code, unfit.rows.length], [2, 0]);
+  });
+
+  test('ends with 1, its report printed and all given back, at the SIGTERM that ends a pod', async () => {
+    const { kubernetes } = commandLines();
+    assert.deepEqual(kubernetes, expected);
+    const deployment = await deploymentOf();
+    await deployment.send(smallEvents(300, 0).bodies);
+    // In the one process that the manifest has; the queue in memory.
+    const drain = deployment.cli.spawn(kubernetes, { env: { REDIS_URL: 'memory://' } });
+    await drain.waitFor('batch_loaded');
+    drain.signal('SIGTERM');
+    const { code, rows, stderr } = await drain.ended;
+    assert.equal(code, 1, stderr);
+    assertHas(rows[0], { state: 'canceled', received: 300 });
+  });
+});
 
 describe('drain', { concurrency: 3 }, () => {
   test('of an empty queue ends with 0 and a report of nothing', async () => {

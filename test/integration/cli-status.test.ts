@@ -52,7 +52,7 @@ async function status(deployment: Deployment): Promise<Status> {
 test('a deployment at work is healthy, and every figure is that of the servers', async () => {
   const deployment = await deploymentOf();
   await deployment.send(smallEvents(100, 20).bodies);
-  await deployment.send(['no json', '[]']);
+  await deployment.send(['no json', '[1]']);
   const all = deployment.cli.spawn(['run', 'all']);
   await all.waitFor('started');
   await deployment.countUntil('maskline.ledger', (count) => count === 102);

@@ -22,6 +22,7 @@ const MIGRATIONS = [
   '0008_reveal-and-vault',
   '0009_upsert',
   '0010_target-partitions',
+  '0011_leases',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;
@@ -271,7 +272,14 @@ test('only a run whose owner has been silent is abandoned, and its late report s
 test('a schedule remembers its last start and its pause; a breaker its first reason, until resumed', async () => {
   const { pool, close } = await openSink(server);
   const log = createScheduleLog(pool);
-  const fresh = { pausedAt: null, reason: null, lastStartedAt: null, lastSucceededAt: null, resumedAt: null };
+  const fresh = {
+    pausedAt: null,
+    reason: null,
+    lastStartedAt: null,
+    lastSucceededAt: null,
+    resumedAt: null,
+    turnOf: null,
+  };
   assert.deepEqual(await log.read('p'), { pipeline: 'p', ...fresh });
   await log.started('p', NOON + 5);
   await log.started('p', NOON);
@@ -299,6 +307,7 @@ test('a schedule remembers its last start and its pause; a breaker its first rea
     reason: null,
     lastStartedAt: NOON + 5,
     lastSucceededAt: NOON + 4,
+    turnOf: null,
   });
   assert.equal((await log.breaker('p')).state, 'closed');
   await log.openBreaker('p', 'third');

@@ -117,7 +117,7 @@ export const edgeProtections: readonly Mutant[] = [
     row: 'cron tick',
     name: 'ticks overlap',
     file: 'src/roles/schedule.ts',
-    replace: 'if (underWay !== null) return overlap();',
+    replace: 'if (this.underWay !== null) return this.overlap();',
     by: '',
     tests: [
       {
@@ -129,9 +129,9 @@ export const edgeProtections: readonly Mutant[] = [
   {
     row: 'cron tick',
     name: 'slots are those of UTC',
-    file: 'src/roles/schedule.ts',
-    replace: 'tz: schedule.timezone,\n  });',
-    by: "tz: 'UTC',\n  });",
+    file: 'src/roles/slots.ts',
+    replace: 'tz: schedule.timezone })',
+    by: "tz: 'UTC' })",
     tests: [
       {
         file: 'unit/roles-schedule.test.ts',

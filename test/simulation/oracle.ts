@@ -241,10 +241,10 @@ export class Oracle {
   ended(left: readonly string[], deadLetters: readonly string[]): void {
     const { target, quarantine, loads } = this.#committed;
     for (const id of left) this.violated(`message ${id} is still in the queue`);
-    const found = { target: byRecord(target), quarantine: byRecord(quarantine) };
+    const rows = { target: byRecord(target), quarantine: byRecord(quarantine) };
     for (const message of this.#sent.values()) {
       const deaths = deadLetters.filter((dead) => dead === message.id).length;
-      for (const record of message.records) this.#check(record, deaths, found);
+      for (const record of message.records) this.#check(record, rows, deaths);
     }
     const all = [...loads.values()];
     const total = (outcome: 'loaded' | 'quarantined'): number =>
@@ -257,8 +257,8 @@ export class Oracle {
 
   #check(
     { id, expected, content }: SentRecord,
-    deaths: number,
     { target, quarantine }: { readonly target: ContentsById; readonly quarantine: ContentsById },
+    deaths: number,
   ): void {
     const places: readonly (readonly [Expected, readonly string[]])[] = [
       ['target', target.get(id) ?? []],

@@ -17,10 +17,10 @@ export const plantedBugs = {
   wipe_unseen: 'a batch that no queue knows any more counts as live',
   wrong_receipts: "the receipts of another batch are spent with a batch's fate",
   held_acked: 'what is held for the dead-letter queue is acked with the rest of its batch',
-  group_split: 'what one receive returned of a FIFO group is spread over batches',
-  later_ones_loaded: 'of a FIFO group that is to be held only the rejected message is',
   acked_after_first_part: 'a message that comes in parts is acked once the first of them is committed',
   released_part_forgotten: 'of a message that comes in parts, only the fate of the last counts',
+  group_split: 'what one receive returned of a FIFO group is spread over batches',
+  later_ones_loaded: 'of a FIFO group that is to be held only the rejected message is',
   fate_in_its_own_transaction: 'the loader writes the fate only after its transaction',
 } as const;
 

@@ -32,7 +32,7 @@ export interface Setup {
 }
 
 const MAX_MESSAGES = 12;
-/** So many messages come in parts, of which each holds a few records. */
+/** So many messages of a standard queue come in parts, of which each holds a few records. */
 const IN_PARTS = 0.1;
 const MAX_PARTS = 4;
 const MAX_PART_RECORDS = 2;

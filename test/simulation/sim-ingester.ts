@@ -115,8 +115,8 @@ export class SimIngester {
         pipeline: PIPELINE,
         trigger: 'schedule',
         startedAt: host.clock.now(),
-        holdingFails,
         partLimits: { records: settings.batching.maxMessages, bytes: 1 << 20 },
+        holdingFails,
       },
       (batch, receipts) => {
         onBatch(batch);

@@ -176,12 +176,9 @@ export class World {
     this.#unsent -= 1;
     const pieces = partsOfBody(id, body);
     const records = (pieces?.flat() ?? [{ id, body }]).map((record, index) => {
-      const isRaw = record.body.startsWith(BAD) && expected[index] !== 'target';
-      return {
-        id: record.id,
-        expected: expected[index] ?? 'target',
-        content: isRaw ? record.body : maskedText(record.body),
-      };
+      const place = expected[index] ?? 'target';
+      const isRaw = record.body.startsWith(BAD) && place !== 'target';
+      return { id: record.id, expected: place, content: isRaw ? record.body : maskedText(record.body) };
     });
     this.oracle.sent({ id, records, groupId });
   }

@@ -71,7 +71,7 @@ export const MESSAGES: readonly OutgoingMessage[] = [
   { ...GOOD, note: `${SECRETS.bad_text}\u0000` },
   { ...GOOD, note: SECRETS.too_long.padEnd(41, '!') },
   { ...GOOD, device_id: undefined },
-  [GOOD, SECRETS.not_object],
+  [SECRETS.not_object, GOOD],
   SECRETS.not_object,
 ]
   .map((body) => ({ body: JSON.stringify(body) }))

@@ -1,9 +1,13 @@
-// The command line as users run it: child processes of the built program, ended by their pid at the latest with the test.
+// The command line as users run it: child processes of the built program, ended by their pid at the latest with the
+// test; and the same within the test's process, which spares the start of one.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { runCommandLine } from '../../src/cli/entry.js';
 import { Seen } from './queue.js';
 
 /** An object of a line of JSON. */
@@ -32,6 +36,8 @@ export interface CliOptions {
   readonly input?: string;
   readonly uid?: number;
   readonly gid?: number;
+  /** Runs it as a process of its own, also where it need not be one. */
+  readonly process?: boolean;
 }
 
 /** The object has these members, and may have others. */
@@ -42,6 +48,10 @@ export function assertHas(actual: Json | undefined, expected: Json): void {
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const LIMIT_MS = 90_000;
+/** Options that only a process of its own can have. */
+const OWN_OPTIONS = ['input', 'uid', 'gid', 'process'] as const;
+/** Variables that a process reads of itself, or ends by. */
+const OWN_VARIABLES = ['PATH', 'TMPDIR', 'NODE_OPTIONS', 'MASKLINE_FAILPOINTS'];
 
 /** A running `maskline`. */
 export class CliProcess {
@@ -119,17 +129,8 @@ export class CliProcess {
     }
     const { stdout, stderr } = this;
     assert.ok(!overdue, `${what} did not end within ${limitMs} ms; it said: ${stderr}${stdout}`);
-    const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
-    return {
-      code: this.#child.exitCode,
-      signal: this.#child.signalCode,
-      stdout,
-      stderr,
-      get rows() {
-        return lines(stdout).map(parsed);
-      },
-      log: lines(stderr).filter(isObject).map(parsed),
-    };
+    const { exitCode: code, signalCode: signal } = this.#child;
+    return resultOf({ code, signal, stdout, stderr });
   }
 }
 
@@ -138,6 +139,8 @@ export class Cli {
   readonly #cwd: string;
   readonly #env: Readonly<{ [name: string]: string }>;
   readonly #all: CliProcess[] = [];
+  /** Commands that run within this process, which has one working directory. */
+  static #inside = 0;
 
   constructor(cwd: string, env: Readonly<{ [name: string]: string }>) {
     this.#cwd = cwd;
@@ -149,9 +152,21 @@ export class Cli {
     return this.#all;
   }
 
-  /** Runs to the end. */
+  /** Runs to the end: within this process unless the options, or a command in another directory, ask for its own. */
   async run(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-    return this.spawn(args, options).ended;
+    const { cwd = this.#cwd, env = {}, limitMs = LIMIT_MS } = options;
+    const variables = { ...this.#env, ...env };
+    const isOwn =
+      OWN_OPTIONS.some((name) => options[name] !== undefined) ||
+      OWN_VARIABLES.some((name) => name in variables);
+    if (isOwn || (Cli.#inside > 0 && process.cwd() !== cwd)) return this.spawn(args, options).ended;
+    process.chdir(cwd);
+    Cli.#inside += 1;
+    try {
+      return await runInside(args, this.#environment(env), limitMs);
+    } finally {
+      Cli.#inside -= 1;
+    }
   }
 
   /** Starts one that goes on. */
@@ -159,7 +174,7 @@ export class Cli {
     const { cwd = this.#cwd, env = {}, limitMs = LIMIT_MS, input, uid, gid } = options;
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
-      env: { ...surroundings(), HOME: this.#cwd, ...this.#env, ...env },
+      env: this.#environment(env),
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
@@ -170,10 +185,70 @@ export class Cli {
     return started;
   }
 
+  #environment(env: NonNullable<CliOptions['env']>): NodeJS.ProcessEnv {
+    return { ...surroundings(), HOME: this.#cwd, ...this.#env, ...env };
+  }
+
   /** Ends by SIGKILL what still runs. */
   async stopAll(): Promise<void> {
     await Promise.all(this.#all.filter((each) => each.isRunning).map((each) => each.kill()));
   }
+}
+
+/** Runs a command in this process as `main.ts` does in its own. */
+async function runInside(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  limitMs: number,
+): Promise<CliResult> {
+  // The SDK of AWS reads these from the process alone.
+  for (const [name, value] of Object.entries(env)) if (name.startsWith('AWS_')) process.env[name] = value;
+  const stdout = new Printed();
+  const stderr = new Printed();
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+  const running = runCommandLine([process.execPath, MAIN, ...args], {
+    env: set,
+    stdout,
+    stderr,
+    logStream: { write: (line) => void stderr.write(line) },
+  });
+  const code = await within(running, limitMs, () => {
+    const said = `${stderr.text}${stdout.text}`;
+    return `maskline ${args.join(' ')} did not end within ${limitMs} ms; it said: ${said}`;
+  });
+  return resultOf({ code, signal: null, stdout: stdout.text, stderr: stderr.text });
+}
+
+/** A stream that keeps what is written to it. */
+class Printed extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+async function within<T>(work: Promise<T>, limitMs: number, failure: () => string): Promise<T> {
+  const limit = new AbortController();
+  const overdue = delay(limitMs, null, { signal: limit.signal }).then(() => assert.fail(failure()));
+  try {
+    return await Promise.race([work, overdue]);
+  } finally {
+    limit.abort();
+    overdue.catch(() => undefined);
+  }
+}
+
+function resultOf(ended: Pick<CliResult, 'code' | 'signal' | 'stdout' | 'stderr'>): CliResult {
+  const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
+  return {
+    ...ended,
+    get rows() {
+      return lines(ended.stdout).map(parsed);
+    },
+    log: lines(ended.stderr).filter(isObject).map(parsed),
+  };
 }
 
 /** What any process needs. */

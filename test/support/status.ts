@@ -22,6 +22,7 @@ export function pipelineStatus(over: Partial<PipelineStatus> = {}): PipelineStat
     timezone: 'UTC',
     next_at: before(-12),
     paused_at: null,
+    paused_until: null,
     pause_reason: null,
     last_started_at: before(18),
     last_succeeded_at: before(18),

@@ -11,6 +11,7 @@ const unknown: PipelineStatus = {
   timezone: 'UTC',
   next_at: '2026-03-10T12:00:30.000Z',
   paused_at: null,
+  paused_until: null,
   pause_reason: null,
   last_started_at: null,
   last_succeeded_at: null,

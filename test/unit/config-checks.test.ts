@@ -235,10 +235,6 @@ test('what this version does not support is refused, never ignored', () => {
       ],
       ['source: { records: ndjson }', /^error source.records: must be one of auto, one, array, lines/],
       ['dedupe: event_id', /^error dedupe: must be \$message_id/],
-      [
-        'schedule: { cron: "* * * * *", exclusive: true }',
-        /^error schedule.exclusive: is not supported by this version/,
-      ],
     ],
     ofPipeline,
   );
@@ -253,7 +249,22 @@ test('schedules and queues are checked as far as they can be without a connectio
     [
       ['schedule: "61 * * * *"', /^error schedule: must be `continuous` or a cron pattern/],
       ['schedule: continous', /^error schedule: must be `continuous`/],
-      ['schedule: { cron: continuous }', /^error schedule.cron: write `schedule: continuous`/],
+      [
+        'schedule: { cron: "* * * * *", pause: [{ from: "25:00", to: "06:00" }] }',
+        /^error schedule.pause.0.from: must be a time of day/,
+      ],
+      [
+        'schedule: { cron: "* * * * *", pause: [{ from: "22:00", to: "06:00", days: mon-fry }] }',
+        /^error schedule.pause.0.days: must name days/,
+      ],
+      [
+        'schedule: { cron: "* * * * *", pause: [{ from: "06:00", to: "06:00" }] }',
+        /^error schedule.pause.0.to: is the same as `from`/,
+      ],
+      [
+        'schedule: { cron: continuous, pause: [{ from: "00:00", to: "12:00" }, { from: "11:00", to: "00:00" }] }',
+        /^error schedule.pause: leaves no time to run/,
+      ],
       ['schedule: { cron: "* * * * *", timezone: Mars/Base }', /^error schedule.timezone: no such time zone/],
       ['schedule: { corn: "* * * * *" }', /^error schedule.corn: unknown key; did you mean "cron"/],
       ['source: { sqs: { queue: "a queue" } }', /^error source.sqs.queue: must be the URL, ARN or name/],
@@ -295,6 +306,7 @@ test('schedules and queues are checked as far as they can be without a connectio
     '"*/5 * * * * *"',
     'continuous',
     '{ cron: "@hourly", timezone: Europe/Berlin }',
+    '{ cron: continuous, exclusive: true, pause: [{ from: "22:00", to: "06:00", days: "fri-mon, wed" }] }',
   ];
   for (const schedule of schedules) assert.deepEqual(ofPipeline(`schedule: ${schedule}`), [], schedule);
 });

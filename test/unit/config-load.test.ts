@@ -116,6 +116,7 @@ test('the example of the documentation loads without a warning, and says what it
     cron: '*/30 * * * * *',
     timezone: 'UTC',
     exclusive: false,
+    pause: [],
     catchUp: true,
   });
   assert.deepEqual(target, {
@@ -317,17 +318,19 @@ test('continuous pipelines poll long unless told otherwise', () => {
   const { schedule, source } = first(
     load(MINIMAL.replace('logins:\n', 'logins:\n    schedule: continuous\n')),
   );
-  assert.deepEqual(schedule, { kind: 'continuous' });
+  assert.deepEqual(schedule, { kind: 'continuous', timezone: 'UTC', exclusive: false, pause: [] });
   assert.equal(source.sqs.waitTimeS, 20);
 });
 
 test('a schedule may be a map of pattern and options', () => {
-  const map = 'schedule: { cron: "0 3 * * *", timezone: Europe/Berlin, catch_up: false }';
+  const pause = '[{ from: "22:00", to: "24:00", days: "sat-mon,thu" }]';
+  const map = `schedule: { cron: "0 3 * * *", timezone: Europe/Berlin, catch_up: false, pause: ${pause} }`;
   assert.deepEqual(first(load(MINIMAL.replace('logins:\n', `logins:\n    ${map}\n`))).schedule, {
     kind: 'cron',
     cron: '0 3 * * *',
     timezone: 'Europe/Berlin',
     exclusive: false,
+    pause: [{ from: 1320, to: 1440, days: [0, 1, 4, 6] }],
     catchUp: false,
   });
 });

@@ -90,6 +90,7 @@ async function runOf(
       openBreaker: async (_, reason) => void reasons.push(reason),
       succeeded: nothing,
     },
+    lease: null,
     prepareLedger: nothing,
     clock,
     events: new EventBus(),

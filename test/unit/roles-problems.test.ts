@@ -18,10 +18,11 @@ const cron = (pattern: string, rest: Partial<Cron> = {}): Cron => ({
   cron: pattern,
   timezone: 'UTC',
   exclusive: false,
+  pause: [],
   catchUp: true,
   ...rest,
 });
-const continuous = { kind: 'continuous' } as const;
+const continuous = { kind: 'continuous', timezone: 'UTC', exclusive: false, pause: [] } as const;
 const hourly = cron('0 * * * *');
 
 interface Case {
@@ -60,6 +61,7 @@ function observed(given: Case): Observed {
         lastStartedAt: at(succeeded),
         lastSucceededAt: at(succeeded),
         resumedAt: at(resumed),
+        turnOf: null,
       },
       breaker: {
         pipeline: name,

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../src/clock.js';
 import { PipelineError } from '../../src/errors.js';
-import { EventBus } from '../../src/ops/events.js';
-import { type ScheduleBook, isDue, slotsAfter, startSchedule } from '../../src/roles/schedule.js';
+import { type ScheduleBook, startSchedule } from '../../src/roles/schedule.js';
+import { isDue, slotsAfter } from '../../src/roles/slots.js';
 
 const daily = { cron: '0 3 * * *', timezone: 'Europe/Berlin' };
 const at = (time: string): number => Date.parse(time);
@@ -50,15 +50,9 @@ function bookOf(last: number | null): ScheduleBook & { readonly noted: number[] 
 }
 
 test('ticks never overlap, the one that catches up included, and stopping waits for the one under way', async () => {
-  const events = new EventBus();
-  const overlaps: string[] = [];
   let overlapped: () => void = () => undefined;
   const hasOverlapped = new Promise<void>((resolve) => {
     overlapped = resolve;
-  });
-  events.on('schedule_overlap', ({ pipeline }) => {
-    overlaps.push(pipeline);
-    overlapped();
   });
   const book = bookOf(null);
   let running = 0;
@@ -70,7 +64,14 @@ test('ticks never overlap, the one that catches up included, and stopping waits 
   });
   const service = await startSchedule({
     pipeline: 'logins',
-    schedule: { kind: 'cron', cron: '* * * * * *', timezone: 'UTC', exclusive: false, catchUp: true },
+    schedule: {
+      kind: 'cron',
+      cron: '* * * * * *',
+      timezone: 'UTC',
+      exclusive: false,
+      pause: [],
+      catchUp: true,
+    },
     book,
     tick: async () => {
       running += 1;
@@ -80,7 +81,7 @@ test('ticks never overlap, the one that catches up included, and stopping waits 
       finished = true;
     },
     clock: systemClock,
-    events,
+    onOverlap: overlapped,
   });
   await hasOverlapped;
   const stopped = service.stop();
@@ -90,7 +91,6 @@ test('ticks never overlap, the one that catches up included, and stopping waits 
   assert.equal(finished, true);
   assert.equal(most, 1);
   assert.equal(book.noted.length, 1);
-  assert.deepEqual([...new Set(overlaps)], ['logins']);
 });
 
 test('without catch_up, or with a slot just taken, nothing starts before the next slot', async () => {
@@ -101,9 +101,8 @@ test('without catch_up, or with a slot just taken, nothing starts before the nex
       ticks += 1;
     },
     clock: systemClock,
-    events: new EventBus(),
   };
-  const yearly = { kind: 'cron', cron: '0 0 1 1 *', timezone: 'UTC', exclusive: false } as const;
+  const yearly = { kind: 'cron', cron: '0 0 1 1 *', timezone: 'UTC', exclusive: false, pause: [] } as const;
   const late = await startSchedule({
     ...options,
     schedule: { ...yearly, catchUp: false },
@@ -124,7 +123,14 @@ test('a book that is away at the start keeps nobody from starting, and what was 
   const ticked = new Promise<void>((resolve) => {
     void startSchedule({
       pipeline: 'logins',
-      schedule: { kind: 'cron', cron: '0 0 1 1 *', timezone: 'UTC', exclusive: false, catchUp: true },
+      schedule: {
+        kind: 'cron',
+        cron: '0 0 1 1 *',
+        timezone: 'UTC',
+        exclusive: false,
+        pause: [],
+        catchUp: true,
+      },
       book: {
         ...bookOf(null),
         lastStartedAt: async () => {
@@ -134,7 +140,6 @@ test('a book that is away at the start keeps nobody from starting, and what was 
       },
       tick: async () => resolve(),
       clock: systemClock,
-      events: new EventBus(),
       onWait: (error) => {
         waits.push(error);
         isAway = false;
@@ -148,7 +153,14 @@ test('a book that is away at the start keeps nobody from starting, and what was 
 test('what is wrong with the book beyond an outage is told at the start', async () => {
   const refused = startSchedule({
     pipeline: 'logins',
-    schedule: { kind: 'cron', cron: '0 0 1 1 *', timezone: 'UTC', exclusive: false, catchUp: true },
+    schedule: {
+      kind: 'cron',
+      cron: '0 0 1 1 *',
+      timezone: 'UTC',
+      exclusive: false,
+      pause: [],
+      catchUp: true,
+    },
     book: {
       ...bookOf(null),
       lastStartedAt: async () => {
@@ -157,7 +169,6 @@ test('what is wrong with the book beyond an outage is told at the start', async 
     },
     tick: async () => undefined,
     clock: systemClock,
-    events: new EventBus(),
   });
   await assert.rejects(refused, { code: 'permission_denied' });
 });
@@ -178,11 +189,17 @@ test('a slot that went by unseen is made up for: the machine was asleep, or the 
   const ticks: number[] = [];
   const service = await startSchedule({
     pipeline: 'logins',
-    schedule: { kind: 'cron', cron: '0 3 * * *', timezone: 'UTC', catchUp: true, exclusive: false },
+    schedule: {
+      kind: 'cron',
+      cron: '0 3 * * *',
+      timezone: 'UTC',
+      catchUp: true,
+      exclusive: false,
+      pause: [],
+    },
     book: bookOf(start),
     tick: async () => void ticks.push(now),
     clock,
-    events: new EventBus(),
   });
   const lookAt = async (time: string): Promise<number> => {
     now = at(time);

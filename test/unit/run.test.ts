@@ -11,8 +11,8 @@ function newRun(
   options: {
     readonly breaker?: BreakerLimits;
     readonly maxRecords?: number;
-    readonly holdingFails?: boolean;
     readonly partLimits?: PartLimits;
+    readonly holdingFails?: boolean;
   } = {},
 ): Run {
   return new Run({ runId: 'run', pipeline: 'logins', trigger: 'drain', startedAt: STARTED_AT, ...options });
@@ -118,7 +118,6 @@ describe('a run', () => {
       const run = newRun({ holdingFails });
       hold(run, 'a', 2);
       run.settle({ ...committed('a', { received: 2, loaded: 1, released: 1 }), held: [1] });
-      run.takeDue();
       run.drained();
       assert.equal(run.report(STARTED_AT + 1).state, holdingFails ? 'failed' : 'succeeded');
     }

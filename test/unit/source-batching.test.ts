@@ -82,6 +82,7 @@ interface Limits {
   readonly maxMessages?: number;
   readonly maxBytes?: number;
   readonly lingerMs?: number;
+  readonly prompt?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -254,4 +255,27 @@ test('a consumer that breaks off closes the input, without waiting for a message
   await clock.finish(batches.return());
   assert.equal(feed.closed, true);
   assert.equal(clock.timers, 0);
+});
+
+test('a prompt batch after a quiet time goes at once; those that follow upon it linger', async () => {
+  const { clock, feed, batches } = forming({ lingerMs: 1_000, prompt: true });
+  const formedAt: number[] = [];
+  const start = clock.elapsed();
+  const work = (async () => {
+    for await (const batch of batches) {
+      assert.ok(ids(batch).length > 0);
+      formedAt.push(clock.elapsed() - start);
+    }
+  })();
+  feed.push(delivery());
+  await clock.advance(100);
+  feed.push(delivery());
+  await clock.advance(300);
+  feed.push(delivery());
+  await clock.advance(5_000);
+  feed.push(delivery());
+  await clock.advance(100);
+  feed.end();
+  await clock.finish(work);
+  assert.deepEqual(formedAt, [20, 1_100, 5_420]);
 });

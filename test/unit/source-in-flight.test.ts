@@ -139,6 +139,8 @@ test('a receipt that SQS no longer knows is dropped from the heartbeat, counted 
 });
 
 test('a message is held whole: by all its records, what it unpacks to, and attributes of SNS below its own', async () => {
+  // A virtual clock does not wait for what takes real time.
+  await prepareOpening();
   const clock = new VirtualClock();
   const sqs = new FakeSqs({ clock });
   const limits = {

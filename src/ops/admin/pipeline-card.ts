@@ -30,9 +30,11 @@ interface State {
 }
 
 /** The one word that matters most. */
-function stateOf({ breaker: state, paused_at, last_run, schedule: written }: PipelineStatus): State {
+function stateOf(pipeline: PipelineStatus): State {
+  const { breaker: state, paused_at, paused_until, last_run, schedule: written } = pipeline;
   if (state === 'open') return { word: 'breaker open', tone: 'bad' };
   if (paused_at !== null) return { word: 'paused', tone: 'warn' };
+  if (paused_until !== null) return { word: 'in its pause', tone: '' };
   if (state === null) return { word: 'not known', tone: '' };
   if (last_run?.state === 'running') return { word: 'running', tone: 'busy' };
   if (last_run?.state === 'failed') return { word: 'last run failed', tone: 'bad' };
