@@ -24,7 +24,7 @@ export interface Pointers {
 }
 
 /** Those of the messages that point to their records, and these. */
-export function followed(
+export function streamsOf(
   messages: readonly Received[],
   pointers: Pointers,
   halt: AbortSignal,

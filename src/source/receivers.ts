@@ -6,7 +6,7 @@ import { actionFor } from '../policy.js';
 import { Bell } from './bell.js';
 import { HandOver } from './hand-over.js';
 import type { InFlight } from './in-flight.js';
-import { type Pointers, type Received, followed, partsOf } from './parts.js';
+import { type Pointers, type Received, partsOf, streamsOf } from './parts.js';
 import type { Poll, PollResult, Polls } from './polls.js';
 import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 import type { ReceiveMode } from './source.js';
@@ -196,7 +196,7 @@ export class Receivers {
     const kept = new Map(received.map(({ receipt }) => [receipt.handle, receipt]));
     try {
       const fetched = await Promise.all(received.map((message) => pointers.fetch(message, halt)));
-      const streams = followed(fetched, pointers, halt);
+      const streams = streamsOf(fetched, pointers, halt);
       const messages = atOnce(fetched, (message) => streams.has(message));
       const whole = messages.filter((message) => !streams.has(message));
       for (const { receipt } of whole) kept.delete(receipt.handle);
