@@ -56,6 +56,10 @@ export function buildPipeline(
       maxBytes: input.batch.max_bytes,
       lingerMs: input.batch.linger,
     },
+    concurrency: {
+      transform: input.concurrency.transform ?? null,
+      load: input.concurrency.load ?? null,
+    },
     limits: limitsOf(input.limits),
     policy: { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) },
     leakGate: input.leak_gate,

@@ -23,6 +23,7 @@ const MIGRATIONS = [
   '0009_upsert',
   '0010_target-partitions',
   '0011_leases',
+  '0012_process-stops',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;
