@@ -1,7 +1,7 @@
 // Values at a path of a body, and the JSON text that they were sent as.
 
 import type { Fields } from './body.js';
-import { elementTexts, memberText, valueSource } from './json-source.js';
+import { elementTexts, exactText, mayLoseDigits, memberText, valueSource } from './json-source.js';
 import type { FieldPath, PathStep } from './methods.js';
 
 /** In place of a value: on the way to it, something is neither null nor what the path needs there. */
@@ -41,13 +41,10 @@ export function sourceAt(body: string, path: FieldPath, value: unknown): string 
 
 /** JSON text of each value at a path with `each`, digits as they came; of null, any text. */
 export function listSources(body: string, { name, steps }: FieldPath, items: readonly unknown[]): string[] {
-  let texts: readonly (string | null)[] | null = null;
-  return items.map((item, i) =>
-    valueSource(body, item, (text) => {
-      texts ??= textsFrom(memberText(text, name), steps);
-      return texts[i] ?? null;
-    }),
-  );
+  // What looks at the whole body is done once, not for each of its items.
+  if (!mayLoseDigits(body)) return items.map((item) => JSON.stringify(item));
+  const texts = textsFrom(memberText(body, name), steps);
+  return items.map((item, i) => exactText(texts[i] ?? null, item));
 }
 
 function textsFrom(start: string | null, steps: readonly PathStep[]): readonly (string | null)[] {
