@@ -3,7 +3,7 @@ import type { Delivery, Receipt } from '../batch.js';
 import { type Clock, backoffMs } from '../clock.js';
 import { type PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
-import { Bell } from './bell.js';
+import { Bell } from '../bell.js';
 import { HandOver } from './hand-over.js';
 import type { InFlight } from './in-flight.js';
 import { type Pointers, type Received, partsOf, streamsOf } from './parts.js';
