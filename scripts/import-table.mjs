@@ -29,7 +29,7 @@ export const modules = [
   { module: 'policy', imports: ['errors', 'clock'] },
   { module: 'lifecycle', imports: ['errors', 'clock'] },
   { module: 'masking/*', imports: [...BASE, 'copy-text', 'masking/*'] },
-  { module: 'source/*', imports: [...ADAPTER, 'source/*'] },
+  { module: 'source/*', imports: [...ADAPTER, 'version', 'source/*'] },
   { module: 'queue/payload', imports: [...ADAPTER, 'queue/*', 'masking/masked'] },
   { module: 'queue/*', imports: [...ADAPTER, 'queue/*'] },
   {
@@ -90,6 +90,7 @@ export const workerImports = ['cli/entry', 'roles/suspect', 'roles/watchdog', 'm
 export const packages = [
   { package: '@aws-sdk/*', users: ['source/sqs*', 'source/s3', 'embedded/sqs', 'masking/kek-kms'] },
   { package: '@smithy/*', users: ['source/sqs*'] },
+  { package: 'aws4', users: ['source/sqs-lean'] },
   { package: 'bullmq', users: ['queue/bullmq*'] },
   { package: 'ioredis', users: ['queue/bullmq*'] },
   { package: 'pg', users: ['load/*'] },

@@ -40,6 +40,8 @@ export interface SqsConfig {
   readonly receivers: number;
   readonly waitTimeS: number;
   readonly visibilityTimeoutS: number;
+  /** `lean`: our own HTTP for what each message has a share of; `sdk`: the AWS SDK for all. */
+  readonly transport: 'lean' | 'sdk';
   /** ARN of the queue of whose messages `queue` is to have the dead letters; absent: it is a queue of its own. */
   readonly deadLettersOf?: string;
 }

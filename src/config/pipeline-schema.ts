@@ -33,6 +33,10 @@ const sqs = z.strictObject({
     '2s',
     '12h',
   ).prefault('5m'),
+  transport: choice(
+    'How messages are received and deleted: `lean` signs and sends these calls itself, at a fraction of the CPU, with the region, endpoint, credentials and retries that the AWS SDK resolves; `sdk` leaves them to the AWS SDK.',
+    ['lean', 'sdk'],
+  ).prefault('lean'),
 });
 
 const s3 = z.strictObject({

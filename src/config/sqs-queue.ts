@@ -45,6 +45,7 @@ export function buildSqs(
     receivers: input.receivers,
     waitTimeS: waitMs / 1000,
     visibilityTimeoutS: input.visibility_timeout / 1000,
+    transport: input.transport,
   };
 }
 

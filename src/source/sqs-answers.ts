@@ -10,24 +10,25 @@ const DEFAULT_RETENTION_S = 345_600;
 type Attributes = Readonly<{ [name: string]: string | undefined }>;
 
 /** A message as SQS answers, as far as it is used. */
-interface Answered {
+export interface AnsweredMessage {
   readonly MessageId?: string | undefined;
   readonly ReceiptHandle?: string | undefined;
   readonly Body?: string | undefined;
+  readonly MD5OfBody?: string | undefined;
   readonly Attributes?: Attributes | undefined;
   readonly MessageAttributes?:
     Readonly<{ [name: string]: { readonly StringValue?: string | undefined } }> | undefined;
 }
 
 /** The answer to a batch call. */
-interface BatchAnswer {
+export interface BatchAnswer {
   readonly Successful?: readonly { readonly Id?: string | undefined }[] | undefined;
   readonly Failed?:
     readonly { readonly Id?: string | undefined; readonly Code?: string | undefined }[] | undefined;
 }
 
 /** Throws `source_unfit` for an endpoint that leaves out what deduplication and back-off stand on. */
-export function rawMessage(message: Answered): RawMessage {
+export function rawMessage(message: AnsweredMessage): RawMessage {
   const { MessageId: id, ReceiptHandle: handle, Body: body = '', Attributes: system = {} } = message;
   const sentAt = Number(system['SentTimestamp']);
   const receiveCount = Number(system['ApproximateReceiveCount']);

@@ -3,7 +3,8 @@ import { GetQueueUrlCommand, SQSClient, type SQSClientConfig } from '@aws-sdk/cl
 import { queueAddress } from './queue-address.js';
 import { saysMissing, sqsError } from './sqs-errors.js';
 
-const CONNECT_TIMEOUT_MS = 5_000;
+/** Longer than any handshake takes; an endpoint that is not there is noticed by then. */
+export const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Where a queue is. A null endpoint leaves it to the SDK's own resolution. */
 export interface SqsPlace {

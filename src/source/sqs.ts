@@ -1,9 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import {
-  ChangeMessageVisibilityBatchCommand,
-  DeleteMessageBatchCommand,
   GetQueueAttributesCommand,
-  ReceiveMessageCommand,
+  type MessageSystemAttributeName,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import { PipelineError } from '../errors.js';
@@ -16,6 +14,8 @@ import type {
   VisibilityChange,
 } from './queue-client.js';
 import { findQueueUrl, sdkClient, sqsPlace } from './sqs-sdk.js';
+import { leanWire } from './sqs-lean.js';
+import { type SqsWire, type WireOptions, sdkWire } from './sqs-wire.js';
 import { entryResults, queueAttributes, rawMessage } from './sqs-answers.js';
 import { queueMissing, saysMissing, sqsError } from './sqs-errors.js';
 
@@ -28,7 +28,12 @@ export interface SqsOptions {
   /** Null: the SDK's own resolution, or the origin of a URL that isn't AWS's public one. */
   readonly endpoint: string | null;
   readonly receivers: number;
+  /** Default `lean`. */
+  readonly transport?: SqsTransport;
 }
+
+/** How messages are received and settled: `lean` costs a fraction, `sdk` leaves every call to the AWS SDK. */
+export type SqsTransport = 'lean' | 'sdk';
 
 /** An answer takes at most this long, on top of the time that a poll waits. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -39,6 +44,14 @@ const CONTROL_SOCKETS = 32;
 /** A control call is repeated at once when a kept-alive connection turns out to be dead; polls have their own loop. */
 const CONTROL_ATTEMPTS = 3;
 const POLL_ATTEMPTS = 1;
+/** What `rawMessage` reads, and no more. */
+const SYSTEM_ATTRIBUTES: MessageSystemAttributeName[] = [
+  'SentTimestamp',
+  'ApproximateReceiveCount',
+  'MessageGroupId',
+  'SequenceNumber',
+  'DeadLetterQueueSourceArn',
+];
 
 /**
  * A queue over the AWS SDK. Credentials come from the SDK's own chain and are never set here, so an emulator needs
@@ -50,37 +63,39 @@ export function createSqsClient(options: SqsOptions): QueueClient {
 
 class SqsQueueClient implements QueueClient {
   readonly queue: string;
-  readonly #polls: SQSClient;
-  readonly #control: SQSClient;
+  readonly #polls: SqsWire;
+  readonly #control: SqsWire;
+  /** Of the control wire, for the calls that no message has a share of. */
+  readonly #sdk: SQSClient;
   /** Ends control calls that are under way when it is closed: an SDK that waits for an answer keeps the process. */
   readonly #closing = new AbortController();
   #url: Promise<string | null> | null;
 
-  constructor({ queue, region, endpoint, receivers }: SqsOptions) {
+  constructor({ queue, region, endpoint, receivers, transport = 'lean' }: SqsOptions) {
     const place = sqsPlace(queue, { region, endpoint });
     this.queue = queue;
     // One for each call under way; Node takes more than ten for a leak.
     setMaxListeners(0, this.#closing.signal);
     this.#url = null;
-    this.#polls = sdkClient(place, POLL_ATTEMPTS, receivers, MAX_WAIT_S * 1_000 + ANSWER_TIMEOUT_MS);
-    this.#control = sdkClient(place, CONTROL_ATTEMPTS, CONTROL_SOCKETS, ANSWER_TIMEOUT_MS);
+    const wire = transport === 'lean' ? leanWire : sdkWire;
+    this.#sdk = sdkClient(place, CONTROL_ATTEMPTS, CONTROL_SOCKETS, ANSWER_TIMEOUT_MS);
+    this.#control = wire(this.#sdk, CONTROL_ATTEMPTS, CONTROL_SOCKETS);
+    const polling = sdkClient(place, POLL_ATTEMPTS, receivers, MAX_WAIT_S * 1_000 + ANSWER_TIMEOUT_MS);
+    this.#polls = wire(polling, POLL_ATTEMPTS, receivers);
   }
 
   async receive(options: PollOptions, signal: AbortSignal): Promise<readonly RawMessage[]> {
     return this.#call('ReceiveMessage', signal, async (QueueUrl) => {
-      const command = new ReceiveMessageCommand({
+      const input = {
         QueueUrl,
         MaxNumberOfMessages: options.maxMessages,
         WaitTimeSeconds: options.waitS,
         VisibilityTimeout: options.visibilityS,
-        MessageSystemAttributeNames: ['All'],
+        MessageSystemAttributeNames: SYSTEM_ATTRIBUTES,
         MessageAttributeNames: ['All'],
-      });
+      };
       const requestTimeout = options.waitS * 1_000 + ANSWER_TIMEOUT_MS;
-      const { Messages: messages = [] } = await this.#polls.send(command, {
-        abortSignal: signal,
-        requestTimeout,
-      });
+      const messages = await this.#polls.receive(input, { abortSignal: signal, requestTimeout });
       return messages.map(rawMessage);
     });
   }
@@ -90,7 +105,7 @@ class SqsQueueClient implements QueueClient {
       const Entries = handles.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
       return entryResults(
         handles.length,
-        await this.#control.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }), this.#untilClosed),
+        await this.#control.deleteBatch({ QueueUrl, Entries }, this.#untilClosed),
       );
     });
   }
@@ -102,8 +117,8 @@ class SqsQueueClient implements QueueClient {
         ReceiptHandle: handle,
         VisibilityTimeout: seconds,
       }));
-      const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries });
-      return entryResults(changes.length, await this.#control.send(command, this.#untilClosed));
+      const answer = await this.#control.changeVisibilityBatch({ QueueUrl, Entries }, this.#untilClosed);
+      return entryResults(changes.length, answer);
     });
   }
 
@@ -112,7 +127,7 @@ class SqsQueueClient implements QueueClient {
       const QueueUrl = await this.#queueUrl();
       if (QueueUrl === null) return null;
       const command = new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] });
-      const { Attributes = {} } = await this.#control.send(command, this.#untilClosed);
+      const { Attributes = {} } = await this.#sdk.send(command, this.#untilClosed);
       return queueAttributes(Attributes);
     } catch (error) {
       if (saysMissing(error)) return null;
@@ -122,12 +137,12 @@ class SqsQueueClient implements QueueClient {
 
   close(): void {
     this.#closing.abort();
-    this.#polls.destroy();
-    this.#control.destroy();
+    this.#polls.close();
+    this.#control.close();
   }
 
-  get #untilClosed(): { readonly abortSignal: AbortSignal } {
-    return { abortSignal: this.#closing.signal };
+  get #untilClosed(): WireOptions {
+    return { abortSignal: this.#closing.signal, requestTimeout: ANSWER_TIMEOUT_MS };
   }
 
   async #call<T>(
@@ -147,7 +162,7 @@ class SqsQueueClient implements QueueClient {
 
   /** Asked for once; a queue that is missing is asked for again, it may come. */
   async #queueUrl(): Promise<string | null> {
-    this.#url ??= findQueueUrl(this.#control, this.queue, this.#untilClosed);
+    this.#url ??= findQueueUrl(this.#sdk, this.queue, this.#untilClosed);
     try {
       const url = await this.#url;
       if (url === null) this.#url = null;

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Delivery } from '../../src/batch.js';
 import { type Clock, systemClock } from '../../src/clock.js';
 import type { QueueClient } from '../../src/source/queue-client.js';
+import type { SqsTransport } from '../../src/source/sqs.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
@@ -51,10 +52,10 @@ const fake: Implementation = {
 };
 
 let sqs: TestSqs;
-const emulator: Implementation = {
-  name: 'the emulator over HTTP',
+const emulator = (transport: SqsTransport): Implementation => ({
+  name: `the emulator over HTTP, by the transport ${transport}`,
   start: async () => {
-    sqs = await startTestSqs();
+    sqs = await startTestSqs(transport);
   },
   stop: () => sqs.stop(),
   bench: async (kind) => {
@@ -67,7 +68,7 @@ const emulator: Implementation = {
       pass: (ms) => systemClock.sleep(ms),
     };
   },
-};
+});
 
 const never = new AbortController().signal;
 
@@ -104,7 +105,7 @@ const receiving = (source: SqsSource, signal: AbortSignal) =>
 const receiptsOf = (deliveries: readonly Delivery[]) => deliveries.map((delivery) => delivery.receipt);
 const idsOf = (deliveries: readonly Delivery[]) => deliveries.map((delivery) => delivery.envelope.messageId);
 
-for (const implementation of [fake, emulator]) {
+for (const implementation of [fake, emulator('lean'), emulator('sdk')]) {
   describe(`a source on ${implementation.name}`, { concurrency: 6 }, () => {
     before(() => implementation.start());
     after(() => implementation.stop());

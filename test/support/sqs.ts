@@ -1,6 +1,6 @@
 import { type SqsServer, startSqs } from '../../src/embedded/sqs.js';
 import type { QueueClient } from '../../src/source/queue-client.js';
-import { createSqsClient } from '../../src/source/sqs.js';
+import { type SqsTransport, createSqsClient } from '../../src/source/sqs.js';
 import { NotingSqsProxy } from './sqs-fault-proxy.js';
 
 /** The emulator behind a proxy that can misbehave, and clients that are closed with it. */
@@ -16,7 +16,7 @@ export interface TestSqs {
 }
 
 /** Starts both on free ports. The emulator takes any credentials, but the SDK sends nothing without some. */
-export async function startTestSqs(): Promise<TestSqs> {
+export async function startTestSqs(transport: SqsTransport = 'lean'): Promise<TestSqs> {
   process.env['AWS_ACCESS_KEY_ID'] ??= 'test';
   process.env['AWS_SECRET_ACCESS_KEY'] ??= 'test';
   const server = await startSqs();
@@ -35,7 +35,7 @@ export async function startTestSqs(): Promise<TestSqs> {
       return name;
     },
     client: (queue, { receivers = 8 } = {}) => {
-      const client = createSqsClient({ queue, region: server.region, endpoint, receivers });
+      const client = createSqsClient({ queue, region: server.region, endpoint, receivers, transport });
       clients.push(client);
       return client;
     },

@@ -21,6 +21,7 @@ const PIPELINE: PipelineConfig = {
       receivers: 1,
       waitTimeS: 1,
       visibilityTimeoutS: 30,
+      transport: 'lean',
     },
     s3: null,
     opening: AS_IT_IS,
