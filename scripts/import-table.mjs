@@ -69,12 +69,15 @@ export const modules = [
   },
   { module: 'index', imports: PRODUCT },
   { module: 'embedded/*', imports: [...PRODUCT, 'embedded/*'] },
+  // What is measured is the command line that users have, and its roles.
+  { module: 'proof/bench/*', imports: [...PRODUCT, 'embedded/*', 'roles/role', 'proof/*'] },
   { module: 'proof/*', imports: [...PRODUCT, 'embedded/*', 'proof/*'] },
   // Failpoints are loaded only where a variable arms them.
   { module: 'roles/*', imports: [...PRODUCT, 'roles/*'], lazily: ['proof/failpoint*'] },
   // The demo is itself loaded only when it is asked for.
   { module: 'cli/demo*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'embedded/*'] },
   { module: 'cli/torture*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'proof/*'] },
+  { module: 'cli/bench', imports: [...PRODUCT, 'roles/*', 'cli/*', 'proof/*'] },
   // Lazily: what production never needs is not even loaded.
   {
     module: 'cli/*',
@@ -99,7 +102,10 @@ export const packages = [
   { package: 'node-cron', users: ['roles/*', 'config/*'] },
   { package: 'cron-parser', users: ['roles/*'] },
   { package: 'zod', users: ['config/*'] },
-  { package: 'yaml', users: ['config/*', 'foresight/*', 'cli/demo-stack', 'cli/torture-staging'] },
+  {
+    package: 'yaml',
+    users: ['config/*', 'foresight/*', 'cli/demo-stack', 'cli/torture-staging', 'proof/bench/stack'],
+  },
   { package: 'fastest-levenshtein', users: ['config/*'] },
   { package: 'hono', users: ['ops/*'] },
   { package: '@hono/node-server', users: ['ops/*'] },

@@ -1,5 +1,5 @@
 import type { SqsServer } from '../embedded/sqs.js';
-import { type LoginEvent, badBodies, loginEvents, seededRandom } from './demo-events.js';
+import { type LoginEvent, badBodies, loginEvents, seededRandom } from '../embedded/login-events.js';
 
 /** What was sent to the demo's queue. */
 export interface Sent {

@@ -1,6 +1,6 @@
 import pc from 'picocolors';
 import type { RunReport } from '../batch.js';
-import type { LoginEvent } from './demo-events.js';
+import type { LoginEvent } from '../embedded/login-events.js';
 import { type Row, renderTable } from './output.js';
 import { reportText } from './report.js';
 

@@ -29,4 +29,21 @@ export function addProofCommands(program: Commander, action: Action): void {
     .option('--keep', 'keep logs and data though all is right')
     .option('--yes-really', 'with -c: also where it looks like production')
     .action(action(async () => (await import('./torture.js')).tortureCommand));
+  program
+    .command('bench')
+    .description(
+      'what a message costs on this machine, in CPU of each stage and against the least that it could cost: on a stack of its own',
+    )
+    .option('--profile <name>', 'end-to-end, ingest, transform, load, growth, latency or scale', 'end-to-end')
+    .option('--rows <n>', 'messages of each run (default: as the profile has it)', wholeNumber)
+    .option(
+      '--runs <n>',
+      'runs, each with servers and processes of its own (default: as the profile has it)',
+      wholeNumber,
+    )
+    .option(
+      '--cpu-profile <dir>',
+      'let each process write a CPU profile there; the figures then include the profiler',
+    )
+    .action(action(async () => (await import('./bench.js')).benchCommand));
 }

@@ -21,7 +21,11 @@ type Encode = (
 ) => { readonly column: Column; readonly at: readonly number[] };
 
 /** Masks with tokens under the primary key: `siv` or `hmac`. Throws `key_unavailable`. */
-export function tokenMask(spec: ColumnSpec, mask: TokenMask, keyring: Keyring): ColumnMask {
+export function tokenMask(
+  spec: Pick<ColumnSpec, 'maxLength'>,
+  mask: TokenMask,
+  keyring: Keyring,
+): ColumnMask {
   const kid = keyring.primaryKid;
   const prefix = tokenPrefix(mask.method, kid);
   const cipher = cipherOf(mask, keyring, kid);

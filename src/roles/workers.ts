@@ -23,9 +23,9 @@ import type { TargetLimits } from './target-limits.js';
 import { handlerLoop } from './watch-ports.js';
 
 /** Batches that one worker masks at once: masking itself holds the thread, so more only overlaps the queue's round trips. */
-export const TRANSFORM_CONCURRENCY = 2;
+const TRANSFORM_CONCURRENCY = 2;
 /** Transactions of one load worker at once: Postgres and the network work while it waits. */
-export const LOAD_CONCURRENCY = 2;
+const LOAD_CONCURRENCY = 2;
 
 /** What a pipeline's workers work with. */
 export interface WorkerParts {

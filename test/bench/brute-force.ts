@@ -2,7 +2,7 @@
 
 import { hash, randomInt } from 'node:crypto';
 import { parseSettings } from './settings.js';
-import { type Facts, machine } from './surroundings.js';
+import { type Facts, machine } from '../../src/proof/bench/surroundings.js';
 
 /** Values of one format, by number. */
 interface Space {

@@ -5,9 +5,9 @@ import type { CliProcess } from '../support/cli.js';
 import { smallEvents } from '../support/events.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
 import { BROKEN, SOUND, newerKeyring, twoPipelines } from '../support/two-pipelines.js';
-import { type Spread, spreadOf } from './figures.js';
+import { type Spread, spreadOf } from '../../src/proof/bench/figures.js';
 import { parseSettings } from './settings.js';
-import { readUsage } from './usage.js';
+import { readUsage } from '../../src/proof/bench/usage.js';
 
 const SETTINGS = { messages: { byDefault: 10_000, max: 1_000_000 }, runs: { byDefault: 5, max: 100 } };
 const RUN_LIMIT_MS = 600_000;

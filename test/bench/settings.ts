@@ -38,7 +38,7 @@ export function parseSettings<Name extends string>(
 }
 
 /** A whole number from 1 to `max`. Throws `usage`. */
-export function wholeNumber(name: string, text: string, max: number): number {
+function wholeNumber(name: string, text: string, max: number): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
   throw new PipelineError('usage', `${name} must be a whole number from 1 to ${max}`);

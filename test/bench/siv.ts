@@ -8,9 +8,9 @@ import { noneNormalized } from '../../src/masking/refusal.js';
 import { Siv } from '../../src/masking/siv.js';
 import { tokenMask } from '../../src/masking/tokenize.js';
 import { column, testKeyring, token } from '../support/masking.js';
-import { type Spread, spreadOf } from './figures.js';
+import { type Spread, spreadOf } from '../../src/proof/bench/figures.js';
 import { parseSettings } from './settings.js';
-import { type Facts, machine } from './surroundings.js';
+import { type Facts, machine } from '../../src/proof/bench/surroundings.js';
 
 /** The whole of it. Keys are those of `--json`; figures are millions of values a second of CPU, user and system. */
 export interface SivReport {

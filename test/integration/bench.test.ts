@@ -1,38 +1,47 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import type { Report } from '../bench/report.js';
+import { bench } from '../../src/proof/bench/bench.js';
 
-const MAIN = fileURLToPath(new URL('../bench/main.js', import.meta.url));
-const run = promisify(execFile);
 const MESSAGES = 300;
 /** The kernel's counters are cut to 10 ms, and there are two of each process. */
 const RESOLUTION_US = 20_000 / MESSAGES;
 
-/** This one starts servers: it is the benchmark itself, only small. */
-test('a small benchmark accounts for every message and adds up', async () => {
-  const { stdout } = await run(process.execPath, [
-    MAIN,
-    '--messages',
-    String(MESSAGES),
-    '--runs',
-    '1',
-    '--json',
-  ]);
+process.env['AWS_ACCESS_KEY_ID'] ??= 'bench';
+process.env['AWS_SECRET_ACCESS_KEY'] ??= 'bench';
 
-  const { parameters, summary, runs } = JSON.parse(stdout) as Report;
+const measured = (profile: string, messages: number) =>
+  bench({
+    profile,
+    messages,
+    runs: 1,
+    cpuProfileDir: null,
+    searchPath: process.env['PATH'] ?? '',
+    signal: new AbortController().signal,
+    tell: () => undefined,
+  });
+
+/** These start servers: each is the benchmark itself, only small. */
+test('a small benchmark accounts for every message, adds up, and has its floor beside it', async () => {
+  const { parameters, summary, runs } = await measured('end-to-end', MESSAGES);
   assert.equal(parameters['messages'], MESSAGES);
-  assert.equal(runs.length, 1);
-  const [only] = runs;
-  assert.ok(only);
-  const { ingest, transform, load, total } = only.cpu_us_per_message;
-  assert.ok(Math.abs(ingest + transform + load - total) < 1e-6);
-  assert.ok(Math.abs(only.messages_per_second * only.wall_ms - MESSAGES * 1_000) < 1e-6 * MESSAGES * 1_000);
+  const [only = {}, more] = runs;
+  assert.equal(more, undefined);
+  const of = (unit: string) => ['ingest', 'transform', 'load'].map((role) => only[`${role}_${unit}`] ?? NaN);
+  const [ingest = 0, transform = 0, load = 0] = of('cpu_us_per_message');
+  const all = only['cpu_us_per_message'] ?? 0;
+  assert.ok(Math.abs(ingest + transform + load - all) < 1e-6);
   // Receiving takes work that no counter can miss.
   assert.ok(ingest > RESOLUTION_US, `ingest took ${ingest} µs a message`);
-  for (const mib of Object.values(only.peak_rss_mib)) assert.ok(mib > 20 && mib < 1_000, `${mib} MiB`);
-  for (const ms of Object.values(only.start_up_cpu_ms)) assert.ok(ms > 50, `${ms} ms until ready`);
-  assert.equal(summary.cpu_us_per_message.total.median, total);
+  const floor = only['floor_cpu_us_per_message'] ?? 0;
+  assert.ok(floor > RESOLUTION_US, `the floor took ${floor} µs a message`);
+  assert.equal(only['times_the_floor'], all / floor);
+  for (const mib of of('peak_rss_mib')) assert.ok(mib > 20 && mib < 1_000, `${mib} MiB`);
+  for (const ms of of('start_up_cpu_ms')) assert.ok(ms > 50, `${ms} ms until ready`);
+  assert.equal(summary['cpu_us_per_message']?.median, all);
+});
+
+test('a stage is measured alone: masked batches in Redis to committed rows', async () => {
+  const { runs } = await measured('load', MESSAGES);
+  const rate = runs[0]?.['messages_per_second'] ?? 0;
+  assert.ok(rate > 0 && rate < 10_000_000, `${rate} messages a second`);
 });

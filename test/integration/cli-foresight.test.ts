@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { badBodies, loginEvents, seededRandom } from '../../src/cli/demo-events.js';
+import { badBodies, loginEvents, seededRandom } from '../../src/embedded/login-events.js';
 import { type CliResult, assertHas } from '../support/cli.js';
 import { type Deployment, PIPELINE, type Stack, startStack } from '../support/stack.js';
 

@@ -1,69 +1,91 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  type Measured,
-  type Outcome,
-  type ProcessName,
-  figuresOf,
-  problemOf,
-  spreadOf,
-  summaryOf,
-} from '../bench/figures.js';
-import { parseOptions } from '../bench/options.js';
-import type { Usage } from '../bench/usage.js';
+import { bench } from '../../src/proof/bench/bench.js';
+import { type Outcome, problemOf } from '../../src/proof/bench/drained.js';
+import { type Drained, cpuPerMessage, figuresOf } from '../../src/proof/bench/end-to-end.js';
+import { spreadOf, summaryOf } from '../../src/proof/bench/figures.js';
+import { growthOf } from '../../src/proof/bench/growth.js';
+import type { Usage } from '../../src/proof/bench/usage.js';
 
-/** CPU in µs and peak memory in MiB of each process at one moment. */
-function usages(of: Readonly<Record<ProcessName, readonly [number, number]>>): Record<ProcessName, Usage> {
-  const entries = Object.entries(of).map(([name, [cpuMicros, mib]]) => [
-    name,
-    { cpuMicros, peakRssBytes: mib * 1_048_576 },
-  ]);
-  return Object.fromEntries(entries) as Record<ProcessName, Usage>;
-}
+const MIB = 1_048_576;
 
-const MEASURED: Measured = {
+/** CPU in µs and peak memory in MiB of one process. */
+const usage = (cpuMicros: number, mib: number): Usage => ({
+  cpuMicros,
+  rssBytes: mib * MIB,
+  peakRssBytes: mib * MIB,
+});
+
+const DRAINED: Drained = {
   messages: 2_000,
   wallMs: 500,
-  before: usages({
-    ingest: [900_000, 90],
-    transform: [800_000, 80],
-    load: [700_000, 70],
-    postgres: [50_000, 10],
-    redis: [10_000, 10],
-    sqs_emulator: [3_000_000, 200],
-  }),
-  after: usages({
-    ingest: [1_100_000, 128],
-    transform: [840_000, 112.5],
-    load: [720_000, 96],
-    postgres: [76_000, 10],
-    redis: [16_000, 10],
-    sqs_emulator: [3_140_000, 220],
-  }),
+  before: {
+    ingest: usage(900_000, 90),
+    transform: usage(800_000, 80),
+    load: usage(700_000, 70),
+    postgres: usage(50_000, 10),
+    redis: usage(10_000, 10),
+    sqs_emulator: usage(3_000_000, 200),
+  },
+  after: {
+    ingest: usage(1_100_000, 128),
+    transform: usage(840_000, 112.5),
+    load: usage(720_000, 96),
+    postgres: usage(76_000, 10),
+    redis: usage(16_000, 10),
+    sqs_emulator: usage(3_140_000, 220),
+  },
 };
 
 describe("a run's figures", () => {
-  test('CPU per message is what a role used between the two readings, divided by the messages', () => {
-    const { cpu_us_per_message: cpu } = figuresOf(MEASURED);
+  const figures = figuresOf({ ...DRAINED, floorMicros: 52 });
 
-    assert.deepEqual(cpu, { ingest: 100, transform: 20, load: 10, total: 130 });
+  test('CPU per message is what a role used between the two readings, divided by the messages', () => {
+    const { ingest_cpu_us_per_message: ingest, transform_cpu_us_per_message: transform } = figures;
+    assert.deepEqual([ingest, transform, figures['load_cpu_us_per_message']], [100, 20, 10]);
+    assert.equal(figures['transform_and_load_cpu_us_per_message'], 30);
   });
 
-  test('servers are told apart and are not in the total', () => {
-    const { server_cpu_us_per_message: servers } = figuresOf(MEASURED);
+  test('the sum is of roles only: servers are told apart', () => {
+    assert.equal(figures['cpu_us_per_message'], 130);
+    assert.equal(cpuPerMessage(DRAINED), 130);
+    const servers = ['postgres', 'redis', 'sqs_emulator'].map(
+      (name) => figures[`${name}_cpu_us_per_message`],
+    );
+    assert.deepEqual(servers, [13, 3, 70]);
+  });
 
-    assert.deepEqual(servers, { postgres: 13, redis: 3, sqs_emulator: 70 });
+  test('the floor is the other program’s, and the multiple is of it', () => {
+    assert.deepEqual([figures['floor_cpu_us_per_message'], figures['times_the_floor']], [52, 2.5]);
   });
 
   test('start-up is what a role had used before it received anything', () => {
-    assert.deepEqual(figuresOf(MEASURED).start_up_cpu_ms, { ingest: 900, transform: 800, load: 700 });
+    const startUps = ['ingest', 'transform', 'load'].map((role) => figures[`${role}_start_up_cpu_ms`]);
+    assert.deepEqual(startUps, [900, 800, 700]);
   });
 
   test('memory is the peak at the end, and the rate is messages by wall time', () => {
-    const figures = figuresOf(MEASURED);
+    const peaks = ['ingest', 'transform', 'load'].map((role) => figures[`${role}_peak_rss_mib`]);
+    assert.deepEqual(peaks, [128, 112.5, 96]);
+    assert.equal(figures['messages_per_second'], 4_000);
+  });
+});
 
-    assert.deepEqual(figures.peak_rss_mib, { ingest: 128, transform: 112.5, load: 96 });
-    assert.equal(figures.messages_per_second, 4_000);
+test('growth compares the parts of a run with each other, each by what was received in it', () => {
+  const at = (messages: number, cpuMicros: number, mib: number) => ({
+    messages,
+    cpuMicros,
+    rssBytes: mib * MIB,
+  });
+  const figures = growthOf([at(0, 1_000, 50), at(100, 11_000, 80), at(300, 21_000, 90), at(400, 26_000, 91)]);
+  assert.deepEqual(figures, {
+    part_1_cpu_us_per_message: 100,
+    part_2_cpu_us_per_message: 50,
+    part_3_cpu_us_per_message: 50,
+    last_to_first_part: 0.5,
+    last_to_second_part: 1,
+    second_part_rss_mib: 90,
+    last_part_rss_mib: 91,
   });
 });
 
@@ -74,22 +96,16 @@ describe('the summary of runs', () => {
     assert.deepEqual(spreadOf([7]), { median: 7, min: 7, max: 7 });
   });
 
-  test('the median of the total is that of the totals, not the sum of the roles’ medians', () => {
-    const run = figuresOf(MEASURED);
-    const withCpu = (ingest: number, transform: number, load: number) => ({
-      ...run,
-      cpu_us_per_message: { ingest, transform, load, total: ingest + transform + load },
-    });
-
-    const { cpu_us_per_message: cpu } = summaryOf([withCpu(1, 30, 0), withCpu(10, 2, 0), withCpu(20, 3, 0)]);
-
-    assert.deepEqual(cpu.ingest, { median: 10, min: 1, max: 20 });
-    assert.deepEqual(cpu.transform, { median: 3, min: 2, max: 30 });
-    assert.deepEqual(cpu.total, { median: 23, min: 12, max: 31 });
+  test('the median of a sum is that of the runs’ sums, not the sum of the medians', () => {
+    const of = (a: number, b: number) => ({ a, b, sum: a + b });
+    const summary = summaryOf([of(1, 30), of(10, 2), of(20, 3)]);
+    assert.deepEqual(summary['a'], { median: 10, min: 1, max: 20 });
+    assert.deepEqual(summary['b'], { median: 3, min: 2, max: 30 });
+    assert.deepEqual(summary['sum'], { median: 23, min: 12, max: 31 });
   });
 });
 
-describe('a run that does not account for every message', () => {
+test('a run that does not account for every message has no figures: each of the counts is enough', () => {
   const good: Outcome = {
     sent: 500,
     rows: 500,
@@ -98,42 +114,43 @@ describe('a run that does not account for every message', () => {
     notLoaded: 0,
     leftInQueue: 0,
   };
-
-  test('has no figures: each of the counts is enough', () => {
-    assert.equal(problemOf(good), null);
-    for (const wrong of [
-      { rows: 499 },
-      { rows: 501 },
-      { ledgerEntries: 499 },
-      { loaded: 499 },
-      { notLoaded: 1 },
-      { leftInQueue: 1 },
-    ]) {
-      assert.match(problemOf({ ...good, ...wrong }) ?? '', /^500 messages were sent, and there are /);
-    }
-  });
+  assert.equal(problemOf(good), null);
+  for (const wrong of [
+    { rows: 499 },
+    { rows: 501 },
+    { ledgerEntries: 499 },
+    { loaded: 499 },
+    { notLoaded: 1 },
+    { leftInQueue: 1 },
+  ]) {
+    assert.match(problemOf({ ...good, ...wrong }) ?? '', /^500 messages were sent, and there are /);
+  }
 });
 
-describe('the arguments', () => {
-  test('the defaults are 20,000 messages in three runs', () => {
-    assert.deepEqual(parseOptions([]), {
-      messages: 20_000,
-      runs: 3,
-      json: false,
-      profileDir: null,
-      help: false,
+test('a profile that is not known, and numbers that can’t be, are refused before anything starts', async () => {
+  const options = {
+    profile: 'load',
+    messages: null,
+    runs: null,
+    cpuProfileDir: null,
+    searchPath: '',
+    signal: new AbortController().signal,
+    tell: () => undefined,
+  };
+  await assert.rejects(bench({ ...options, profile: 'fast' }), {
+    code: 'usage',
+    message: /end-to-end, ingest, transform, load, growth, latency, scale/,
+  });
+  for (const wrong of [
+    { messages: 0 },
+    { messages: 1_000_001 },
+    { messages: 1.5 },
+    { runs: 0 },
+    { runs: 101 },
+  ]) {
+    await assert.rejects(bench({ ...options, ...wrong }), {
+      code: 'usage',
+      message: /^--(rows|runs) must be/,
     });
-  });
-
-  test('what is no whole number, or unknown, is refused as usage', () => {
-    for (const args of [
-      ['--messages', '0'],
-      ['--messages', '1e3'],
-      ['--runs', '1.5'],
-      ['--fast'],
-      ['more'],
-    ]) {
-      assert.throws(() => parseOptions(args), { code: 'usage' });
-    }
-  });
+  }
 });

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { parseStat, readUsage } from '../bench/usage.js';
+import { parseStat, readUsage } from '../../src/proof/bench/usage.js';
 
 const IS_LINUX = process.platform === 'linux';
 /** Two counters are cut to 10 ms each, before and after. */

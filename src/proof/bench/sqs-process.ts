@@ -1,8 +1,8 @@
-// The SQS emulator in a process of its own, so that its CPU isn't counted as maskline's. Fills a queue, tells its
-// parent, and ends when the parent lets go of it, or dies.
+// The SQS emulator in a process of its own, so that its CPU isn't counted as maskline's. Fills queues, all
+// with the same messages, tells its parent, and ends when the parent lets go of it, or dies.
 
-import { loginEvents, seededRandom } from '../../src/cli/demo-events.js';
-import { startSqs } from '../../src/embedded/sqs.js';
+import { loginEvents, seededRandom } from '../../embedded/login-events.js';
+import { startSqs } from '../../embedded/sqs.js';
 import type { SqsReady } from './sqs-child.js';
 
 /** The same made-up people in every run. */
@@ -10,23 +10,26 @@ const SEED = 1;
 /** Nothing is redelivered here. */
 const REMEMBERED = 1;
 
-const [queue = '', count = ''] = process.argv.slice(2);
+const [count = '', ...queues] = process.argv.slice(2);
 const stopped = new Promise((resolve) => {
   process.once('disconnect', resolve);
 });
 const server = await startSqs({ remember: REMEMBERED });
-const queueUrl = await server.createQueue(queue);
 const bodies = [...loginEvents(Number(count), seededRandom(SEED))].map((event) => JSON.stringify(event));
-const ids = await server.send(
-  queue,
-  bodies.map((body) => ({ body })),
-);
+const queueUrls: { [queue: string]: string } = {};
+for (const queue of queues) {
+  queueUrls[queue] = await server.createQueue(queue);
+  await server.send(
+    queue,
+    bodies.map((body) => ({ body })),
+  );
+}
 const bodyBytes = bodies.reduce((sum, body) => sum + Buffer.byteLength(body), 0);
 const ready: SqsReady = {
   endpoint: server.endpoint,
   region: server.region,
-  queueUrl,
-  messages: ids.length,
+  queueUrls,
+  messages: bodies.length,
   bodyBytes,
 };
 process.send?.(ready);

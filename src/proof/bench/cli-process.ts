@@ -1,14 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Releases } from '../../src/lifecycle.js';
-import { STOP_DEADLINE_MS } from '../../src/roles/role.js';
-import type { RoleName } from './figures.js';
+import type { Releases } from '../../lifecycle.js';
+import { STOP_DEADLINE_MS } from '../../roles/role.js';
 import type { Stack } from './stack.js';
 
-const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** A role as the command line names it. */
+export type RoleName = 'ingest' | 'transform' | 'load' | 'all';
+
+const CLI = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 /** Of the log of a process that failed. */
 const LAST_LINES = 5;
 /** Far longer than a role needs to connect. */
@@ -23,10 +25,17 @@ export interface RoleProcess {
   readonly failed: Promise<never>;
 }
 
+/** Arguments of Node by which a process writes a CPU profile; none where nobody wants one. */
+export function profilerArgs(dir: string | null, name: string): readonly string[] {
+  return dir === null
+    ? []
+    : ['--cpu-prof', `--cpu-prof-dir=${resolve(dir)}`, `--cpu-prof-name=${name}.cpuprofile`];
+}
+
 /** Runs a command of maskline to its end. Throws when its exit code is not 0. */
 export async function runCommand(stack: Stack, ...args: readonly string[]): Promise<void> {
   const { child, tail } = launch(stack, args[0] ?? '', [], args);
-  const [code] = (await once(child, 'exit')) as [number | null];
+  const code = await endOf(child);
   if (code !== 0) throw new Error(`maskline ${args.join(' ')} ended with ${code}:\n${tail()}`);
 }
 
@@ -35,18 +44,18 @@ export async function startRole(
   stack: Stack,
   releases: Releases,
   role: RoleName,
-  nodeArgs: readonly string[],
+  nodeArgs: readonly string[] = [],
 ): Promise<RoleProcess> {
   const { child, tail } = launch(stack, role, nodeArgs, ['run', role]);
   let stopping = false;
-  const exited = once(child, 'exit');
+  const exited = endOf(child);
   await releases.acquire(child, async () => {
     stopping = true;
     await stop(child, role);
   });
-  const failed = exited.then(([code]: unknown[]) => {
+  const failed = exited.then((code) => {
     if (stopping) return new Promise<never>(() => undefined);
-    throw new Error(`maskline run ${role} ended with ${String(code)}:\n${tail()}`);
+    throw new Error(`maskline run ${role} ended with ${code}:\n${tail()}`);
   });
   failed.catch(() => undefined);
   const timer = AbortSignal.timeout(READY_LIMIT_MS);
@@ -60,12 +69,12 @@ export async function startRole(
 /** A role that doesn't stop by itself is at fault, however good its figures. */
 async function stop(child: ChildProcess, role: RoleName): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, 'exit');
+  const exited = endOf(child);
   child.kill('SIGTERM');
   const killer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
-  const [, signal] = (await exited) as [number | null, NodeJS.Signals | null];
+  const end = await exited;
   clearTimeout(killer);
-  if (signal === null) return;
+  if (end !== 'SIGKILL') return;
   throw new Error(
     `maskline run ${role} had not stopped ${STOP_LIMIT_MS / 1_000} s after SIGTERM, and was killed`,
   );
@@ -87,4 +96,11 @@ function launch(
   const tail = (): string =>
     readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-LAST_LINES).join('\n');
   return { child, tail };
+}
+
+/** Its exit code, or the signal that ended it. */
+function endOf(child: ChildProcess): Promise<number | NodeJS.Signals | null> {
+  return new Promise((told) => {
+    child.once('exit', (code, signal) => told(code ?? signal));
+  });
 }

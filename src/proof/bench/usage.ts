@@ -1,5 +1,5 @@
 import { readFile, readdir } from 'node:fs/promises';
-import { PipelineError } from '../../src/errors.js';
+import { PipelineError } from '../../errors.js';
 
 /** Linux counts CPU in `/proc` in ticks of 1/100 s on every architecture that Node runs on (USER_HZ, time(7)). */
 const MICROS_PER_TICK = 10_000;
@@ -9,7 +9,9 @@ const BYTES_PER_KIB = 1024;
 export interface Usage {
   /** User and system time of all its threads, of the children it has reaped and of those that live: to 10 ms. */
   readonly cpuMicros: number;
-  /** The most memory it had resident at any time (VmHWM); of the process alone. */
+  /** Memory that it has resident now (VmRSS); of the process alone. */
+  readonly rssBytes: number;
+  /** The most that it had at any time (VmHWM). */
   readonly peakRssBytes: number;
 }
 
@@ -33,11 +35,19 @@ export async function readUsage(pid: number): Promise<Usage> {
     readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),
   ]);
   const own = stats.get(pid);
-  const peakKib = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-  if (own === undefined || peakKib === undefined) throw new Error(`process ${pid} has ended`);
+  const kib = (field: string): number | null => {
+    const found = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1];
+    return found === undefined ? null : Number(found);
+  };
+  const [rssKib, peakKib] = [kib('VmRSS'), kib('VmHWM')];
+  if (own === undefined || rssKib === null || peakKib === null) throw new Error(`process ${pid} has ended`);
   const children = [...stats.values()].filter((stat) => stat.parentPid === pid);
   const ticks = [own, ...children].reduce((sum, stat) => sum + stat.ownTicks + stat.reapedTicks, 0);
-  return { cpuMicros: ticks * MICROS_PER_TICK, peakRssBytes: Number(peakKib) * BYTES_PER_KIB };
+  return {
+    cpuMicros: ticks * MICROS_PER_TICK,
+    rssBytes: rssKib * BYTES_PER_KIB,
+    peakRssBytes: peakKib * BYTES_PER_KIB,
+  };
 }
 
 async function readStats(): Promise<ReadonlyMap<number, ProcessStat>> {

@@ -1,0 +1,81 @@
+// Another program over the same messages, measured as maskline's processes are.
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Releases } from '../../lifecycle.js';
+import type { PostgresPool } from '../../load/connection.js';
+import type { Stack } from './stack.js';
+import { readUsage } from './usage.js';
+
+/** Shaped like the pipeline's table. */
+const TABLE = 'other_logins';
+
+/** What the program works on, as JSON in its only argument. It says `ready`, waits for `go`, and says `done`. */
+export interface OtherOrder {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly queueUrl: string;
+  readonly databaseUrl: string;
+  readonly table: string;
+  readonly keyringFile: string;
+  readonly kekFile: string;
+}
+
+/** What it took, its start left out. */
+export interface OtherUsage {
+  /** Per message. */
+  readonly cpuMicros: number;
+  readonly ms: number;
+}
+
+/** The least that any design must do. */
+export const FLOOR = new URL('./floor-process.js', import.meta.url);
+
+/** Lets the program drain the other queue. Throws when it did not end with one row for each message. */
+export async function measureOther(
+  releases: Releases,
+  script: URL,
+  stack: Stack,
+  pool: PostgresPool,
+  { messages, signal }: { readonly messages: number; readonly signal: AbortSignal },
+): Promise<OtherUsage> {
+  const { sqs, otherQueueUrl, databaseUrl, keyringFile, kekFile, pipeline } = stack;
+  await pool.query(`create table ${TABLE} (like ${pipeline.target.schema}.${pipeline.target.table})`);
+  const order: OtherOrder = {
+    endpoint: sqs.endpoint,
+    region: sqs.region,
+    queueUrl: otherQueueUrl,
+    databaseUrl,
+    table: TABLE,
+    keyringFile,
+    kekFile,
+  };
+  const child = await releases.acquire(
+    fork(fileURLToPath(script), [JSON.stringify(order)], {
+      env: stack.env,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    }),
+    async (ended) => void ended.kill('SIGKILL'),
+  );
+  await told(child, signal);
+  const before = await readUsage(child.pid ?? 0);
+  const startedAt = performance.now();
+  child.send('go');
+  await told(child, signal);
+  const ms = performance.now() - startedAt;
+  const after = await readUsage(child.pid ?? 0);
+  const { rows } = await pool.query<{ n: number }>(`select count(*)::float8 as n from ${TABLE}`);
+  if (rows[0]?.n !== messages) throw new Error(`the other program wrote ${rows[0]?.n} rows of ${messages}`);
+  return { cpuMicros: (after.cpuMicros - before.cpuMicros) / messages, ms };
+}
+
+/** The next thing that it says; throws when it ends instead. */
+async function told(child: ChildProcess, signal: AbortSignal): Promise<void> {
+  await Promise.race([
+    once(child, 'message', { signal }),
+    once(child, 'exit', { signal }).then(([code]: unknown[]) => {
+      throw new Error(`the other program ended with ${String(code)}`);
+    }),
+  ]);
+}
