@@ -53,7 +53,7 @@ export async function measureOther(
   };
   const child = await releases.acquire(
     fork(fileURLToPath(script), [JSON.stringify(order)], {
-      env: stack.env,
+      env: { ...stack.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     }),
     async (ended) => void ended.kill('SIGKILL'),

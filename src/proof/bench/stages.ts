@@ -70,7 +70,11 @@ export async function measureLoad(releases: Releases, options: RunOptions): Prom
 export async function measureScale(_: Releases, options: RunOptions): Promise<Figures> {
   const one = await rateOf(options, 1);
   const two = await rateOf(options, 2);
-  return { one_process_messages_per_second: one, two_processes_messages_per_second: two, speed_up: two / one };
+  return {
+    one_process_messages_per_second: one,
+    two_processes_messages_per_second: two,
+    speed_up: two / one,
+  };
 }
 
 /** On servers of its own: those of another count of processes must not run beside it. */
