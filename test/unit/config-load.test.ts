@@ -62,6 +62,7 @@ test('a file with nothing but columns and a target gets every default', () => {
         receivers: 8,
         waitTimeS: 1,
         visibilityTimeoutS: 300,
+        transport: 'lean',
       },
       s3: null,
       opening: {
