@@ -2,7 +2,8 @@
 // Each argument is a suite or a part of a file's path. Fails when nothing matches, when nothing ran, and when a
 // server that the tests start is missing; says on its last line what was not run.
 import { randomInt } from 'node:crypto';
-import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { freemem } from 'node:os';
 import path from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -16,6 +17,10 @@ const CONCURRENCY = 3;
 /** Far above what any file takes; one that hangs, or leaves a handle open, ends here and fails. */
 const FILE_TIMEOUT_MS = 300_000;
 const MAX_SEED = 2 ** 31 - 1;
+/** A file system in memory, where there is one: each Postgres makes thousands of files, which costs seconds on a disk. */
+const MEMORY = '/dev/shm';
+/** Several times what the files at once keep there. */
+const MEMORY_BYTES = 4 * 1024 ** 3;
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
@@ -52,6 +57,32 @@ function isOnPath(program) {
   });
 }
 
+/** Puts temporary files into memory where there is room, unless TMPDIR says where to; gone with this process. */
+function useMemory() {
+  if (process.env.TMPDIR !== undefined || !existsSync(MEMORY)) return;
+  const { bavail, bsize } = statfsSync(MEMORY);
+  if (Math.min(bavail * bsize, freemem()) < MEMORY_BYTES) return;
+  // What a run left that was killed; a Postgres whose files are gone ends by itself.
+  for (const name of readdirSync(MEMORY)) {
+    const pid = /^maskline-test-(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid)))
+      rmSync(path.join(MEMORY, name), { recursive: true, force: true });
+  }
+  const folder = path.join(MEMORY, `maskline-test-${process.pid}`);
+  // The servers run as another user when this is root.
+  mkdirSync(folder, { mode: 0o755 });
+  process.env.TMPDIR = folder;
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+}
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
 function refuse(message) {
   console.error(message);
   process.exit(1);
@@ -81,6 +112,7 @@ const needsServers = [...selected].some(([suite, found]) => found.length > 0 && 
 if (needsServers && !isOnPath('redis-server') && !isOnPath('valkey-server')) {
   refuse('the tests start a Redis: apt-get install redis-server (macOS: brew install valkey)');
 }
+useMemory();
 process.env.MASKLINE_TEST_SEED ??= String(randomInt(MAX_SEED));
 console.log(`seed ${process.env.MASKLINE_TEST_SEED} (again: MASKLINE_TEST_SEED=... npm test)`);
 const counts = await runFiles(files);

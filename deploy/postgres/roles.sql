@@ -153,6 +153,8 @@ begin
       ('runs', 'select, insert, update', 'maskline_ingest'),
       ('schedules', 'select, insert, update', 'maskline_ingest'),
       ('breaker', 'select, insert, update', 'maskline_ingest'),
+      -- It receives nothing for workers that have all stopped.
+      ('processes', 'select (role, pipelines, seen_at, stopped)', 'maskline_ingest'),
       -- The loader adds. What it has sealed away it can't read again.
       ('ledger', 'select, insert', 'maskline_loader'),
       ('loads', 'select, insert', 'maskline_loader'),

@@ -49,6 +49,21 @@ export async function processGone(pool: Queries, id: string): Promise<void> {
   await pool.query('select maskline.process_gone($1)', [id]);
 }
 
+/**
+ * Whether all workers of one of the pipeline's stages have stopped it: those that were seen within so many ms, and at least
+ * one, which may have ended since. Who was never there has stopped nothing. Throws `postgres_unavailable`.
+ */
+export async function hasStageStopped(pool: Queries, pipeline: string, withinMs: number): Promise<boolean> {
+  const { rows } = await pool.query(
+    `select stage from maskline.processes, unnest(array['transform', 'load']) as stage
+      where role in (stage, 'all') and $1 = any (pipelines)
+        and (stopped ? $1 or seen_at > now() - $2 * interval '1 millisecond')
+      group by stage having bool_and(stopped ? $1)`,
+    [pipeline, withinMs],
+  );
+  return rows.length > 0;
+}
+
 /** The processes seen within so many ms, by role and start. Throws `postgres_unavailable`. */
 export async function listProcesses(pool: Queries, withinMs: number): Promise<readonly ProcessRecord[]> {
   const { rows } = await pool.query<

@@ -55,6 +55,8 @@ export function logEvents(
 function barRemedy(bar: IntakeBar, remedyOf: (code: ErrorCode) => string): string {
   if (bar === 'queue_memory') return 'give Redis more memory or add workers; receiving goes on by itself';
   if (bar === 'backlog') return 'start or add transform and load workers; receiving goes on by itself';
+  if (bar === 'workers_stopped')
+    return '`maskline status` says why its workers have stopped it; receiving goes on by itself';
   return remedyOf(bar);
 }
 

@@ -8,7 +8,7 @@ export type Stage = 'transform' | 'load';
  * Why a pipeline receives nothing for the moment: the queue's memory is nearly full, too many batches wait for
  * workers, its breaker is open, or something is away.
  */
-export type IntakeBar = 'queue_memory' | 'backlog' | ErrorCode;
+export type IntakeBar = 'queue_memory' | 'backlog' | 'workers_stopped' | ErrorCode;
 
 /** A batch has been masked and handed on. */
 export interface BatchMasked {

@@ -134,7 +134,7 @@ function connectionsFor({ pipelines, role, jobs = null }: AssemblyOptions): numb
 
 async function assemblePipeline(
   deployment: Deployment,
-  { releases, receives }: AssemblyOptions,
+  { releases, receives, role }: AssemblyOptions,
   pipeline: PipelineConfig,
   shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> &
     Pick<AssembledPipeline, 'failpoints'> &
@@ -153,7 +153,7 @@ async function assemblePipeline(
   if (!receives) return { ...own, client: null, ingester: null, reopened: async () => null };
   const client = await connectSource(deployment, releases, pipeline);
   const pointers = await openPointers(deployment, releases, pipeline);
-  const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
+  const intake = createIntake(deployment, pipeline.name, { ...queues, schedules, pool, role });
   const openSource = (): Promise<SqsSource> =>
     releases.acquire(
       createSource({

@@ -1,10 +1,13 @@
 import { Bell } from '../bell.js';
 import type { Clock } from '../clock.js';
 import { asPipelineError } from '../errors.js';
+import type { PostgresPool } from '../load/connection.js';
+import { hasStageStopped } from '../load/processes.js';
 import type { ScheduleLog } from '../load/schedules.js';
 import type { IntakeBar } from '../ops/events.js';
 import type { Run } from '../run.js';
 import type { Deployment } from './deployment.js';
+import { GONE_MS } from './presence.js';
 import type { PipelineQueues } from './queues.js';
 
 /** How often a pipeline that is receiving is looked at: a few short questions to Postgres and to the queue. */
@@ -32,14 +35,20 @@ export class Intake {
   readonly #cleared = new Bell();
   #bar: IntakeBar | null = null;
   #watchers = 0;
+  /** Before its first look a run receives nothing: what was in the way of the last one may be so still. */
+  #hasLooked = false;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
   }
 
-  /** Resolves when nothing is in the way, or when `signal` aborts. */
+  /** Resolves when nothing is in the way, or when `signal` aborts. Nobody looks between runs, so then nothing is. */
   async admit(signal: AbortSignal): Promise<void> {
-    while (this.#bar !== null && !signal.aborted) await this.#cleared.wait(signal);
+    while (this.#isBarred && !signal.aborted) await this.#cleared.wait(signal);
+  }
+
+  get #isBarred(): boolean {
+    return this.#watchers > 0 && (!this.#hasLooked || this.#bar !== null);
   }
 
   /**
@@ -49,6 +58,7 @@ export class Intake {
   async watch(run: Pick<Run, 'excuse' | 'stop'>, ended: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     let lookedAt = clock.elapsed();
+    if (this.#watchers === 0) this.#hasLooked = false;
     this.#watchers += 1;
     // A look at something that is away takes seconds, for which the end of a run does not wait.
     const end = new Promise<null>((resolve) => ended.addEventListener('abort', () => resolve(null)));
@@ -63,8 +73,7 @@ export class Intake {
       await clock.sleep(LOOK_EVERY_MS, ended);
     }
     this.#watchers -= 1;
-    // When nobody looks any more, nobody would notice that the way is free.
-    if (this.#watchers === 0) this.#set(null);
+    if (this.#watchers === 0) this.#cleared.ring();
   }
 
   async #look(): Promise<IntakeBar | null> {
@@ -76,29 +85,43 @@ export class Intake {
   }
 
   #set(bar: IntakeBar | null): void {
+    this.#hasLooked = true;
+    if (bar === null) this.#cleared.ring();
     if (bar === this.#bar) return;
     this.#bar = bar;
     this.#options.onChange(bar);
-    if (bar === null) this.#cleared.ring();
   }
 }
 
-/** The intake of a pipeline: barred by its breaker, by its backlog, by the queue's memory, and by outages. */
+/** What the intake of a pipeline looks at. */
+export interface IntakeParts extends PipelineQueues {
+  readonly schedules: Pick<ScheduleLog, 'breaker'>;
+  readonly pool: PostgresPool;
+  /** Only `ingest` relies on others to mask and load, again and again: a `drain` ends when its batches are let go. */
+  readonly role: string;
+}
+
+/**
+ * The intake of a pipeline: barred by its breaker, by workers elsewhere that have all stopped it, by its backlog, by the
+ * queue's memory, and by outages.
+ */
 export function createIntake(
   { clock, events, config }: Pick<Deployment, 'clock' | 'events' | 'config'>,
   pipeline: string,
-  parts: PipelineQueues & { readonly schedules: Pick<ScheduleLog, 'breaker'> },
+  parts: IntakeParts,
 ): Intake {
-  const { transformQueue, loadQueue, schedules } = parts;
+  const { transformQueue, loadQueue, schedules, pool, role } = parts;
   let isFull = false;
   const look = async (): Promise<IntakeBar | null> => {
-    const [breaker, masking, loading, memory] = await Promise.all([
+    const [breaker, hasStopped, masking, loading, memory] = await Promise.all([
       schedules.breaker(pipeline),
+      role === 'ingest' && hasStageStopped(pool, pipeline, GONE_MS),
       transformQueue.backlog(),
       loadQueue.backlog(),
       parts.memory(),
     ]);
     if (breaker.state === 'open') return 'breaker_open';
+    if (hasStopped) return 'workers_stopped';
     const mark = config.queue.highWater * (isFull ? LOW_WATER : 1);
     isFull = memory !== null && memory.usedBytes > mark * memory.limitBytes;
     if (isFull) return 'queue_memory';

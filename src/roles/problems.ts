@@ -6,7 +6,7 @@ import type { ProcessRecord } from '../load/processes.js';
 import type { Steering } from '../load/schedules.js';
 import type { Dependency, Problem } from '../ops/status.js';
 import { policies } from '../policy.js';
-import { PRESENCE_MS } from './presence.js';
+import { GONE_MS } from './presence.js';
 import { lastPauseEnd, pausedUntil, runsAfter } from './slots.js';
 import type { Observed } from './status.js';
 
@@ -20,8 +20,6 @@ export interface Evidence {
   readonly observed: readonly Observed[];
 }
 
-/** A process that has not been seen for so long counts as gone. */
-const GONE_MS = 3 * PRESENCE_MS;
 /** `continuous` ends a run about every minute. */
 const CONTINUOUS_LIMIT_MS = 3 * 60_000;
 /** A schedule by the second is not overdue because a look at an empty queue takes that long. */

@@ -92,7 +92,9 @@ describe('drain by the command lines of other schedulers', { concurrency: 2 }, (
     drain.signal('SIGTERM');
     const { code, rows, stderr } = await drain.ended;
     assert.equal(code, 1, stderr);
-    assertHas(rows[0], { state: 'canceled', received: 300 });
+    const loaded = Number(rows[0]?.['loaded']);
+    assertHas(rows[0], { state: 'canceled', received: loaded, released: 0 });
+    assert.deepEqual(await deployment.depth(), { ...NOTHING, visible: 300 - loaded });
   });
 });
 
@@ -309,8 +311,8 @@ describe('the breaker', () => {
     const resumed = await deployment.cli.run(['schedule', 'resume', PIPELINE]);
     assert.equal(resumed.code, 0, resumed.stderr);
     deployment.configurePipeline({ limits: { breaker: { max_rejected_ratio: 1 } } });
-    const { code, rows } = await deployment.cli.run(['drain']);
-    assert.equal(code, 0);
+    const { code, rows, stderr } = await deployment.cli.run(['drain']);
+    assert.equal(code, 0, stderr);
     assertHas(rows[0], { state: 'succeeded', loaded: 1 });
     assert.equal(await deployment.count('maskline.quarantine'), bodies.length);
     assert.deepEqual(await deployment.depth(), NOTHING);

@@ -162,14 +162,14 @@ describe('under roles.sql', () => {
       }
     });
 
-  /** Columns of the quarantine to which a role has the right. */
-  const columnsOf = async (role: string, right: string): Promise<unknown> => {
+  /** Columns of a table to which a role has the right. */
+  const columnsOf = async (role: string, right: string, table = 'quarantine'): Promise<unknown> => {
     const [row] = await rowsOf(
       deployment.database,
       `select string_agg(attname, ', ' order by attname) as columns from pg_attribute
-        where attrelid = 'maskline.quarantine'::regclass and attnum > 0 and not attisdropped
+        where attrelid = $3::regclass and attnum > 0 and not attisdropped
           and has_column_privilege($1, attrelid, attnum, $2)`,
-      [`maskline_${role}`, right],
+      [`maskline_${role}`, right, `maskline.${table}`],
     );
     return row?.['columns'];
   };
@@ -181,6 +181,7 @@ describe('under roles.sql', () => {
       await columnsOf('operator', 'UPDATE'),
       'code, path, replayed_at, replayed_in, replayed_rows',
     );
+    assert.equal(await columnsOf('ingest', 'SELECT', 'processes'), 'pipelines, role, seen_at, stopped');
     const all = await rowsOf(
       deployment.database,
       `select string_agg(roleid::regrole::text, ', ' order by roleid::regrole::text) as roles from pg_auth_members

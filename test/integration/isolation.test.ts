@@ -11,6 +11,9 @@ import { type Deployment, PIPELINE, type Stack, startStack } from '../support/st
 import { BROKEN, SOUND, newerKeyring, twoPipelines } from '../support/two-pipelines.js';
 
 const MESSAGES = 500;
+/** What the receivers of a pipeline ask for at once. */
+const POLLED = 80;
+const LOGIN = JSON.stringify({ user_id: 'u', ip: '192.0.2.1', device_id: 'd' });
 
 let stack: Stack;
 before(async () => {
@@ -171,5 +174,52 @@ test('a table that is locked takes neither connections nor turns from others, in
       'transform',
       'ingest',
     );
+  });
+});
+
+describe('an ingester of its own', () => {
+  test('receives nothing more for workers that have all stopped a pipeline, and goes on when they do', async () => {
+    const { deployment, soundWorks } = await two();
+    const ingest = await startHere(deployment, 'ingest');
+    const workers = [await startHere(deployment, 'transform'), await startHere(deployment, 'load')];
+    try {
+      // GIVEN a loader that stops, since its table is gone
+      await deployment.query(`alter table ${BROKEN} rename to gone`);
+      await deployment.send(smallEvents(50, 0).bodies);
+      assertHas(await ingest.waitFor('intake_barred'), { pipeline: PIPELINE, code: 'workers_stopped' });
+      // WHEN more comes, THEN it stays where it is, but for what polls under way bring, while the other pipeline gets on
+      await deployment.send(smallEvents(MESSAGES, 0).bodies);
+      await soundWorks();
+      const { visible } = await deployment.depth();
+      assert.ok(visible >= MESSAGES - POLLED, `${visible} of ${MESSAGES} were left`);
+      // AND is received when the table is back
+      await deployment.query(`alter table gone rename to ${PIPELINE}`);
+      assertHas(await ingest.waitFor('intake_open'), { pipeline: PIPELINE });
+      await deployment.countUntil(BROKEN, (rows) => rows >= MESSAGES);
+    } finally {
+      for (const role of [ingest, ...workers]) await role.stop('hard');
+    }
+  });
+
+  test('knows so also when the last of them has ended, until another is there', async () => {
+    const deployment = await stack.deployment({ pipeline: { schedule: '* * * * * *' } });
+    const transform = await startHere(deployment, 'transform');
+    const load = await startHere(deployment, 'load');
+    const ingest = await startHere(deployment, 'ingest');
+    try {
+      await deployment.query(`alter table ${BROKEN} rename to gone`);
+      await deployment.send([LOGIN]);
+      await assert.rejects(load.done, { code: 'table_unfit' });
+      await load.stop();
+      assertHas(await ingest.waitFor('intake_barred'), { code: 'workers_stopped' });
+      await deployment.send([LOGIN]);
+      await deployment.query(`alter table gone rename to ${PIPELINE}`);
+      const next = await startHere(deployment, 'load');
+      await ingest.waitFor('intake_open');
+      await deployment.countUntil(BROKEN, (rows) => rows >= 1);
+      await next.stop();
+    } finally {
+      for (const role of [ingest, transform]) await role.stop('hard');
+    }
   });
 });

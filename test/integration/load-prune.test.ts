@@ -5,6 +5,7 @@ import { type PostgresPool, createPool } from '../../src/load/connection.js';
 import { type Pruned, prune } from '../../src/load/prune.js';
 import { startMaintenance } from '../../src/roles/maintenance.js';
 import { startPresence } from '../../src/roles/presence.js';
+import { EventBus } from '../../src/ops/events.js';
 import { type LogFields } from '../../src/ops/log-fields.js';
 import { batchOf, goodRows, openSink } from '../support/load.js';
 import { type TestPostgres, rowsOf, startTestPostgres, withConnection } from '../support/postgres.js';
@@ -261,6 +262,7 @@ test('maintenance runs at once, and one that falls into an outage is made up for
     const deployment = {
       clock: systemClock,
       config: { retention: RETENTION },
+      events: new EventBus(),
       log,
       owner: 'host:1',
       onWait: (error: unknown) => waited.push(error),

@@ -6,6 +6,7 @@ import { PipelineError } from '../../src/errors.js';
 import { createPool } from '../../src/load/connection.js';
 import { ensureLedgerPartitions } from '../../src/load/ledger.js';
 import { checkSchema, migrate, migrationStatus } from '../../src/load/migrate.js';
+import { hasStageStopped, processGone, processSeen, processStops } from '../../src/load/processes.js';
 import { createRunLog, listRuns, showRun } from '../../src/load/runs.js';
 import { createScheduleLog } from '../../src/load/schedules.js';
 import { NOON, batchOf, goodRows, openSink } from '../support/load.js';
@@ -324,4 +325,46 @@ test('a schedule remembers its last start and its pause; a breaker its first rea
     ],
   );
   await close();
+});
+
+test('a stage has stopped when all who work on it have said so; who is silent otherwise, or works elsewhere, does not count', async () => {
+  const url = await server.migratedDatabase();
+  const pool = createPool({ url, applicationName: 'test' });
+  const stop = { code: 'table_unfit', message: 'no table', since: NOON } as const;
+  const seen = async (role: string, pipelines = ['p']): Promise<string> => {
+    const id = uuidv7();
+    await processSeen(pool, { id, role, owner: 'host:1', version: '1', pipelines });
+    return id;
+  };
+  const silent = (id: string) =>
+    pool.query(`update maskline.processes set seen_at = now() - interval '31 seconds' where id = $1`, [id]);
+  const expect = async (wished: boolean, why: string): Promise<void> =>
+    assert.equal(await hasStageStopped(pool, 'p', 30_000), wished, why);
+  try {
+    await expect(false, 'nobody is there');
+    const [one, other] = [await seen('load'), await seen('load')];
+    await seen('transform');
+    for (const id of [await seen('ingest'), await seen('admin')]) await processStops(pool, id, { p: stop });
+    await expect(false, 'both loaders work');
+    await processStops(pool, one, { p: stop });
+    await expect(false, 'the other loader works');
+    await processStops(pool, other, { q: stop });
+    await expect(false, 'the other has stopped another pipeline');
+    await silent(other);
+    await expect(true, 'who is silent does not work');
+    const elsewhere = await seen('load', ['q']);
+    await expect(true, 'who serves other pipelines does not work on this one');
+    await silent(one);
+    await expect(true, 'the last that was heard of the stage is that it stopped');
+    const all = await seen('all');
+    await expect(false, 'a process of all stages loads, too');
+    await processStops(pool, all, { p: stop });
+    await expect(true, 'that one has stopped as well');
+    for (const id of [one, all]) await processStops(pool, id, {});
+    await expect(false, 'it goes on');
+    for (const id of [one, other, all, elsewhere]) await processGone(pool, id);
+    await expect(false, 'there are no loaders any more, and none has stopped it');
+  } finally {
+    await pool.close();
+  }
 });

@@ -230,4 +230,82 @@ export const flowProtections: readonly Mutant[] = [
       },
     ],
   },
+  {
+    row: 'a message in several batches',
+    name: 'a message whose last part never came is acked',
+    file: 'src/parted.ts',
+    replace: 'message.isReleased = true;',
+    by: '',
+    tests: [
+      {
+        file: 'unit/run.test.ts',
+        name: 'is released when its last part never came, once the parts that came have a fate',
+      },
+    ],
+  },
+  {
+    row: 'a message in several batches',
+    name: 'a large object is read faster than it is loaded',
+    file: 'src/parted.ts',
+    replace: 'while (isFull() && !signal.aborted)',
+    by: 'while (isFull() && this.#bytes < 0 && !signal.aborted)',
+    tests: [
+      {
+        file: 'unit/run.test.ts',
+        name: 'waits for room while as much of it is under way as may be, and no longer than the run',
+      },
+    ],
+  },
+  {
+    row: 'S3 throttles',
+    name: 'S3 is not told which object is meant',
+    file: 'src/source/s3.ts',
+    replace: '...(eTag === null ? {} : { IfMatch: `"${eTag}"` }),',
+    by: '',
+    tests: [
+      {
+        file: 'integration/source-s3.test.ts',
+        name: 'an object that is gone, or another by now, is rejected as that; it is never the wrong one that is read',
+      },
+    ],
+  },
+  {
+    row: 'S3 throttles',
+    name: 'an answer that broke off is begun again in the middle of a record',
+    file: 'src/source/s3.ts',
+    replace: '...(from === 0 ? {} : { Range: `bytes=${from}-` }),',
+    by: '',
+    tests: [
+      {
+        file: 'integration/source-s3.test.ts',
+        name: 'an answer that breaks off is gone on with from there, of the very same object',
+      },
+    ],
+  },
+  {
+    row: 'a message comes back from the DLQ',
+    name: 'dead letters of other queues are loaded too',
+    file: 'src/source/dead-letters.ts',
+    replace: 'return messages.filter(isOwn);',
+    by: 'return messages;',
+    tests: [
+      {
+        file: 'unit/source-dead-letters.test.ts',
+        name: 'of a dead-letter queue of several queues only the messages of one are received; the others are left, and given back',
+      },
+    ],
+  },
+  {
+    row: 'a message comes back from the DLQ',
+    name: 'dead letters of other queues stay hidden',
+    file: 'src/source/dead-letters.ts',
+    replace: 'for (const message of messages) if (!isOwn(message)) foreign.push(message.handle);',
+    by: '',
+    tests: [
+      {
+        file: 'unit/source-dead-letters.test.ts',
+        name: 'of a dead-letter queue of several queues only the messages of one are received; the others are left, and given back',
+      },
+    ],
+  },
 ];

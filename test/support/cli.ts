@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { isAbsolute } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -159,8 +160,9 @@ export class Cli {
     const isOwn =
       OWN_OPTIONS.some((name) => options[name] !== undefined) ||
       OWN_VARIABLES.some((name) => name in variables);
-    if (isOwn || (Cli.#inside > 0 && process.cwd() !== cwd)) return this.spawn(args, options).ended;
-    process.chdir(cwd);
+    if (isOwn || (Cli.#inside > 0 && !fitsBesideOthers(cwd, variables)))
+      return this.spawn(args, options).ended;
+    if (Cli.#inside === 0) process.chdir(cwd);
     Cli.#inside += 1;
     try {
       return await runInside(args, this.#environment(env), limitMs);
@@ -193,6 +195,18 @@ export class Cli {
   async stopAll(): Promise<void> {
     await Promise.all(this.#all.filter((each) => each.isRunning).map((each) => each.kill()));
   }
+}
+
+/**
+ * Whether a command may run here while others do: they have one working directory, unless its file is named from
+ * anywhere, and one account of AWS.
+ */
+function fitsBesideOthers(cwd: string, variables: Readonly<{ [name: string]: string | undefined }>): boolean {
+  const isPlaced = process.cwd() === cwd || isAbsolute(variables['MASKLINE_CONFIG'] ?? '');
+  const isSameAccount = Object.entries(variables).every(
+    ([name, value]) => !name.startsWith('AWS_') || process.env[name] === value,
+  );
+  return isPlaced && isSameAccount;
 }
 
 /** Runs a command in this process as `main.ts` does in its own. */

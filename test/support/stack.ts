@@ -160,6 +160,8 @@ export class Deployment {
       AWS_REGION: stack.sqs.region,
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'test',
+      // From anywhere: commands of several deployments may run in one process.
+      MASKLINE_CONFIG: this.configFile,
       PORT: '0',
     };
     this.cli = new Cli(this.dir, this.environment);

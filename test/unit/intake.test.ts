@@ -102,6 +102,24 @@ describe('the intake of a pipeline', () => {
     await watching;
   });
 
+  test('lets nothing in before the first look of a run, whatever was found by the one before', async () => {
+    const { clock, changes, state, intake, run, ended } = setUp();
+    const first = new AbortController();
+    const before = intake.watch(run, first.signal);
+    await clock.advance(0);
+    first.abort();
+    await before;
+    state.bar = 'workers_stopped';
+    const watching = intake.watch(run, ended.signal);
+    const admitted = intake.admit(never);
+    await clock.advance(10_000);
+    assert.equal(await isSettled(admitted), false);
+    assert.deepEqual(changes, ['workers_stopped']);
+    ended.abort();
+    await watching;
+    await admitted;
+  });
+
   test('keeps looking for a run that goes on when another one ends', async () => {
     const { clock, state, intake, run, ended } = setUp();
     const other = new AbortController();
