@@ -23,6 +23,8 @@ export interface Receipt {
   readonly receivedAt: number;
   /** The group of a FIFO queue's message: what was received of it is released together. */
   readonly groupId?: string;
+  /** Which of several queues that are read as one it is of; absent where there is one only. */
+  readonly queue?: number;
   /** Size of the body, or of what it unpacks to where that is more: for the limit on bytes in flight. */
   readonly bytes: number;
   /** True when more records of the message follow, in another delivery: until the last has come it can't be acked. */

@@ -107,12 +107,14 @@ function kekOf(shell: ShellInput, findings: Findings): KekConfig | null {
 function checkTogether(pipelines: readonly PipelineConfig[], findings: Findings): void {
   const queues = new Map<string, string>();
   for (const { name, source } of pipelines) {
-    const key = `${source.sqs.endpoint ?? ''} ${source.sqs.queue}`;
-    const other = queues.get(key);
-    queues.set(key, other ?? name);
-    if (other === undefined) continue;
-    const message = `is the queue of ${other} too: each message reaches only one of the two`;
-    findings.warn(['pipelines', name, 'source', 'sqs', 'queue'], message);
+    for (const { endpoint, queue } of source.sqs.queues) {
+      const key = `${endpoint ?? ''} ${queue}`;
+      const other = queues.get(key) ?? name;
+      queues.set(key, other);
+      if (other === name) continue;
+      const message = `is the queue of ${other} too: each message reaches only one of the two`;
+      findings.warn(['pipelines', name, 'source', 'sqs', 'queue'], message);
+    }
   }
   checkTables(pipelines, findings);
   checkDomains(pipelines, findings);

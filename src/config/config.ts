@@ -30,18 +30,23 @@ export type Schedule = {
     }
 );
 
-/** How the queue is reached and read. */
-export interface SqsConfig {
+/** Where a queue is, and how many receive calls it sees at once. */
+export interface QueueConfig {
   /** URL, ARN or name. */
   readonly queue: string;
   readonly region: string;
   /** Null: the SDK's own resolution. */
   readonly endpoint: string | null;
   readonly receivers: number;
+  /** ARNs of the queues of whose messages `queue` is to have the dead letters; absent: it is a queue of its own. */
+  readonly deadLettersOf?: readonly string[];
+}
+
+/** The queues of a pipeline, and how they are read. */
+export interface SqsConfig {
+  readonly queues: readonly [QueueConfig, ...QueueConfig[]];
   readonly waitTimeS: number;
   readonly visibilityTimeoutS: number;
-  /** ARN of the queue of whose messages `queue` is to have the dead letters; absent: it is a queue of its own. */
-  readonly deadLettersOf?: string;
 }
 
 /** How S3 is reached, where messages point to it. */

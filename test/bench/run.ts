@@ -141,7 +141,7 @@ async function outcomeOf({ sqs, pipeline }: Stack, pool: PostgresPool): Promise<
             coalesce(sum(duplicates + quarantined + released), 0)::float8 as "notLoaded"
        from maskline.runs`,
   );
-  const client = createSqsClient({ ...pipeline.source.sqs, queue: sqs.queueUrl });
+  const client = createSqsClient({ ...pipeline.source.sqs.queues[0], queue: sqs.queueUrl });
   const queue = await client.attributes().finally(() => client.close());
   const counts = rows[0];
   if (counts === undefined || queue === null) throw new Error('the table or the queue is gone');

@@ -54,7 +54,7 @@ export function parameters(options: BenchOptions, { pipeline, batches, bodyBytes
     body_bytes_mean: Math.round(bodyBytes),
     batches,
     batch_max_messages: pipeline.batch.maxMessages,
-    receivers: pipeline.source.sqs.receivers,
+    receivers: pipeline.source.sqs.queues[0].receivers,
     transform_concurrency: TRANSFORM_CONCURRENCY,
     load_concurrency: LOAD_CONCURRENCY,
     processes: 'one per role',

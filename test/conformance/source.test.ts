@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Delivery } from '../../src/batch.js';
 import { type Clock, systemClock } from '../../src/clock.js';
 import type { QueueClient } from '../../src/source/queue-client.js';
+import { joinSources } from '../../src/source/joined.js';
 import { type SourceOptions, type SqsSource, createSource } from '../../src/source/sqs-source.js';
 import { FakeSqs } from '../simulation/fake-sqs.js';
 import { VirtualClock } from '../simulation/virtual-clock.js';
@@ -18,6 +19,8 @@ interface Sent {
 /** One queue of one implementation, and the time that it lives in. */
 interface Bench {
   readonly client: QueueClient;
+  /** A queue that is read with it, and holds nothing. */
+  readonly idle?: QueueClient;
   readonly clock: Clock;
   send(...messages: readonly Sent[]): Promise<readonly string[]>;
   /** Awaits work, letting as much time pass as it needs. */
@@ -50,6 +53,15 @@ const fake: Implementation = {
   },
 };
 
+const joined: Implementation = {
+  ...fake,
+  name: 'the fake, read together with another queue',
+  bench: async (kind) => {
+    const bench = await fake.bench(kind);
+    return { ...bench, idle: new FakeSqs({ clock: bench.clock, fifo: kind === 'fifo' }) };
+  },
+};
+
 let sqs: TestSqs;
 const emulator: Implementation = {
   name: 'the emulator over HTTP',
@@ -72,17 +84,19 @@ const emulator: Implementation = {
 const never = new AbortController().signal;
 
 function sourceOf(bench: Bench, options: Partial<SourceOptions> = {}): SqsSource {
-  return createSource({
-    client: bench.client,
-    clock: bench.clock,
-    opening: AS_IT_IS,
-    receivers: 3,
-    waitTimeS: 1,
-    visibilityTimeoutS: 30,
-    inFlight: 1_000,
-    inFlightBytes: 1_000_000,
-    ...options,
-  });
+  const open = (client: QueueClient): SqsSource =>
+    createSource({
+      client,
+      clock: bench.clock,
+      opening: AS_IT_IS,
+      receivers: 3,
+      waitTimeS: 1,
+      visibilityTimeoutS: 30,
+      inFlight: 1_000,
+      inFlightBytes: 1_000_000,
+      ...options,
+    });
+  return joinSources([open(bench.client), ...(bench.idle === undefined ? [] : [open(bench.idle)])]);
 }
 
 /** Everything up to the end of the queue; each receive's messages go to `onReceive` at once. */
@@ -104,7 +118,7 @@ const receiving = (source: SqsSource, signal: AbortSignal) =>
 const receiptsOf = (deliveries: readonly Delivery[]) => deliveries.map((delivery) => delivery.receipt);
 const idsOf = (deliveries: readonly Delivery[]) => deliveries.map((delivery) => delivery.envelope.messageId);
 
-for (const implementation of [fake, emulator]) {
+for (const implementation of [fake, joined, emulator]) {
   describe(`a source on ${implementation.name}`, { concurrency: 6 }, () => {
     before(() => implementation.start());
     after(() => implementation.stop());
@@ -295,6 +309,8 @@ for (const implementation of [fake, emulator]) {
           return [];
         })(),
       );
+      // What a poll under way has brought goes back without anybody waiting for it.
+      await bench.pass(1);
       assert.equal(source.holding.messages, seen.length);
       await bench.finish(source.ack(receiptsOf(seen)));
 

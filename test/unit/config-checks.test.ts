@@ -330,7 +330,8 @@ test('`fifo: block` is for FIFO queues, and holds what `on_reject: dlq` would le
   const source = 'source: { sqs: { queue: orders.fifo } }';
   assert.deepEqual(ofPipeline(`${source}, fifo: block`), []);
   const cases: readonly Case[] = [
-    ['fifo: block', /^error fifo: `block` needs a FIFO queue, whose name ends with \.fifo/],
+    ['fifo: block', /^error fifo: `block` needs FIFO queues, whose names end with \.fifo/],
+    ['source: { sqs: { queues: [a.fifo, b] } }, fifo: block', /^error fifo: `block` needs FIFO queues/],
     [`${source}, fifo: block, on_reject: dlq`, /^error on_reject: `dlq` contradicts `fifo: block`/],
     ['fifo: hold', /^error fifo: /],
   ];
@@ -421,4 +422,29 @@ pipelines:
     'warning pipelines.two.source.sqs.queue: is the queue of one too: each message reaches only one of the two',
     'warning pipelines.two.columns.b.mask: shares its domain with one.a, but not as, pad and lower: equal values get different tokens',
   ]);
+});
+
+test('several queues are a list of their names, each once, and each with a share of what may be in flight', () => {
+  const sqs = (rest: string): string => `source: { sqs: { ${rest} } }`;
+  assert.deepEqual(ofPipeline(sqs('queues: [a, b.fifo, "arn:aws:sqs:us-east-1:000000000000:c"]')), []);
+  const cases: readonly Case[] = [
+    [sqs('queue: a, queues: [b, c]'), /^error source\.sqs\.queue: contradicts `queues`/],
+    [sqs('queues: []'), /^error source\.sqs\.queues: must be a list of queues/],
+    [sqs('queues: a'), /^error source\.sqs\.queues: must be a list of queues/],
+    [sqs('queues: [a, a]'), /^error source\.sqs\.queues: names "a" twice/],
+    [sqs('queues: [a, "b c"]'), /^error source\.sqs\.queues: "b c" is not the URL, ARN or name/],
+    [
+      sqs('region: eu-west-1, queues: [a, "arn:aws:sqs:us-east-1:000000000000:c"]'),
+      /^error source\.sqs\.region: contradicts the queue/,
+    ],
+    [
+      sqs(`queues: [${Array.from({ length: 33 }, (_, n) => `q${n}`).join()}]`),
+      /^error source\.sqs\.queues: holds 33 queues, and 32 are the most/,
+    ],
+    [
+      `${sqs('queues: [a, b, c]')}, batch: { max_messages: 1 }, limits: { in_flight: 2 }`,
+      /^error limits\.in_flight: must be at least 3/,
+    ],
+  ];
+  assertEach(cases, ofPipeline);
 });

@@ -15,10 +15,7 @@ const PIPELINE: PipelineConfig = {
   schedule: null,
   source: {
     sqs: {
-      queue: 'q',
-      region: 'us-east-1',
-      endpoint: null,
-      receivers: 1,
+      queues: [{ queue: 'q', region: 'us-east-1', endpoint: null, receivers: 1 }],
       waitTimeS: 1,
       visibilityTimeoutS: 30,
     },
