@@ -38,8 +38,8 @@ export interface InputRecord {
   readonly message: number;
   /** JSON text as it came. */
   readonly body: string;
-  /** Set when the body must not be read: it is that of a message that could not be opened, or workers died of it. */
-  readonly rejected?: 'bad_envelope' | 'too_large' | 'object_gone' | 'crashed_worker';
+  /** Set when the body must not be read: it could not be opened, is no pipeline's, or workers died of it. */
+  readonly rejected?: 'bad_envelope' | 'too_large' | 'object_gone' | 'no_route' | 'crashed_worker';
 }
 
 /** One receive's message, or a part of it, its records, of which there may be none, and the receipt that settles it. */
@@ -69,6 +69,7 @@ export type RejectionCode =
   | 'too_deep'
   | 'too_large'
   | 'object_gone'
+  | 'no_route'
   | 'missing_field'
   | 'unknown_field'
   | 'wrong_type'

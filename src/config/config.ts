@@ -81,6 +81,25 @@ export interface OpeningConfig {
   readonly buckets?: readonly string[];
 }
 
+/** Where a record says which pipeline it is for. */
+export type RouteField =
+  | { readonly kind: 'body'; readonly path: readonly (string | number)[] }
+  | { readonly kind: 'attribute'; readonly name: string };
+
+/** The pipelines that share a queue, and whose a record is; all of them have the same. */
+export interface RouteConfig {
+  /** All, in file order: the first stands for them. */
+  readonly pipelines: readonly [string, ...string[]];
+  /** The first that fits takes a record. */
+  readonly entries: readonly {
+    readonly pipeline: string;
+    readonly from: RouteField;
+    readonly equals: readonly string[];
+  }[];
+  /** Which takes what fits none; null: it is rejected as `no_route`. */
+  readonly otherwise: string | null;
+}
+
 /** The table that rows go to. */
 export interface TargetConfig {
   readonly schema: string;
@@ -111,6 +130,8 @@ export interface PipelineConfig {
   readonly name: string;
   readonly schedule: Schedule | null;
   readonly source: { readonly sqs: SqsConfig; readonly s3: S3Config | null; readonly opening: OpeningConfig };
+  /** Null: all that its queue holds is its own. */
+  readonly route: RouteConfig | null;
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
   /** Batches that one process works on at once in each stage; null: `-j`, or else the default of the stage. */
   readonly concurrency: { readonly transform: number | null; readonly load: number | null };

@@ -73,6 +73,19 @@ const source = z.strictObject({
   ).prefault('auto'),
 });
 
+const route = z.strictObject({
+  from: text(
+    'Where a record says whose it is: a path into the body, as in a column, or `$attributes.NAME`.',
+  ).optional(),
+  equals: listOf(
+    'The values there, of which each takes a record to this pipeline: texts, or what JSON prints of numbers and booleans.',
+    'values',
+  ).optional(),
+  default: flag(
+    'Whether this pipeline takes what is in no `equals`; without one, that is rejected as `no_route`.',
+  ).prefault(false),
+});
+
 const batch = z.strictObject({
   max_messages: integer(
     'A batch holds so many messages at most, of many records each so many records, or a single message that holds more.',
@@ -160,6 +173,9 @@ export const pipelineSchema = z
           'When the queue is drained: a cron pattern, `continuous`, or a map of `cron` and options.',
       }),
     source: source.meta({ description: 'Where messages come from.' }).prefault({}),
+    route: route.optional().meta({
+      description: 'Which records of a queue are its own, where several pipelines share the queue.',
+    }),
     batch: batch
       .meta({ description: 'How messages are put together: whatever limit is reached first.' })
       .prefault({}),

@@ -8,6 +8,7 @@ import { entriesOf, readPart, valueAt } from './issues.js';
 import { type PipelineInput, pipelineShellSchema } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
 import { buildSchedule } from './schedule.js';
+import { buildRoute } from './routes.js';
 import { buildS3 } from './s3-buckets.js';
 import { FIFO_SUFFIX, buildSqs } from './sqs-queue.js';
 import { buildTarget } from './target.js';
@@ -51,19 +52,11 @@ export function buildPipeline(
   }
   const s3 = buildS3(input.source, sqs?.queues[0] ?? null, [...at, 'source'], env, findings);
   if (!named || columns === null || target === null || sqs === null) return null;
-  const policy = {
-    pipeline: name,
-    columns,
-    maxDepth: input.limits.max_depth,
-    maxBody: input.limits.max_body,
-    onUnknownField: input.on_unknown_field,
-    onReject: input.on_reject,
-  };
-  const hasFiles = columns.some(({ mask }) => mask.method === 'custom');
   return {
     name,
     schedule,
     source: { sqs, s3, opening: openingOf(input) },
+    route: buildRoute(name, input.route, [...at, 'route'], findings),
     batch: {
       maxMessages: input.batch.max_messages,
       maxBytes: input.batch.max_bytes,
@@ -74,11 +67,29 @@ export function buildPipeline(
       load: input.concurrency.load ?? null,
     },
     limits: limitsOf(input.limits),
-    policy: { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) },
+    policy: policyOf(name, input, columns, folder),
     fifo: input.fifo,
     leakGate: input.leak_gate,
     target,
   };
+}
+
+function policyOf(
+  pipeline: string,
+  input: PipelineInput,
+  columns: readonly ColumnSpec[],
+  folder: string,
+): PipelineConfig['policy'] {
+  const policy = {
+    pipeline,
+    columns,
+    maxDepth: input.limits.max_depth,
+    maxBody: input.limits.max_body,
+    onUnknownField: input.on_unknown_field,
+    onReject: input.on_reject,
+  };
+  const hasFiles = columns.some(({ mask }) => mask.method === 'custom');
+  return { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) };
 }
 
 function openingOf({ source, limits }: PipelineInput): PipelineConfig['source']['opening'] {

@@ -28,7 +28,7 @@ import { originSealer } from './origin.js';
 import { preflight, preflightShared } from './preflight.js';
 import { concurrencyOf } from './workers.js';
 import { type PipelineQueues, openQueues } from './queues.js';
-import { openReceiving } from './receiving.js';
+import { QueueSharing } from './sharing.js';
 import { TargetLimits } from './target-limits.js';
 import { watchedPool } from './watch-ports.js';
 
@@ -96,6 +96,7 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
     runs: createRunLog(pool),
     schedules: createScheduleLog(pool),
     leases: createLeaseBook(pool),
+    queueSharing: new QueueSharing(deployment, options.releases, options.pipelines),
     prepareLedger: oncePerDay(deployment.clock, async () => {
       await ensureLedgerPartitions(pool, deployment.config.retention.ledgerMs);
       // Those of the days to come are there already: it can wait for who finds out what is wrong.
@@ -132,9 +133,9 @@ async function assemblePipeline(
   pipeline: PipelineConfig,
   shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> &
     Pick<AssembledPipeline, 'failpoints'> &
-    Omit<Assembly, 'pipelines'> & { readonly leases: LeaseBook },
+    Omit<Assembly, 'pipelines'> & { readonly leases: LeaseBook; readonly queueSharing: QueueSharing },
 ): Promise<AssembledPipeline> {
-  const { failpoints, keyring, pool, runs, schedules, leases, prepareLedger } = shared;
+  const { failpoints, keyring, pool, runs, schedules, leases, queueSharing, prepareLedger } = shared;
   const { clock, events, onWait, owner } = deployment;
   const opened = await openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
   const queues = failpoints?.queues(opened) ?? opened;
@@ -146,7 +147,7 @@ async function assemblePipeline(
   const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
   if (!receives) return { ...own, clients: [], ingester: null, reopened: async () => null };
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
-  const { clients, openSource } = await openReceiving(deployment, releases, pipeline, {
+  const { clients, openSource } = await queueSharing.open(pipeline, {
     admit: (signal) => intake.admit(signal),
     origins: originSealer(keyring),
   });

@@ -22,12 +22,16 @@ export interface Receiving {
   readonly openSource: () => Promise<SqsSource>;
 }
 
+/** How it is received. */
+export type ReceivingOptions = Required<Pick<SourceOptions, 'admit' | 'origins'>> &
+  Pick<SourceOptions, 'onEvent'>;
+
 /** Connects the queues of a pipeline, and S3 where messages point to it; nothing is received yet. */
 export async function openReceiving(
   deployment: Deployment,
   releases: Releases,
   pipeline: PipelineConfig,
-  { admit, origins }: Required<Pick<SourceOptions, 'admit' | 'origins'>>,
+  { admit, origins, onEvent }: ReceivingOptions,
 ): Promise<Receiving> {
   const clients = await connectQueues(deployment, releases, pipeline);
   const pointers = await openPointers(deployment, releases, pipeline);
@@ -46,7 +50,7 @@ export async function openReceiving(
       admit,
       origins,
       ...(pointers === null ? {} : { pointers }),
-      onEvent: sourceEvents(deployment, pipeline.name),
+      onEvent: onEvent ?? sourceEvents(deployment, pipeline.name),
     });
   const openSource = (): Promise<SqsSource> =>
     releases.acquire(joinSources(clients.map(sourceOf)), (open) => open.stop());

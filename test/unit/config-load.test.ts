@@ -54,6 +54,7 @@ test('a file with nothing but columns and a target gets every default', () => {
   assert.deepEqual(pipeline, {
     name: 'logins',
     schedule: null,
+    route: null,
     source: {
       sqs: {
         queues: [{ queue: 'logins', region: 'us-east-1', endpoint: null, receivers: 8 }],

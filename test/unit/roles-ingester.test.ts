@@ -22,6 +22,7 @@ const PIPELINE: PipelineConfig = {
     s3: null,
     opening: AS_IT_IS,
   },
+  route: null,
   batch: { maxMessages: 1, maxBytes: 1_000, lingerMs: 1 },
   concurrency: { transform: null, load: null },
   limits: {
