@@ -4,6 +4,7 @@ import { edgeProtections } from './protections-edges.js';
 import { flowProtections } from './protections-flow.js';
 import { ledgerProtections } from './protections-ledger.js';
 import { queueProtections } from './protections-queue.js';
+import { sharingProtections } from './protections-sharing.js';
 import { vaultProtections } from './protections-vault.js';
 
 /** Every protection that can be taken away, by row of the failure table. */
@@ -14,4 +15,5 @@ export const protections: readonly Mutant[] = [
   ...queueProtections,
   ...edgeProtections,
   ...vaultProtections,
+  ...sharingProtections,
 ];
