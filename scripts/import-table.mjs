@@ -62,6 +62,7 @@ export const modules = [
       'copy-text',
       'masking/*',
       'config/*',
+      'source/route',
       'source/unwrap',
       'source/queue-client',
       'foresight/*',

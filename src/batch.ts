@@ -23,6 +23,8 @@ export interface Receipt {
   readonly receivedAt: number;
   /** The group of a FIFO queue's message: what was received of it is released together. */
   readonly groupId?: string;
+  /** Which of several queues that are read as one it is of; absent where there is one only. */
+  readonly queue?: number;
   /** Size of the body, or of what it unpacks to where that is more: for the limit on bytes in flight. */
   readonly bytes: number;
   /** True when more records of the message follow, in another delivery: until the last has come it can't be acked. */
@@ -36,8 +38,8 @@ export interface InputRecord {
   readonly message: number;
   /** JSON text as it came. */
   readonly body: string;
-  /** Set when the body must not be read: it is that of a message that could not be opened, or workers died of it. */
-  readonly rejected?: 'bad_envelope' | 'too_large' | 'object_gone' | 'crashed_worker';
+  /** Set when the body must not be read: it could not be opened, is no pipeline's, or workers died of it. */
+  readonly rejected?: 'bad_envelope' | 'too_large' | 'object_gone' | 'no_route' | 'crashed_worker';
 }
 
 /** One receive's message, or a part of it, its records, of which there may be none, and the receipt that settles it. */
@@ -67,6 +69,7 @@ export type RejectionCode =
   | 'too_deep'
   | 'too_large'
   | 'object_gone'
+  | 'no_route'
   | 'missing_field'
   | 'unknown_field'
   | 'wrong_type'

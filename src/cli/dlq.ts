@@ -25,9 +25,10 @@ export const dlqRedrive: Command<RedriveOptions> = async (context, { args, max, 
     let isClean = true;
     for (const pipeline of pipelines) {
       const request = { maxMessages: max ?? null, dryRun, signal: stop.signal };
-      const report = await redrive(deployment, pipeline, request);
-      context.out.result(row(report, dryRun), text(report, dryRun));
-      isClean &&= report.received === report.redriven + report.otherQueues && !stop.signal.aborted;
+      for await (const report of redrive(deployment, pipeline, request)) {
+        context.out.result(row(report, dryRun), text(report, dryRun));
+        isClean &&= report.received === report.redriven + report.otherQueues && !stop.signal.aborted;
+      }
     }
     return isClean ? exitCode.ok : exitCode.failed;
   } finally {
@@ -36,10 +37,11 @@ export const dlqRedrive: Command<RedriveOptions> = async (context, { args, max, 
 };
 
 function row(report: RedriveReport, dryRun: boolean): { readonly [name: string]: string | number | boolean } {
-  const { pipeline, deadLetterQueue, received, redriven, otherQueues, tooOld, tooLarge, failed, left } =
-    report;
+  const { pipeline, queue, deadLetterQueue, received, redriven, otherQueues } = report;
+  const { tooOld, tooLarge, failed, left } = report;
   return {
     pipeline,
+    queue,
     dead_letter_queue: deadLetterQueue,
     dry_run: dryRun,
     ...{ received, redriven, other_queues: otherQueues, too_old: tooOld, too_large: tooLarge, failed, left },

@@ -1,6 +1,6 @@
 import type { Envelope } from '../batch.js';
 import { systemClock } from '../clock.js';
-import type { PipelineConfig } from '../config/config.js';
+import type { PipelineConfig, QueueConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
 import { HIDDEN_S, sampleQueue } from '../foresight/queue-sample.js';
 import { type Sample, messagesOf, readSample } from '../foresight/sample-file.js';
@@ -18,7 +18,7 @@ export async function messagesOfFile({ out }: CliContext, file: string): Promise
 }
 
 /**
- * Messages of a pipeline's queue, which are given back at once; what that does to them is said on stderr. Throws
+ * Messages of a pipeline's queues, one after the other, which are given back at once; what that does to them is said on stderr. Throws
  * `usage`, `sqs_unavailable`, and `source_unfit` where a look could cost messages and `--yes` was not said.
  */
 export async function messagesOfQueue(
@@ -29,7 +29,20 @@ export async function messagesOfQueue(
   if (count < 1 || count > MOST_RECEIVED) {
     throw new PipelineError('usage', `from 1 to ${MOST_RECEIVED} messages can be looked at in a queue`);
   }
-  const client = createSqsClient({ ...source.sqs, receivers: 1 });
+  const envelopes: Envelope[] = [];
+  for (const queue of source.sqs.queues) {
+    if (envelopes.length < count)
+      envelopes.push(...(await lookAt({ out, yes }, { name, queue }, count - envelopes.length)));
+  }
+  return envelopes;
+}
+
+async function lookAt(
+  { out, yes }: Pick<CliContext, 'out' | 'yes'>,
+  { name, queue }: { readonly name: string; readonly queue: QueueConfig },
+  count: number,
+): Promise<readonly Envelope[]> {
+  const client = createSqsClient({ ...queue, receivers: 1 });
   try {
     const sample = await sampleQueue(client, count, yes, () => systemClock.now());
     const { envelopes, stillHidden, lastReceive } = sample;

@@ -4,6 +4,7 @@ import type {
   PipelineStatus,
   Problem,
   ProcessStatus,
+  QueueStatus,
   StageBacklog,
   Status,
 } from '../ops/status.js';
@@ -47,16 +48,19 @@ function renderVerdict(status: Status): readonly string[] {
   ];
 }
 
+function queueText(queue: Partial<QueueStatus> | null): string {
+  if (queue?.visible === undefined) return UNKNOWN;
+  return `${queue.visible} visible, ${queue.in_flight} in flight, ${queue.delayed} delayed`;
+}
+
 function renderPipeline(pipeline: PipelineStatus, now: number): readonly string[] {
-  const { queue, backlog } = pipeline;
+  const { queue, queues, backlog } = pipeline;
   return [
     `${pc.bold(pipeline.pipeline)} ${pc.dim('→')} ${pipeline.table}`,
     line('schedule', scheduleText(pipeline, now)),
     ...(pipeline.breaker === 'open' ? [line('breaker', pc.red(breakerText(pipeline, now)))] : []),
-    line(
-      'SQS',
-      queue ? `${queue.visible} visible, ${queue.in_flight} in flight, ${queue.delayed} delayed` : UNKNOWN,
-    ),
+    line('SQS', queueText(queue)),
+    ...(queues.length < 2 ? [] : queues.map((each) => line('', `${each.queue}: ${queueText(each)}`))),
     line('transform', stageText(backlog?.transform)),
     line('load', stageText(backlog?.load)),
     line('failed', failedText(pipeline)),

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
-import type { PipelineConfig } from '../config/config.js';
+import type { PipelineConfig, QueueConfig } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
 import { PipelineError } from '../errors.js';
 import type { Releases } from '../lifecycle.js';
@@ -56,7 +56,8 @@ export async function openStaging(
   const pool = await releases.acquire(openPool(deployment, 'owner', 'maskline-torture'), (open) =>
     open.close(),
   );
-  const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
+  const place = onlyQueue(pipeline);
+  const client = await releases.acquire(createSqsClient(place), (open) => open.close());
   const signs = await productionSigns(deployment, pipeline, pool, client);
   if (signs.length > 0 && !isForced) {
     throw new PipelineError(
@@ -69,8 +70,7 @@ export async function openStaging(
   await releases.acquire(queues, ({ transformQueue, loadQueue }) =>
     Promise.all([transformQueue.close(), loadQueue.close()]),
   );
-  const { queue, region, endpoint } = pipeline.source.sqs;
-  const sender = await releases.acquire(createSqsSender(queue, { region, endpoint }), (open) => open.close());
+  const sender = await releases.acquire(createSqsSender(place.queue, place), (open) => open.close());
   const arena = await openStagingArena({
     pipeline,
     pool,
@@ -97,7 +97,7 @@ async function productionSigns(
   const hosts = [
     ['the database', databaseServer(config, 'owner').url],
     ['the queue', queueServer(config).url],
-    ['SQS', pipeline.source.sqs.endpoint ?? 'https://sqs.amazonaws.com'],
+    ['SQS', pipeline.source.sqs.queues[0].endpoint ?? 'https://sqs.amazonaws.com'],
   ] as const;
   const signs: string[] = [];
   for (const [what, url] of hosts) {
@@ -114,6 +114,16 @@ async function productionSigns(
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127(\.\d+){3}$/.test(host);
+}
+
+/** Made-up messages go to one queue, which is looked at afterwards. */
+function onlyQueue({ name, source: { sqs } }: PipelineConfig): QueueConfig {
+  const [queue, ...others] = sqs.queues;
+  if (others.length === 0) return queue;
+  throw new PipelineError(
+    'usage',
+    `pipeline ${name} reads ${sqs.queues.length} queues: torture works on one, so name a pipeline of one queue`,
+  );
 }
 
 function onlyPipeline({ config }: Deployment, { pipelines: names }: CliContext): PipelineConfig {

@@ -7,6 +7,7 @@ import { type Environment, envText } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
 import { buildPipeline } from './pipelines.js';
 import type { Findings } from './problem.js';
+import { shareQueues } from './routes.js';
 import { type ShellInput, shellSchema } from './schema.js';
 
 const DEFAULT_KEYRING = './maskline.keyring.json';
@@ -25,6 +26,7 @@ export function assembleConfig(
   const folder = resolve(dirname(file));
   const pipelines = entries.map(([name, written]) => buildPipeline(name, written, { env, folder }, findings));
   const sound = pipelines.filter((pipeline) => pipeline !== null);
+  const routed = shareQueues(sound, findings);
   checkTogether(sound, findings);
   if (shell === null) return null;
   if (entries.length === 0) findings.error(['pipelines'], 'at least one pipeline is needed');
@@ -64,7 +66,7 @@ export function assembleConfig(
     },
     startupTimeoutMs: shell.startup_timeout,
     healthMaxLagMs: shell.health.max_lag,
-    pipelines: sound,
+    pipelines: routed,
   };
 }
 
@@ -105,15 +107,6 @@ function kekOf(shell: ShellInput, findings: Findings): KekConfig | null {
 
 /** What only shows when pipelines are looked at side by side. */
 function checkTogether(pipelines: readonly PipelineConfig[], findings: Findings): void {
-  const queues = new Map<string, string>();
-  for (const { name, source } of pipelines) {
-    const key = `${source.sqs.endpoint ?? ''} ${source.sqs.queue}`;
-    const other = queues.get(key);
-    queues.set(key, other ?? name);
-    if (other === undefined) continue;
-    const message = `is the queue of ${other} too: each message reaches only one of the two`;
-    findings.warn(['pipelines', name, 'source', 'sqs', 'queue'], message);
-  }
   checkTables(pipelines, findings);
   checkDomains(pipelines, findings);
 }

@@ -30,20 +30,25 @@ export type Schedule = {
     }
 );
 
-/** How the queue is reached and read. */
-export interface SqsConfig {
+/** Where a queue is, and how many receive calls it sees at once. */
+export interface QueueConfig {
   /** URL, ARN or name. */
   readonly queue: string;
   readonly region: string;
   /** Null: the SDK's own resolution. */
   readonly endpoint: string | null;
   readonly receivers: number;
-  readonly waitTimeS: number;
-  readonly visibilityTimeoutS: number;
   /** `lean`: our own HTTP for what each message has a share of; `sdk`: the AWS SDK for all. */
   readonly transport: 'lean' | 'sdk';
-  /** ARN of the queue of whose messages `queue` is to have the dead letters; absent: it is a queue of its own. */
-  readonly deadLettersOf?: string;
+  /** ARNs of the queues of whose messages `queue` is to have the dead letters; absent: it is a queue of its own. */
+  readonly deadLettersOf?: readonly string[];
+}
+
+/** The queues of a pipeline, and how they are read. */
+export interface SqsConfig {
+  readonly queues: readonly [QueueConfig, ...QueueConfig[]];
+  readonly waitTimeS: number;
+  readonly visibilityTimeoutS: number;
 }
 
 /** How S3 is reached, where messages point to it. */
@@ -78,6 +83,25 @@ export interface OpeningConfig {
   readonly buckets?: readonly string[];
 }
 
+/** Where a record says which pipeline it is for. */
+export type RouteField =
+  | { readonly kind: 'body'; readonly path: readonly (string | number)[] }
+  | { readonly kind: 'attribute'; readonly name: string };
+
+/** The pipelines that share a queue, and whose a record is; all of them have the same. */
+export interface RouteConfig {
+  /** All, in file order: the first stands for them. */
+  readonly pipelines: readonly [string, ...string[]];
+  /** The first that fits takes a record. */
+  readonly entries: readonly {
+    readonly pipeline: string;
+    readonly from: RouteField;
+    readonly equals: readonly string[];
+  }[];
+  /** Which takes what fits none; null: it is rejected as `no_route`. */
+  readonly otherwise: string | null;
+}
+
 /** The table that rows go to. */
 export interface TargetConfig {
   readonly schema: string;
@@ -108,6 +132,8 @@ export interface PipelineConfig {
   readonly name: string;
   readonly schedule: Schedule | null;
   readonly source: { readonly sqs: SqsConfig; readonly s3: S3Config | null; readonly opening: OpeningConfig };
+  /** Null: all that its queue holds is its own. */
+  readonly route: RouteConfig | null;
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
   /** Batches that one process works on at once in each stage; null: `-j`, or else the default of the stage. */
   readonly concurrency: { readonly transform: number | null; readonly load: number | null };

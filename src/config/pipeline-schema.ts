@@ -9,7 +9,11 @@ import { targetSchema } from './target-schema.js';
 const MOST_IN_FLIGHT = 120_000;
 
 const sqs = z.strictObject({
-  queue: text('URL, ARN or name of the SQS queue. Without it, `SQS_QUEUE_URL`.').optional(),
+  queue: text('URL, ARN or name of the SQS queue. Without it and `queues`, `SQS_QUEUE_URL`.').optional(),
+  queues: listOf(
+    'Instead of `queue`: several that are read into this pipeline, each a URL, ARN or name. Each has its own receivers, and an equal share of `limits.in_flight` and `limits.in_flight_bytes`.',
+    'queues',
+  ).optional(),
   region: text(
     'AWS region. Without it, the region of the queue URL or ARN, `AWS_REGION`, `AWS_DEFAULT_REGION`, then `us-east-1`.',
     /^[a-z]{2}(-[a-z]+)+-[0-9]+$/,
@@ -19,7 +23,7 @@ const sqs = z.strictObject({
     "URL of an SQS endpoint other than the region's own. Without it, `AWS_ENDPOINT_URL_SQS`.",
   ).optional(),
   receivers: integer(
-    'Receive calls that run in parallel, at most: under `continuous` one waits, and others join it while there is more than it can take.',
+    'Receive calls that run in parallel at each queue, at most: under `continuous` one waits, and others join it while there is more than it can take.',
     1,
     64,
   ).prefault(8),
@@ -54,7 +58,7 @@ const s3 = z.strictObject({
 });
 
 const source = z.strictObject({
-  sqs: sqs.meta({ description: 'The SQS queue that is read.' }).prefault({}),
+  sqs: sqs.meta({ description: 'The SQS queue, or queues, that are read.' }).prefault({}),
   s3: s3.optional().meta({
     description:
       'Follows messages that point to S3: events of new objects, whose lines are the records, and large messages of the Extended Client Library.',
@@ -71,6 +75,19 @@ const source = z.strictObject({
     'How a message holds its events: `one`, an `array` of them, or `lines` (NDJSON). `auto` takes apart arrays that are empty or begin with an object, and lines that are JSON objects.',
     ['auto', 'one', 'array', 'lines'],
   ).prefault('auto'),
+});
+
+const route = z.strictObject({
+  from: text(
+    'Where a record says whose it is: a path into the body, as in a column, or `$attributes.NAME`.',
+  ).optional(),
+  equals: listOf(
+    'The values there, of which each takes a record to this pipeline: texts, or what JSON prints of numbers and booleans.',
+    'values',
+  ).optional(),
+  default: flag(
+    'Whether this pipeline takes what is in no `equals`; without one, that is rejected as `no_route`.',
+  ).prefault(false),
 });
 
 const batch = z.strictObject({
@@ -160,6 +177,9 @@ export const pipelineSchema = z
           'When the queue is drained: a cron pattern, `continuous`, or a map of `cron` and options.',
       }),
     source: source.meta({ description: 'Where messages come from.' }).prefault({}),
+    route: route.optional().meta({
+      description: 'Which records of a queue are its own, where several pipelines share the queue.',
+    }),
     batch: batch
       .meta({ description: 'How messages are put together: whatever limit is reached first.' })
       .prefault({}),

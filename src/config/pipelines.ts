@@ -8,15 +8,14 @@ import { entriesOf, readPart, valueAt } from './issues.js';
 import { type PipelineInput, pipelineShellSchema } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
 import { buildSchedule } from './schedule.js';
+import { buildRoute } from './routes.js';
 import { buildS3 } from './s3-buckets.js';
-import { buildSqs } from './sqs-queue.js';
+import { FIFO_SUFFIX, buildSqs } from './sqs-queue.js';
 import { buildTarget } from './target.js';
 
 // It is part of queue names, metric labels and primary keys.
 const PIPELINE_NAME = /^(?=.*[a-z_-])[a-z0-9_-]{1,63}$/;
 
-// SQS has no other name for a FIFO queue.
-const FIFO_SUFFIX = '.fifo';
 const LINGER_MS = 1_000;
 // A FIFO group hands out its next messages, ten at most, when those before are loaded and deleted.
 const FIFO_LINGER_MS = 50;
@@ -44,25 +43,20 @@ export function buildPipeline(
   const target = buildTarget(input.target, columns, [...at, 'target'], findings);
   const schedule = buildSchedule(input.schedule, [...at, 'schedule'], findings);
   const sqs = buildSqs(input.source.sqs, schedule, [...at, 'source', 'sqs'], env, findings);
-  const isFifo = sqs?.queue.endsWith(FIFO_SUFFIX) === true;
-  const lingerMs = input.batch.linger ?? (isFifo ? FIFO_LINGER_MS : LINGER_MS);
+  const isFifo = (sqs?.queues ?? []).map(({ queue }) => queue.endsWith(FIFO_SUFFIX));
+  const lingerMs = input.batch.linger ?? (isFifo.includes(true) ? FIFO_LINGER_MS : LINGER_MS);
   checkLimits(input, lingerMs, at, findings);
-  if (sqs !== null) checkFifo(input, isFifo, at, findings);
-  const s3 = buildS3(input.source, sqs, [...at, 'source'], env, findings);
+  if (sqs !== null) {
+    checkFifo(input, !isFifo.includes(false), at, findings);
+    checkShares(input, isFifo.length, at, findings);
+  }
+  const s3 = buildS3(input.source, sqs?.queues[0] ?? null, [...at, 'source'], env, findings);
   if (!named || columns === null || target === null || sqs === null) return null;
-  const policy = {
-    pipeline: name,
-    columns,
-    maxDepth: input.limits.max_depth,
-    maxBody: input.limits.max_body,
-    onUnknownField: input.on_unknown_field,
-    onReject: input.on_reject,
-  };
-  const hasFiles = columns.some(({ mask }) => mask.method === 'custom');
   return {
     name,
     schedule,
     source: { sqs, s3, opening: openingOf(input) },
+    route: buildRoute(name, input.route, [...at, 'route'], findings),
     batch: {
       maxMessages: input.batch.max_messages,
       maxBytes: input.batch.max_bytes,
@@ -73,11 +67,29 @@ export function buildPipeline(
       load: input.concurrency.load ?? null,
     },
     limits: limitsOf(input.limits),
-    policy: { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) },
+    policy: policyOf(name, input, columns, folder),
     fifo: input.fifo,
     leakGate: input.leak_gate,
     target,
   };
+}
+
+function policyOf(
+  pipeline: string,
+  input: PipelineInput,
+  columns: readonly ColumnSpec[],
+  folder: string,
+): PipelineConfig['policy'] {
+  const policy = {
+    pipeline,
+    columns,
+    maxDepth: input.limits.max_depth,
+    maxBody: input.limits.max_body,
+    onUnknownField: input.on_unknown_field,
+    onReject: input.on_reject,
+  };
+  const hasFiles = columns.some(({ mask }) => mask.method === 'custom');
+  return { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) };
 }
 
 function openingOf({ source, limits }: PipelineInput): PipelineConfig['source']['opening'] {
@@ -144,7 +156,7 @@ function checkFifo(input: PipelineInput, isFifo: boolean, at: Path, findings: Fi
   if (input.fifo !== 'block') return;
   if (!isFifo) {
     const message =
-      '`block` needs a FIFO queue, whose name ends with .fifo: on any other no message waits for another';
+      '`block` needs FIFO queues, whose names end with .fifo: on any other no message waits for another';
     findings.error([...at, 'fifo'], message);
   }
   if (input.on_reject === 'dlq') {
@@ -152,6 +164,13 @@ function checkFifo(input: PipelineInput, isFifo: boolean, at: Path, findings: Fi
       '`dlq` contradicts `fifo: block`: what is held goes to no dead-letter queue of its own, nor to quarantine';
     findings.error([...at, 'on_reject'], message);
   }
+}
+
+/** Each queue has an equal share of what may be in flight. */
+function checkShares({ limits }: PipelineInput, queues: number, at: Path, findings: Findings): void {
+  if (limits.in_flight >= queues) return;
+  const message = `must be at least ${queues}, one message of each queue`;
+  findings.error([...at, 'limits', 'in_flight'], message);
 }
 
 function checkLimits(

@@ -1,4 +1,4 @@
-import type { S3Config, SqsConfig } from './config.js';
+import type { QueueConfig, S3Config } from './config.js';
 import { type Environment, envText } from './interpolation.js';
 import type { PipelineInput } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
@@ -9,7 +9,7 @@ const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 /** How S3 is reached, with what the environment supplies; null where messages are not to be followed there. */
 export function buildS3(
   { s3, envelope }: PipelineInput['source'],
-  sqs: Pick<SqsConfig, 'region'> | null,
+  sqs: Pick<QueueConfig, 'region'> | null,
   at: Path,
   env: Environment,
   findings: Findings,

@@ -8,6 +8,7 @@ import { compileMasker } from '../masking/mask.js';
 import { placesAt, readExact, writeJson } from '../masking/json-tree.js';
 import { isJsonColumn, partOf } from '../masking/parts.js';
 import { candidateTokens } from '../masking/vault.js';
+import { ownRecord } from '../source/route.js';
 import { openMessage } from '../source/unwrap.js';
 
 /** What became of a record: a row and its parts, in the text that Postgres would read, or a rejection. */
@@ -26,6 +27,8 @@ export interface Rehearsed {
 
 /** A pipeline as far as its masks go. */
 export type RehearsedPipeline = Pick<PipelineConfig, 'name' | 'policy'> & {
+  /** Absent: all records are its own. */
+  readonly route?: PipelineConfig['route'];
   readonly source: Pick<PipelineConfig['source'], 'opening'>;
 };
 
@@ -75,15 +78,22 @@ function batchOf(pipeline: RehearsedPipeline, clock: Clock, envelopes: readonly 
   const opened = envelopes.map(({ body }, message) =>
     openMessage(String(message), body, pipeline.source.opening),
   );
+  const messages = envelopes.map(({ body: _, ...head }, message) => ({
+    ...head,
+    attributes: { ...opened[message]?.attributes, ...head.attributes },
+  }));
+  const { name, route = null } = pipeline;
   return {
     batchId: clock.id(),
     runId: clock.id(),
-    pipeline: pipeline.name,
-    messages: envelopes.map(({ body: _, ...head }, message) => ({
-      ...head,
-      attributes: { ...opened[message]?.attributes, ...head.attributes },
-    })),
-    records: opened.flatMap(({ records }, message) => records.map((record) => ({ ...record, message }))),
+    pipeline: name,
+    messages,
+    records: opened.flatMap(({ records }, message) =>
+      records.map((record) => ({
+        ...ownRecord(route, name, record, messages[message]?.attributes ?? {}),
+        message,
+      })),
+    ),
   };
 }
 

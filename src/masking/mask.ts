@@ -1,4 +1,12 @@
-import type { Batch, InputRecord, MaskedBatch, MessageHead, RecordKey, Rejection } from '../batch.js';
+import type {
+  Batch,
+  InputRecord,
+  MaskedBatch,
+  MessageHead,
+  RecordKey,
+  Rejection,
+  RejectionCode,
+} from '../batch.js';
 import type { Clock } from '../clock.js';
 import { NULL_FIELD, encodeRows } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
@@ -260,12 +268,15 @@ function sealRejections(
   });
 }
 
+/** What was rejected for these had been opened. */
+const OPENED: ReadonlySet<RejectionCode> = new Set(['crashed_worker', 'no_route']);
+
 function rawRecordOf(batch: Batch, i: number): RawRecord {
   const { record, head } = recordAt(batch, i);
   const { receivedAt, attributes, groupId, sequenceNumber } = head;
   return {
     body: record.body,
-    badEnvelope: record.rejected !== undefined && record.rejected !== 'crashed_worker',
+    badEnvelope: record.rejected !== undefined && !OPENED.has(record.rejected),
     receivedAt,
     attributes,
     ...(groupId === undefined ? {} : { groupId }),

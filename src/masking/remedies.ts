@@ -36,6 +36,12 @@ const remedies: { readonly [code in Exclude<RejectionCode, Refused>]: Remedy } =
       'the object in S3 that the message points to is gone or archived, or another has taken its place',
     remedy: 'restore the object and have its event sent again; then purge the entry',
   },
+  no_route: {
+    meaning: 'no pipeline of the queue takes the record: its value at `route.from` is in no `route.equals`',
+    remedy:
+      'add the value to `route.equals` of this pipeline; where it is for another one, or one should be `route.default`, ' +
+      'change that and have the event sent again; then purge the entry',
+  },
   missing_field: {
     meaning: 'a required field is missing, null or empty',
     remedy:

@@ -28,6 +28,13 @@ export interface ProcessStatus {
   readonly seen_at: string;
 }
 
+/** Messages of a queue, as SQS estimates them. */
+export interface QueueStatus {
+  readonly visible: number;
+  readonly in_flight: number;
+  readonly delayed: number;
+}
+
 /** Jobs of one stage. */
 export interface StageBacklog {
   readonly waiting: number;
@@ -65,7 +72,10 @@ export interface PipelineStatus {
   readonly breaker: 'closed' | 'open' | null;
   readonly breaker_since: string | null;
   readonly breaker_reason: string | null;
-  readonly queue: { readonly visible: number; readonly in_flight: number; readonly delayed: number } | null;
+  /** Of all its queues together. */
+  readonly queue: QueueStatus | null;
+  /** Of each of them; those that do not answer have their name only. */
+  readonly queues: readonly ({ readonly queue: string } & Partial<QueueStatus>)[];
   readonly backlog: { readonly transform: StageBacklog; readonly load: StageBacklog } | null;
   /** 100 stands for that many or more. */
   readonly failed_last_hour: number | null;

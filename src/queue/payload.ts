@@ -38,17 +38,20 @@ const BAD_ENVELOPE = 2;
 const CRASHED_WORKER = 4;
 const TOO_LARGE = 8;
 const OBJECT_GONE = 16;
+const NO_ROUTE = 32;
 
 const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: number } = {
   bad_envelope: BAD_ENVELOPE,
   crashed_worker: CRASHED_WORKER,
   too_large: TOO_LARGE,
   object_gone: OBJECT_GONE,
+  no_route: NO_ROUTE,
 };
 
 /** By frames of these versions a reader before a reason sees that it can't make sense of them, and leaves them to another. */
-const OBJECT_GONE_VERSION = 4;
-const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: OBJECT_GONE_VERSION };
+const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: 4, no_route: 5 };
+/** Codes that masked batches have had from the first version on, as far as a version is named above. */
+const FIRST_CODES: ReadonlySet<string> = new Set(['too_large']);
 /** Who did not know of groups would load what is to be held. */
 const GROUPS_VERSION = 3;
 
@@ -149,6 +152,8 @@ function readReason(bits: number): Pick<InputRecord, 'rejected'> {
       return { rejected: 'too_large' };
     case OBJECT_GONE:
       return { rejected: 'object_gone' };
+    case NO_ROUTE:
+      return { rejected: 'no_route' };
     default:
       throw corrupt('the flags of a record');
   }
@@ -180,10 +185,11 @@ function encodeMasked(batch: MaskedBatch): Buffer {
     rejections,
   ];
   const parts = [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)];
-  const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
   const groups = batch.groups === undefined ? [] : [batch.groups];
-  const version = groups.length > 0 ? GROUPS_VERSION : 1;
-  return writeFrame('masked', [...head, ...groups], parts, hasGone ? OBJECT_GONE_VERSION : version);
+  const codes = new Set(batch.rejections.map(({ code }) => code));
+  const versions = [...codes].map((code) => (FIRST_CODES.has(code) ? 1 : (VERSIONS[code] ?? 1)));
+  const version = Math.max(groups.length > 0 ? GROUPS_VERSION : 1, ...versions);
+  return writeFrame('masked', [...head, ...groups], parts, version);
 }
 
 /** The masked batch in a frame: sealed after masking, hence masked. Throws `payload_newer` or `payload_corrupt`. */

@@ -8,6 +8,7 @@ const CODES: { readonly [code in Exclude<RejectionCode, `refused_${string}`>]: t
   too_deep: true,
   too_large: true,
   object_gone: true,
+  no_route: true,
   missing_field: true,
   unknown_field: true,
   wrong_type: true,

@@ -15,10 +15,8 @@ import type { Keyring } from '../masking/keyring.js';
 import { sealMasked } from '../masking/quarantined.js';
 import { PayloadSealer } from '../masking/seal.js';
 import type { FailpointPorts } from '../proof/failpoint-ports.js';
-import { deadLettersOf } from '../source/dead-letters.js';
 import type { QueueClient } from '../source/queue-client.js';
-import { createSqsClient } from '../source/sqs.js';
-import { type SqsSource, createSource } from '../source/sqs-source.js';
+import type { SqsSource } from '../source/sqs-source.js';
 import { databaseWarnings, openPool, userOf } from './database.js';
 import type { Deployment } from './deployment.js';
 import { openKeyring } from './keyring.js';
@@ -27,16 +25,12 @@ import type { IngesterParts } from './ingester.js';
 import { createIntake } from './intake.js';
 import { Lease } from './lease.js';
 import { originSealer } from './origin.js';
-import { openPointers } from './pointers.js';
 import { preflight, preflightShared } from './preflight.js';
 import { concurrencyOf } from './workers.js';
 import { type PipelineQueues, openQueues } from './queues.js';
-import { sourceEvents } from './source-events.js';
+import { QueueSharing } from './sharing.js';
 import { TargetLimits } from './target-limits.js';
-import { watchedClient, watchedPool } from './watch-ports.js';
-
-/** The long receives of a continuous pipeline would let each `drain` of it end that much later. */
-const CONTINUOUS_DRAIN_WAIT_S = 1;
+import { watchedPool } from './watch-ports.js';
 
 /** For looks, heartbeats, fates and the like: short queries. */
 const SHARED_CONNECTIONS = 4;
@@ -51,8 +45,8 @@ export interface AssembledPipeline {
   readonly limits: TargetLimits;
   /** Null in production. */
   readonly failpoints: FailpointPorts | null;
-  /** Null in processes that don't receive, as is `ingester`. */
-  readonly client: QueueClient | null;
+  /** Of each of its queues; none in processes that don't receive, where `ingester` is null. */
+  readonly clients: readonly QueueClient[];
   readonly ingester: (IngesterParts & { readonly source: SqsSource }) | null;
   /** The same with a source of its own, for who begins again after a hard stop. */
   readonly reopened: () => Promise<IngesterParts | null>;
@@ -102,6 +96,7 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
     runs: createRunLog(pool),
     schedules: createScheduleLog(pool),
     leases: createLeaseBook(pool),
+    queueSharing: new QueueSharing(deployment, options.releases, options.pipelines),
     prepareLedger: oncePerDay(deployment.clock, async () => {
       await ensureLedgerPartitions(pool, deployment.config.retention.ledgerMs);
       // Those of the days to come are there already: it can wait for who finds out what is wrong.
@@ -138,9 +133,9 @@ async function assemblePipeline(
   pipeline: PipelineConfig,
   shared: Pick<IngesterParts, 'runs' | 'prepareLedger'> &
     Pick<AssembledPipeline, 'failpoints'> &
-    Omit<Assembly, 'pipelines'> & { readonly leases: LeaseBook },
+    Omit<Assembly, 'pipelines'> & { readonly leases: LeaseBook; readonly queueSharing: QueueSharing },
 ): Promise<AssembledPipeline> {
-  const { failpoints, keyring, pool, runs, schedules, leases, prepareLedger } = shared;
+  const { failpoints, keyring, pool, runs, schedules, leases, queueSharing, prepareLedger } = shared;
   const { clock, events, onWait, owner } = deployment;
   const opened = await openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
   const queues = failpoints?.queues(opened) ?? opened;
@@ -150,26 +145,12 @@ async function assemblePipeline(
   const sink = sinkOf(deployment, pipeline, shared);
   const limits = new TargetLimits(pool, pipeline.target, clock);
   const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
-  if (!receives) return { ...own, client: null, ingester: null, reopened: async () => null };
-  const client = await connectSource(deployment, releases, pipeline);
-  const pointers = await openPointers(deployment, releases, pipeline);
+  if (!receives) return { ...own, clients: [], ingester: null, reopened: async () => null };
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules, pool, role });
-  const openSource = (): Promise<SqsSource> =>
-    releases.acquire(
-      createSource({
-        ...pipeline.source.sqs,
-        ...pipeline.limits,
-        opening: pipeline.source.opening,
-        client,
-        clock,
-        ...(pipeline.schedule?.kind === 'continuous' ? { drainWaitTimeS: CONTINUOUS_DRAIN_WAIT_S } : {}),
-        admit: (signal) => intake.admit(signal),
-        origins: originSealer(keyring),
-        ...(pointers === null ? {} : { pointers }),
-        onEvent: sourceEvents(deployment, pipeline.name),
-      }),
-      (open) => open.stop(),
-    );
+  const { clients, openSource } = await queueSharing.open(pipeline, {
+    admit: (signal) => intake.admit(signal),
+    origins: originSealer(keyring),
+  });
   const source = await openSource();
   const ingester = {
     pipeline,
@@ -190,7 +171,7 @@ async function assemblePipeline(
     const next = await openSource();
     return { ...ingester, source: failpoints?.source(next) ?? next };
   };
-  return { ...own, client, ingester, reopened };
+  return { ...own, clients, ingester, reopened };
 }
 
 function leaseOf(
@@ -204,21 +185,6 @@ function leaseOf(
       'another ingester has the turn of this exclusive pipeline',
     );
   return new Lease({ book, clock, owner, onStandBy, onWait }, name);
-}
-
-/** The pipeline's queue. */
-async function connectSource(
-  { loops }: Deployment,
-  releases: Releases,
-  { name, source: { sqs } }: PipelineConfig,
-): Promise<QueueClient> {
-  const connected = watchedClient(loops, name, createSqsClient(sqs));
-  const client = await releases.acquire(connected, (open) => open.close());
-  if (sqs.deadLettersOf === undefined) return client;
-  const deadLetters = await releases.acquire(deadLettersOf(sqs.deadLettersOf, client), (open) =>
-    open.giveBack(),
-  );
-  return deadLetters.client;
 }
 
 /** Where the pipeline's rows go. */

@@ -26,7 +26,7 @@ export interface DrainOptions extends StopSignals {
 const SAY_EVERY_MS = 10_000;
 
 /**
- * Runs each pipeline once, in order, and resolves to whether all that was received is loaded, known or quarantined.
+ * Runs each pipeline once, in order, those that share a queue at once, and resolves to whether all that was received is loaded, known or quarantined.
  * A stop cancels the run under way, and those after it never begin.
  */
 export async function drainAll(
@@ -36,15 +36,21 @@ export async function drainAll(
 ): Promise<boolean> {
   let isClean = true;
   const failures: unknown[] = [];
-  for (const one of pipelines) {
-    if (options.soft.aborted) return false;
+  const drain = async (one: AssembledPipeline): Promise<void> => {
     // What keeps one from being drained is nothing to the others.
     const result = await drainOne(deployment, one, options).catch(
       (error: unknown) => void failures.push(error),
     );
-    if (!result) continue;
+    if (!result) return;
     options.onResult(result);
     isClean &&= result.report.state === 'succeeded';
+  };
+  for (const { pipeline } of pipelines) {
+    if (options.soft.aborted) return false;
+    // Those that share a queue are drained with the first of them.
+    const group = pipeline.route?.pipelines ?? [pipeline.name];
+    if (group[0] !== pipeline.name) continue;
+    await Promise.all(pipelines.filter((one) => group.includes(one.pipeline.name)).map(drain));
   }
   if (failures.length > 0) throw failures[0];
   return isClean;

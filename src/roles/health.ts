@@ -69,11 +69,7 @@ function adminParts(assembly: Assembly, stops: Pick<Stops, 'byName'>): AdminPart
     pool,
     status: {
       pool,
-      pipelines: pipelines.map(({ pipeline, queues, ingester }) => {
-        if (ingester === null)
-          throw new TypeError(`pipeline ${pipeline.name} was assembled without its source`);
-        return { pipeline, queues, source: ingester.source };
-      }),
+      pipelines,
     },
     queues: pipelines.map(({ queues }) => queues),
     checks: readiness(assembly, stops),

@@ -119,7 +119,8 @@ async function noteSuccess(
   hardStop: AbortSignal,
 ): Promise<void> {
   const isLeaving = isCut && !(trigger === 'schedule' && mode === 'continuous');
-  if (state !== 'succeeded' || isLeaving || source.sqs.deadLettersOf !== undefined) return;
+  const isOfDeadLetters = source.sqs.queues.some(({ deadLettersOf }) => deadLettersOf !== undefined);
+  if (state !== 'succeeded' || isLeaving || isOfDeadLetters) return;
   await outlast(clock, () => schedules.succeeded(pipeline, startedAt), hardStop, onWait);
 }
 

@@ -10,6 +10,7 @@ import { type PoolUser, databaseUrls, openPool } from './database.js';
 import type { Deployment } from './deployment.js';
 import { openKeyring } from './keyring.js';
 import { checkQueues, checkSource, sourceWarnings } from './preflight.js';
+import { labelledQueues } from './queue-labels.js';
 import { openQueues } from './queues.js';
 
 /** Something found wrong, or doubtful, in what a configuration names. */
@@ -57,12 +58,20 @@ export async function inspect(
         return findings.map(({ severity, message }) => ({ severity, message }));
       }),
     ),
+    ...pipelines.flatMap((pipeline) =>
+      labelledQueues(pipeline).map(({ label, queue }) =>
+        look(`source of ${label}`, async () => {
+          const client = await releases.acquire(createSqsClient(queue), (open) => open.close());
+          const attributes = await checkSource(deployment, pipeline, client);
+          const warnings = sourceWarnings(pipeline, queue.queue, attributes);
+          return warnings.map((message) => ({ severity: 'warning', message }));
+        }),
+      ),
+    ),
     ...pipelines.map((pipeline) =>
       look(`source of ${pipeline.name}`, async () => {
-        const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (open) => open.close());
-        const attributes = await checkSource(deployment, pipeline, client);
         await checkBuckets(pipeline, releases);
-        return sourceWarnings(pipeline, attributes).map((message) => ({ severity: 'warning', message }));
+        return [];
       }),
     ),
   ];

@@ -22,8 +22,8 @@ export interface PreflightParts {
   readonly pipelines: readonly {
     readonly pipeline: PipelineConfig;
     readonly queues: PipelineQueues;
-    /** The queue that it will receive from; null for workers. */
-    readonly client: QueueClient | null;
+    /** The queues that it will receive from; none for workers. */
+    readonly clients: readonly QueueClient[];
   }[];
   /** Whose tables are looked at; all of `pipelines` unless given. */
   readonly checked?: readonly PipelineConfig[];
@@ -35,7 +35,7 @@ export async function preflightShared(
   { pool, pipelines }: Pick<PreflightParts, 'pool' | 'pipelines'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const queues = pipelines.map((each) => ({ ...each, client: null }));
+  const queues = pipelines.map((each) => ({ ...each, clients: [] }));
   await preflight(deployment, { pool, loads: false, pipelines: queues, checked: [] }, signal);
 }
 
@@ -43,10 +43,10 @@ export async function preflightShared(
 export async function checkPipeline(
   deployment: Deployment,
   { pool, loads }: Pick<PreflightParts, 'pool' | 'loads'>,
-  { pipeline, client }: Omit<PreflightParts['pipelines'][number], 'queues'>,
+  { pipeline, clients }: Omit<PreflightParts['pipelines'][number], 'queues'>,
 ): Promise<void> {
   await checkDatabase(pool, [pipeline], loads ? 'loads' : 'looks');
-  if (client) await checkSource(deployment, pipeline, client);
+  for (const client of clients) await checkSource(deployment, pipeline, client);
 }
 
 /** Waits as `preflight` does, for one pipeline's table and queue to be there and to fit. */
@@ -80,16 +80,16 @@ export async function preflight(
         checkDatabase(parts.pool, pipelines, parts.loads ? 'loads' : 'looks'),
       ),
       wait('the queue server', queueAway, () => checkQueues(deployment, parts.pipelines)),
-      ...parts.pipelines.map(async ({ pipeline, client }) => {
-        if (client) {
+      ...parts.pipelines.flatMap(({ pipeline, clients }) =>
+        clients.map(async (client) => {
           const attributes = await wait(`SQS queue ${client.queue}`, 'sqs_unavailable', () =>
             checkSource(deployment, pipeline, client),
           );
-          for (const warning of sourceWarnings(pipeline, attributes)) {
+          for (const warning of sourceWarnings(pipeline, client.queue, attributes)) {
             deployment.log.warn({ event: 'source_warning', pipeline: pipeline.name }, warning);
           }
-        }
-      }),
+        }),
+      ),
     ]);
   } finally {
     // One that found something unfit ends the waits of the others: what they wait with is closed next.
@@ -182,7 +182,7 @@ export async function checkSource(
     );
   }
   // What of dead letters is rejected again stays where it is.
-  const isLast = pipeline.source.sqs.deadLettersOf !== undefined;
+  const isLast = pipeline.source.sqs.queues.some(({ deadLettersOf }) => deadLettersOf !== undefined);
   if (pipeline.policy.onReject === 'dlq' && attributes.redrive === null && !isLast) {
     throw new PipelineError(
       'source_unfit',
@@ -195,12 +195,13 @@ export async function checkSource(
 
 /** What is doubtful about a queue for this pipeline, a sentence each. */
 export function sourceWarnings(
-  { fifo, source }: Pick<PipelineConfig, 'fifo' | 'source'>,
+  { fifo }: Pick<PipelineConfig, 'fifo'>,
+  queue: string,
   { redrive }: Pick<QueueAttributes, 'redrive'>,
 ): readonly string[] {
   if (fifo !== 'block' || redrive === null) return [];
   return [
-    `queue ${source.sqs.queue} has a redrive policy, and fifo is block: after ${redrive.maxReceiveCount} receives a message ` +
+    `queue ${queue} has a redrive policy, and fifo is block: after ${redrive.maxReceiveCount} receives a message ` +
       'that holds its group goes to the dead-letter queue, with those that were received with it as often, and the ' +
       'group goes on without them: remove the policy to keep the order, or raise maxReceiveCount',
   ];

@@ -1,4 +1,4 @@
-import type { PipelineConfig } from '../config/config.js';
+import type { PipelineConfig, QueueConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
 import { queueMissing } from '../source/sqs-errors.js';
 import { type RedriveStep, createRedrive } from '../source/sqs-redrive.js';
@@ -20,6 +20,8 @@ export interface RedriveRequest {
 /** What became of a dead-letter queue's messages. */
 export interface RedriveReport extends RedriveStep {
   readonly pipeline: string;
+  /** Where they go: as configured. */
+  readonly queue: string;
   /** ARN of the dead-letter queue. */
   readonly deadLetterQueue: string;
   /** Still visible in it, as SQS tells. */
@@ -30,23 +32,36 @@ export interface RedriveReport extends RedriveStep {
 const FORGETTING_MS = 24 * 3_600_000;
 
 /**
- * Sends the messages of a pipeline's dead-letter queue back to its queue, with the id and the time that they had at
- * first. Throws `source_unfit` when the queue has no redrive policy, `key_unavailable`, or `sqs_unavailable`.
+ * Sends the messages of a pipeline's dead-letter queues back to its queues, with the id and the time that they had at
+ * first; reports of each queue that has one, as it is done. Throws `source_unfit` when none has a redrive policy,
+ * `key_unavailable`, or `sqs_unavailable`.
  */
-export async function redrive(
+export async function* redrive(
   deployment: Deployment,
   pipeline: PipelineConfig,
   request: RedriveRequest,
+): AsyncGenerator<RedriveReport, void, undefined> {
+  let maxMessages = request.maxMessages;
+  for (const pair of await deadLettersFrom(pipeline)) {
+    const report = await redriveOne(deployment, pipeline.name, pair, { ...request, maxMessages });
+    if (maxMessages !== null) maxMessages -= report.received - report.otherQueues;
+    yield report;
+  }
+}
+
+async function redriveOne(
+  deployment: Deployment,
+  pipeline: string,
+  { queue: own, deadLetterQueue, queueArn }: DeadLetterPair,
+  request: RedriveRequest,
 ): Promise<RedriveReport> {
-  const { sqs } = pipeline.source;
-  const place = sqsPlace(sqs.queue, sqs);
-  const { deadLetterQueue, queueArn } = await queuesOf(pipeline);
-  const deadLetters = createSqsClient({ ...sqs, ...place, queue: deadLetterQueue });
+  const place = sqsPlace(own.queue, own);
+  const deadLetters = createSqsClient({ ...own, ...place, queue: deadLetterQueue });
   const { clock, config } = deployment;
   const moving = createRedrive({
     ...place,
     deadLetterQueue,
-    queue: sqs.queue,
+    queue: own.queue,
     queueArn,
     origins: originSealer(await openKeyring(deployment)),
     notBefore: clock.now() - config.retention.ledgerMs + FORGETTING_MS,
@@ -62,7 +77,7 @@ export async function redrive(
     }
     await moving.close();
     const visible = (await deadLetters.attributes())?.visible ?? 0;
-    return { ...total, pipeline: pipeline.name, deadLetterQueue, left: visible };
+    return { ...total, pipeline, queue: own.queue, deadLetterQueue, left: visible };
   } finally {
     await moving.close();
     deadLetters.close();
@@ -70,31 +85,50 @@ export async function redrive(
 }
 
 /**
- * The pipeline, reading the dead letters of its queue: under its own name, so that the ledger knows what was loaded. Throws
- * `source_unfit` when the queue has no redrive policy, or `sqs_unavailable`.
+ * The pipeline, reading the dead letters of its queues: under its own name, so that the ledger knows what was loaded. Throws
+ * `source_unfit` when no queue has a redrive policy, or `sqs_unavailable`.
  */
 export async function withDeadLetters(pipeline: PipelineConfig): Promise<PipelineConfig> {
-  const { sqs } = pipeline.source;
-  const { deadLetterQueue, queueArn } = await queuesOf(pipeline);
-  const own = { ...sqs, ...sqsPlace(sqs.queue, sqs), queue: deadLetterQueue, deadLettersOf: queueArn };
-  return { ...pipeline, source: { ...pipeline.source, sqs: own } };
+  const byQueue = new Map<string, QueueConfig>();
+  // Queues may share one, which is received from once.
+  for (const { queue: own, deadLetterQueue, queueArn } of await deadLettersFrom(pipeline)) {
+    const before = byQueue.get(deadLetterQueue)?.deadLettersOf ?? [];
+    const place = { ...own, ...sqsPlace(own.queue, own), queue: deadLetterQueue };
+    byQueue.set(deadLetterQueue, { ...place, deadLettersOf: [...before, queueArn] });
+  }
+  const { source } = pipeline;
+  const [first = source.sqs.queues[0], ...others] = byQueue.values();
+  return { ...pipeline, source: { ...source, sqs: { ...source.sqs, queues: [first, ...others] } } };
 }
 
-/** ARNs of the queue that its messages come from, and of its dead-letter queue. */
-async function queuesOf({
+/** A queue, its ARN, and the ARN of its dead-letter queue. */
+interface DeadLetterPair {
+  readonly queue: QueueConfig;
+  readonly queueArn: string;
+  readonly deadLetterQueue: string;
+}
+
+/** Those of a pipeline's queues that have a dead-letter queue: one at least. */
+async function deadLettersFrom({
   name,
-  source,
-}: PipelineConfig): Promise<{ readonly deadLetterQueue: string; readonly queueArn: string }> {
-  const client = createSqsClient(source.sqs);
+  source: { sqs },
+}: PipelineConfig): Promise<readonly DeadLetterPair[]> {
+  const pairs = (await Promise.all(sqs.queues.map(pairOf))).filter((pair) => pair !== null);
+  if (pairs.length > 0) return pairs;
+  const queues = sqs.queues.map(({ queue }) => queue).join(', ');
+  throw new PipelineError(
+    'source_unfit',
+    `pipeline ${name}: queue ${queues} has no redrive policy, so there is no dead-letter queue`,
+  );
+}
+
+async function pairOf(queue: QueueConfig): Promise<DeadLetterPair | null> {
+  const client = createSqsClient(queue);
   try {
     const attributes = await client.attributes();
     if (attributes === null) throw queueMissing(client.queue);
     const { arn, redrive: policy } = attributes;
-    if (policy !== null) return { deadLetterQueue: policy.deadLetterArn, queueArn: arn };
-    throw new PipelineError(
-      'source_unfit',
-      `pipeline ${name}: queue ${client.queue} has no redrive policy, so there is no dead-letter queue`,
-    );
+    return policy && { queue, deadLetterQueue: policy.deadLetterArn, queueArn: arn };
   } finally {
     client.close();
   }

@@ -12,6 +12,7 @@ import type { LeakGate } from '../masking/leak-gate.js';
 import type { BatchMasker } from '../masking/mask.js';
 import { type MaskedRow, joinRows, openMasked, openRaw } from '../masking/quarantined.js';
 import type { RawRecord } from '../masking/raw-record.js';
+import { ownRecord } from '../source/route.js';
 import { type LooseRecord, type Opening, openMessage, prepareOpening } from '../source/unwrap.js';
 
 /** What it takes to make batches of one pipeline's entries. */
@@ -207,13 +208,24 @@ function headOf(entry: QuarantineEntry, record: RawRecord): MessageHead {
  * message also to many records, or none. What they can't open was opened before it was rejected, unless that is what it
  * was rejected for. Null for what points to S3, which a replay does not follow.
  */
-function openedRaw({ source }: PipelineConfig, entry: QuarantineEntry, record: RawRecord): OpenedRaw | null {
+function openedRaw(pipeline: PipelineConfig, entry: QuarantineEntry, record: RawRecord): OpenedRaw | null {
+  const { source } = pipeline;
   const isPart = entry.record_id !== entry.message_id;
   const opening: Opening = isPart ? { ...source.opening, records: 'one' } : source.opening;
   const { records, attributes, points } = openMessage(entry.id, record.body, opening);
   if (points) return null;
-  if (records[0]?.rejected && !record.badEnvelope) return { entry, record, records: [{ body: record.body }] };
-  return { entry, record: { ...record, attributes: { ...attributes, ...record.attributes } }, records };
+  if (records[0]?.rejected && !record.badEnvelope)
+    return ofRoute(pipeline, { entry, record, records: [record] });
+  const whole = { ...record, attributes: { ...attributes, ...record.attributes } };
+  return ofRoute(pipeline, { entry, record: whole, records });
+}
+
+/** What is another pipeline's stays: nobody but the queue brings it there. */
+function ofRoute({ route, name }: PipelineConfig, { entry, record, records }: OpenedRaw): OpenedRaw {
+  const own = records.map(({ body, rejected }) =>
+    ownRecord(route, name, { body, ...(rejected === undefined ? {} : { rejected }) }, record.attributes),
+  );
+  return { entry, record, records: own };
 }
 
 function maskedBatch({ pipeline, clock }: ReplayMaker, runId: string, group: Opened['masked']): ReplayBatch {

@@ -91,7 +91,7 @@ function pipelineService(
   { role, jobs, signal, stops }: Pick<WorkerOptions, 'role' | 'jobs'> & { signal: AbortSignal; stops: Stops },
 ): PipelineService {
   const { clock, log, events } = deployment;
-  const { pipeline, client, ingester } = assembled;
+  const { pipeline, clients, ingester } = assembled;
   const { pool, schedules } = assembly;
   const workers = preparedWorkers(deployment, assembled, assembly.keyring, { role, jobs });
   let parts: IngesterParts | null = ingester;
@@ -115,7 +115,7 @@ function pipelineService(
     check: (isFirst) =>
       isFirst
         ? preflightPipeline(deployment, fitness, assembled, signal)
-        : checkPipeline(deployment, fitness, { pipeline, client }),
+        : checkPipeline(deployment, fitness, { pipeline, clients }),
     begin,
     clock,
     log,

@@ -1,9 +1,7 @@
 import type { PipelineConfig } from '../config/config.js';
 import type { Releases } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
-import { queueMissing } from '../source/sqs-errors.js';
 import { createSqsClient } from '../source/sqs.js';
-import type { QueueDepth } from '../source/source.js';
 import type { Deployment } from './deployment.js';
 import { type PipelineQueues, openQueues, withoutKeys } from './queues.js';
 import type { StatusParts } from './status.js';
@@ -22,20 +20,17 @@ export async function openStatusParts(
   { pool, releases }: { readonly pool: Pick<PostgresPool, 'query'>; readonly releases: Releases },
 ): Promise<OpenParts> {
   const open = pipelines.map(async (pipeline): Promise<OpenParts['pipelines'][number]> => {
-    const client = await releases.acquire(createSqsClient(pipeline.source.sqs), (opened) => opened.close());
-    const source = {
-      depth: async (): Promise<QueueDepth> => {
-        const attributes = await client.attributes();
-        if (attributes === null) throw queueMissing(client.queue);
-        return attributes;
-      },
-    };
-    if (deployment.config.queue.backend === 'memory') return { pipeline, queues: null, source };
+    const clients = await Promise.all(
+      pipeline.source.sqs.queues.map((queue) =>
+        releases.acquire(createSqsClient(queue), (opened) => opened.close()),
+      ),
+    );
+    if (deployment.config.queue.backend === 'memory') return { pipeline, queues: null, clients };
     const queues = await releases.acquire(
       await openQueues(deployment, withoutKeys, pipeline.name),
       ({ transformQueue, loadQueue }) => Promise.all([transformQueue.close(), loadQueue.close()]),
     );
-    return { pipeline, queues, source };
+    return { pipeline, queues, clients };
   });
   return { pool, pipelines: await Promise.all(open) };
 }

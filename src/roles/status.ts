@@ -9,8 +9,11 @@ import { type Answer, attempt } from '../ops/attempt.js';
 import type { Dependency, PipelineStatus, RunStatus, Status } from '../ops/status.js';
 import type { FailedJob, FailedJobs } from '../queue/failed-jobs.js';
 import type { Backlog, BatchQueue } from '../queue/queue.js';
+import type { QueueClient } from '../source/queue-client.js';
 import type { QueueDepth } from '../source/source.js';
+import { depthOf } from '../source/sqs-source.js';
 import type { Deployment } from './deployment.js';
+import { labelledQueues } from './queue-labels.js';
 import { findProblems, lagMs, mayRun } from './problems.js';
 import { pausedUntil, runsAfter } from './slots.js';
 
@@ -24,7 +27,8 @@ export interface StatusParts {
       readonly transformQueue: AskedQueue;
       readonly loadQueue: AskedQueue;
     } | null;
-    readonly source: { depth(): Promise<QueueDepth> };
+    /** Of each queue that it receives from. */
+    readonly clients: readonly Pick<QueueClient, 'queue' | 'attributes'>[];
   }[];
 }
 
@@ -37,6 +41,8 @@ export interface Observed {
   readonly steering: Steering | null;
   readonly state: PipelineState | null;
   readonly depth: QueueDepth | null;
+  /** Of each of its queues. */
+  readonly depths: readonly { readonly queue: string; readonly depth: QueueDepth | null }[];
   readonly backlog: { readonly transform: Backlog; readonly load: Backlog } | null;
   /** Jobs that failed within the hour, by stage. */
   readonly failed: { readonly transform: readonly FailedJob[]; readonly load: readonly FailedJob[] } | null;
@@ -63,7 +69,7 @@ export async function collectStatus(
         async ({ queues: each }) => each && attempt(() => askQueues(each, now), ASK_LIMIT_MS),
       ),
     ),
-    Promise.all(parts.pipelines.map(({ source }) => attempt(() => source.depth(), ASK_LIMIT_MS))),
+    Promise.all(parts.pipelines.map(askSqs)),
   ]);
   const observed = parts.pipelines.map(({ pipeline }, index): Observed => {
     const asked = valueOf(queues[index]);
@@ -71,7 +77,7 @@ export async function collectStatus(
       pipeline,
       steering: valueOf(database)?.steerings[index] ?? null,
       state: valueOf(database)?.states[index] ?? null,
-      depth: valueOf(depths[index]),
+      ...depthsOf(depths[index] ?? []),
       backlog: asked && { transform: asked.transform.backlog, load: asked.load.backlog },
       failed: asked && { transform: asked.transform.failed, load: asked.load.failed },
     };
@@ -79,7 +85,11 @@ export async function collectStatus(
   const dependencies = [
     dependency('postgres', [database]),
     ...(config.queue.backend === 'memory' ? [] : [dependency('queue', queues)]),
-    ...parts.pipelines.map(({ pipeline }, index) => dependency(`source ${pipeline.name}`, [depths[index]])),
+    ...parts.pipelines.flatMap(({ pipeline }, index) =>
+      labelledQueues(pipeline).map(({ label }, which) =>
+        dependency(`source ${label}`, [depths[index]?.[which]?.depth]),
+      ),
+    ),
   ];
   const processes = valueOf(database)?.processes ?? null;
   const problems = findProblems({ config, now, dependencies, processes, observed });
@@ -108,6 +118,26 @@ async function askDatabase({ pool, pipelines }: StatusParts): Promise<DatabaseAn
     listProcesses(pool, SHOWN_MS),
   ]);
   return { steerings, states, processes };
+}
+
+type DepthAnswers = readonly { readonly queue: string; readonly depth: Answer<QueueDepth> }[];
+
+function askSqs({ clients }: StatusParts['pipelines'][number]): Promise<DepthAnswers> {
+  return Promise.all(
+    clients.map(async (client) => ({
+      queue: client.queue,
+      depth: await attempt(() => depthOf(client), ASK_LIMIT_MS),
+    })),
+  );
+}
+
+/** What all hold together is known when all have answered. */
+function depthsOf(answers: DepthAnswers): Pick<Observed, 'depth' | 'depths'> {
+  const depths = answers.map(({ queue, depth }) => ({ queue, depth: valueOf(depth) }));
+  const known = depths.flatMap(({ depth }) => depth ?? []);
+  const sum = (key: keyof QueueDepth): number => known.reduce((total, depth) => total + depth[key], 0);
+  const all = { visible: sum('visible'), inFlight: sum('inFlight'), delayed: sum('delayed') };
+  return { depth: known.length === depths.length ? all : null, depths };
 }
 
 interface StageAnswer {
@@ -153,7 +183,7 @@ function processStatus({
 }
 
 function pipelineStatus(observed: Observed, now: number): PipelineStatus {
-  const { pipeline, steering, state, depth, backlog, failed } = observed;
+  const { pipeline, steering, state, depth, depths, backlog, failed } = observed;
   const { schedule, target } = pipeline;
   const lag = lagMs(observed, now);
   const breaker = steering?.breaker ?? null;
@@ -171,13 +201,18 @@ function pipelineStatus(observed: Observed, now: number): PipelineStatus {
     breaker: breaker?.state ?? null,
     breaker_since: breaker?.state === 'open' ? iso(breaker.since) : null,
     breaker_reason: breaker?.reason ?? null,
-    queue: depth && { visible: depth.visible, in_flight: depth.inFlight, delayed: depth.delayed },
+    queue: depth && queueStatus(depth),
+    queues: depths.map(({ queue, depth: own }) => ({ queue, ...(own && queueStatus(own)) })),
     backlog,
     failed_last_hour: failed && Math.min(MAX_FAILED, failed.transform.length + failed.load.length),
     quarantine: state && state.quarantine,
     lag_seconds: lag === null ? null : Math.ceil(lag / 1_000),
     last_run: state?.latestRun ? runStatus(state.latestRun) : null,
   };
+}
+
+function queueStatus({ visible, inFlight, delayed }: QueueDepth): NonNullable<PipelineStatus['queue']> {
+  return { visible, in_flight: inFlight, delayed };
 }
 
 /** When the next run begins; null when none will, as things are. */

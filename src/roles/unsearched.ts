@@ -6,6 +6,7 @@ import { unconfiguredPlaces } from '../load/erasure.js';
 import { masksOf, partsOf } from '../masking/parts.js';
 import { type Answer, attempt } from '../ops/attempt.js';
 import { queueAddress } from '../source/queue-address.js';
+import { depthOf } from '../source/sqs-source.js';
 import type { OpenParts } from './status-parts.js';
 
 /** A place that is not searched. */
@@ -56,16 +57,14 @@ export async function findUnsearched(
 }
 
 async function waitingIn({
-  pipeline,
+  pipeline: { name },
   queues,
-  source,
+  clients,
 }: OpenParts['pipelines'][number]): Promise<readonly Unsearched[]> {
-  const { name } = pipeline;
-  const { name: queue } = queueAddress(pipeline.source.sqs.queue);
-  const [batches, messages] = await Promise.all([
+  const [batches, ...inSqs] = await Promise.all([
     queues &&
       attempt(() => Promise.all([queues.transformQueue.backlog(), queues.loadQueue.backlog()]), ASK_LIMIT_MS),
-    attempt(() => source.depth(), ASK_LIMIT_MS),
+    ...clients.map(waitingInQueue),
   ]);
   return [
     {
@@ -75,6 +74,16 @@ async function waitingIn({
       ),
       why: 'batches that wait, or have failed, may hold it: erase again when they are loaded or discarded',
     },
+    ...inSqs.flat(),
+  ];
+}
+
+async function waitingInQueue(
+  client: OpenParts['pipelines'][number]['clients'][number],
+): Promise<readonly Unsearched[]> {
+  const { name: queue } = queueAddress(client.queue);
+  const messages = await attempt(() => depthOf(client), ASK_LIMIT_MS);
+  return [
     {
       place: `SQS queue ${queue}`,
       count: countOf(messages, ({ visible, inFlight, delayed }) => visible + inFlight + delayed),

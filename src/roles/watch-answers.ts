@@ -1,4 +1,4 @@
-import type { PipelineConfig } from '../config/config.js';
+import type { PipelineConfig, QueueConfig } from '../config/config.js';
 import { createPool } from '../load/connection.js';
 import { attempt } from '../ops/attempt.js';
 import { actionFor } from '../policy.js';
@@ -6,6 +6,7 @@ import { createSqsClient } from '../source/sqs.js';
 import { queueMissing } from '../source/sqs-errors.js';
 import { type PoolUser, openPool } from './database.js';
 import type { Deployment } from './deployment.js';
+import { labelledQueues } from './queue-labels.js';
 import { queueServer } from './queues.js';
 import type { Need } from './watch.js';
 
@@ -22,7 +23,9 @@ export function freshAnswers(
   const asks = new Map<Need, () => Promise<unknown>>([
     ['postgres', () => askPostgres(deployment, user)],
     ['queue', () => askQueue(deployment)],
-    ...pipelines.map((pipeline) => [`sqs ${pipeline.name}`, () => askSqs(pipeline)] as const),
+    ...pipelines
+      .flatMap(labelledQueues)
+      .map(({ label, queue }) => [`sqs ${label}`, () => askSqs(queue)] as const),
   ]);
   return async (need) => {
     const ask = asks.get(need) ?? (() => Promise.resolve());
@@ -66,8 +69,8 @@ async function askQueue({ config }: Pick<Deployment, 'config'>): Promise<void> {
   }
 }
 
-async function askSqs({ source }: PipelineConfig): Promise<void> {
-  const client = createSqsClient({ ...source.sqs, receivers: 1 });
+async function askSqs(queue: QueueConfig): Promise<void> {
+  const client = createSqsClient({ ...queue, receivers: 1 });
   try {
     // None is there, or not yet: whoever waits for it waits with reason.
     if ((await client.attributes()) === null) throw queueMissing(client.queue);

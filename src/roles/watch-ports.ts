@@ -30,10 +30,10 @@ export function watchedPool(loops: Loops, pool: PostgresPool): PostgresPool {
   };
 }
 
-/** The same client of that pipeline's queue, watched. */
-export function watchedClient(loops: Loops, pipeline: string, client: QueueClient): QueueClient {
+/** The same client of the queue that is called so, watched. */
+export function watchedClient(loops: Loops, label: string, client: QueueClient): QueueClient {
   const watch = (name: string): Loop =>
-    loops.watch({ name: `${name} ${pipeline}`, need: `sqs ${pipeline}`, limitMs: SQS_LIMIT_MS });
+    loops.watch({ name: `${name} ${label}`, need: `sqs ${label}`, limitMs: SQS_LIMIT_MS });
   const [receive, acks, visibility] = [watch('receive'), watch('ack'), watch('visibility')];
   return {
     queue: client.queue,

@@ -52,9 +52,10 @@ interface OpenBatch {
 
 /**
  * Groups deliveries into batches by count, bytes and linger. All records of a message are in one batch, and what one
- * receive returned of a FIFO group stays together and in order, even where that exceeds a limit. The rest is flushed when the input ends, also when it
- * ends by an error, which is thrown after that. To stop early, end the input: a consumer that breaks off loses
- * sight of the messages not yet yielded.
+ * receive returned of a FIFO group stays together and in order, even where that exceeds a limit. Groups of one name of
+ * several queues are in batches of their own. The rest is flushed when the input ends, also when it ends by an error,
+ * which is thrown after that. To stop early, end the input: a consumer that breaks off loses sight of the messages not
+ * yet yielded.
  */
 export async function* formBatches(
   deliveries: AsyncIterable<readonly Delivery[]>,
@@ -169,7 +170,16 @@ function countOf({ records }: Delivery): number {
 }
 
 function fits(open: OpenBatch, unit: Unit, options: BatchingOptions): boolean {
-  return open.count + unit.count <= options.maxMessages && open.bytes + unit.bytes <= options.maxBytes;
+  const hasRoom =
+    open.count + unit.count <= options.maxMessages && open.bytes + unit.bytes <= options.maxBytes;
+  return hasRoom && !hasNamesake(open, unit);
+}
+
+/** In a batch a group is known by its name, and one of them must not hold the other. */
+function hasNamesake(open: OpenBatch, { deliveries: [first] }: Unit): boolean {
+  const { groupId, queue } = first?.receipt ?? {};
+  if (groupId === undefined || queue === undefined) return false;
+  return open.deliveries.some(({ receipt }) => receipt.groupId === groupId && receipt.queue !== queue);
 }
 
 function isFull(open: OpenBatch, options: BatchingOptions): boolean {

@@ -1,6 +1,6 @@
 import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 
-/** A dead-letter queue of which only one queue's messages are received. */
+/** A dead-letter queue of which only some queues' messages are received. */
 export interface DeadLetters {
   readonly client: QueueClient;
   /** Makes visible again what other queues have put there and was received with the rest. Never rejects. */
@@ -8,18 +8,18 @@ export interface DeadLetters {
 }
 
 /**
- * The dead letters of one queue: its dead-letter queue may be that of others too, whose pipelines have their own masks
- * and ledger. What nobody can tell the origin of, sent there by hand, counts as the queue's own.
+ * The dead letters of those queues: their dead-letter queue may be that of others too, whose pipelines have their own
+ * masks and ledger. What nobody can tell the origin of, sent there by hand, counts as theirs.
  */
-export function deadLettersOf(queueArn: string, client: QueueClient): DeadLetters {
+export function deadLettersOf(queueArns: readonly string[], client: QueueClient): DeadLetters {
   const foreign: string[] = [];
   return {
     client: {
       queue: client.queue,
       receive: async (options, signal) => {
         const messages = await client.receive(options, signal);
-        const isOwn = ({ deadLetterSource = queueArn }: (typeof messages)[number]): boolean =>
-          deadLetterSource === queueArn;
+        const isOwn = ({ deadLetterSource }: (typeof messages)[number]): boolean =>
+          deadLetterSource === undefined || queueArns.includes(deadLetterSource);
         for (const message of messages) if (!isOwn(message)) foreign.push(message.handle);
         return messages.filter(isOwn);
       },

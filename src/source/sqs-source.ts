@@ -93,7 +93,8 @@ export function createSource(options: SourceOptions): SqsSource {
 
 const always = (): Promise<void> => Promise.resolve();
 
-async function depthOf(client: QueueClient): Promise<QueueDepth> {
+/** What a queue reports of itself. Throws `sqs_unavailable`, also where there is no such queue. */
+export async function depthOf(client: Pick<QueueClient, 'attributes' | 'queue'>): Promise<QueueDepth> {
   const attributes = await client.attributes();
   if (attributes === null) throw queueMissing(client.queue);
   const { visible, inFlight, delayed } = attributes;

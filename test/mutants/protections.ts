@@ -5,6 +5,7 @@ import { flowProtections } from './protections-flow.js';
 import { ledgerProtections } from './protections-ledger.js';
 import { queueProtections } from './protections-queue.js';
 import { turnProtections } from './protections-turns.js';
+import { sharingProtections } from './protections-sharing.js';
 import { vaultProtections } from './protections-vault.js';
 
 /** Every protection that can be taken away, by row of the failure table. */
@@ -16,4 +17,5 @@ export const protections: readonly Mutant[] = [
   ...edgeProtections,
   ...turnProtections,
   ...vaultProtections,
+  ...sharingProtections,
 ];

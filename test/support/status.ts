@@ -30,6 +30,7 @@ export function pipelineStatus(over: Partial<PipelineStatus> = {}): PipelineStat
     breaker_since: null,
     breaker_reason: null,
     queue: { visible: 0, in_flight: 0, delayed: 0 },
+    queues: [{ queue: 'logins', visible: 0, in_flight: 0, delayed: 0 }],
     backlog: { transform: IDLE, load: IDLE },
     failed_last_hour: 0,
     quarantine: { open: 0, codes: {}, capped: false },

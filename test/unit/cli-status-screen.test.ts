@@ -19,6 +19,7 @@ const unknown: PipelineStatus = {
   breaker_since: null,
   breaker_reason: null,
   queue: null,
+  queues: [{ queue: 'logins' }],
   backlog: null,
   failed_last_hour: null,
   quarantine: null,

@@ -330,7 +330,8 @@ test('`fifo: block` is for FIFO queues, and holds what `on_reject: dlq` would le
   const source = 'source: { sqs: { queue: orders.fifo } }';
   assert.deepEqual(ofPipeline(`${source}, fifo: block`), []);
   const cases: readonly Case[] = [
-    ['fifo: block', /^error fifo: `block` needs a FIFO queue, whose name ends with \.fifo/],
+    ['fifo: block', /^error fifo: `block` needs FIFO queues, whose names end with \.fifo/],
+    ['source: { sqs: { queues: [a.fifo, b] } }, fifo: block', /^error fifo: `block` needs FIFO queues/],
     [`${source}, fifo: block, on_reject: dlq`, /^error on_reject: `dlq` contradicts `fifo: block`/],
     ['fifo: hold', /^error fifo: /],
   ];
@@ -412,13 +413,104 @@ pipelines:
     columns: { a: { from: a, mask: { method: siv, domain: d } } }
     target: { table: one }
   two:
+    source: { sqs: { queue: two } }
     columns:
       b: { from: b, mask: { method: siv, domain: d, lower: true } }
       c: { from: c, mask: { method: hmac, domain: d, lower: true } }
     target: { table: two }
 `);
   assert.deepEqual(found, [
-    'warning pipelines.two.source.sqs.queue: is the queue of one too: each message reaches only one of the two',
     'warning pipelines.two.columns.b.mask: shares its domain with one.a, but not as, pad and lower: equal values get different tokens',
   ]);
+});
+
+test('several queues are a list of their names, each once, and each with a share of what may be in flight', () => {
+  const sqs = (rest: string): string => `source: { sqs: { ${rest} } }`;
+  assert.deepEqual(ofPipeline(sqs('queues: [a, b.fifo, "arn:aws:sqs:us-east-1:000000000000:c"]')), []);
+  const cases: readonly Case[] = [
+    [sqs('queue: a, queues: [b, c]'), /^error source\.sqs\.queue: contradicts `queues`/],
+    [sqs('queues: []'), /^error source\.sqs\.queues: must be a list of queues/],
+    [sqs('queues: a'), /^error source\.sqs\.queues: must be a list of queues/],
+    [sqs('queues: [a, a]'), /^error source\.sqs\.queues: names "a" twice/],
+    [sqs('queues: [a, "b c"]'), /^error source\.sqs\.queues: "b c" is not the URL, ARN or name/],
+    [
+      sqs('region: eu-west-1, queues: [a, "arn:aws:sqs:us-east-1:000000000000:c"]'),
+      /^error source\.sqs\.region: contradicts the queue/,
+    ],
+    [
+      sqs(`queues: [${Array.from({ length: 33 }, (_, n) => `q${n}`).join()}]`),
+      /^error source\.sqs\.queues: holds 33 queues, and 32 are the most/,
+    ],
+    [
+      `${sqs('queues: [a, b, c]')}, batch: { max_messages: 1 }, limits: { in_flight: 2 }`,
+      /^error limits\.in_flight: must be at least 3/,
+    ],
+  ];
+  assertEach(cases, ofPipeline);
+});
+
+/** Two pipelines, with these keys. */
+function ofTwo(one: string, two: string): readonly string[] {
+  const rest = 'columns: { c: { from: c } }, target: { table: t }';
+  const found = check(`version: 1\npipelines: { one: { ${one}, ${rest} }, two: { ${two}, ${rest} } }\n`);
+  return found.map((line) => line.replace('pipelines.', ''));
+}
+
+const ROUTES = [
+  'route: { from: kind, equals: [a, 1] }',
+  'route: { from: $attributes.kind, equals: [a], default: true }',
+];
+
+test('pipelines that share a queue say by route whose a record is, and are received for in one way', () => {
+  const [one = '', two = ''] = ROUTES;
+  assert.deepEqual(ofTwo(one, two), []);
+  assert.deepEqual(ofTwo('source: { sqs: { queue: a } }', 'source: { sqs: { queue: b } }'), []);
+  assert.deepEqual(ofPipeline(one), []);
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    [
+      'fifo: skip',
+      'fifo: skip',
+      /^error two\.source\.sqs\.queue: holds a queue of one too: .* give both a `route`/,
+    ],
+    [one, 'fifo: skip', /^error two\.source\.sqs\.queue: holds a queue of one too/],
+    [one, `${two}, source: { envelope: sns }`, /^error two\.source: differs from that of one/],
+    [one, `${two}, limits: { max_records: 5 }`, /^error two\.source: differs from that of one/],
+    [one, `${two}, schedule: continuous`, /^error two\.(source|schedule): differs/],
+    [
+      `${one}, source: { sqs: { queues: [a, b] } }`,
+      `${two}, source: { sqs: { queue: b } }`,
+      /^error two\.source: differs from that of one/,
+    ],
+    [`${one}, schedule: '* * * * *'`, two, /^error two\.schedule: differs from that of one/],
+    [
+      one,
+      'route: { from: kind, equals: [b, 1] }',
+      /^error two\.route\.equals: "1" is a value of one already/,
+    ],
+    [
+      'route: { default: true }',
+      'route: { default: true }',
+      /^error two\.route\.default: pipeline one is the default of this queue already/,
+    ],
+  ];
+  for (const [first, second, expected] of cases)
+    assert.match(ofTwo(first, second)[0] ?? '', expected, second);
+  const exclusive = "schedule: { cron: '* * * * *', exclusive: true }";
+  assert.match(
+    ofTwo(`${one}, ${exclusive}`, `${two}, ${exclusive}`)[0] ?? '',
+    /exclusive: cannot be had with `route`/,
+  );
+});
+
+test('a route leads to one value, and says which', () => {
+  const cases: readonly Case[] = [
+    ['route: {}', /^error route: needs `from` and `equals`, or `default: true`/],
+    ['route: { from: a }', /^error route: needs `from` and `equals`/],
+    ['route: { equals: [a], default: true }', /^error route: needs `from` and `equals`/],
+    ['route: { from: "a[*].b", equals: [a] }', /^error route\.from: must lead to one value/],
+    ['route: { from: $message_id, equals: [a] }', /^error route\.from: must be a path into the body/],
+    ['route: { from: $attributes., equals: [a] }', /^error route\.from: lacks the name of the attribute/],
+    ['route: { from: "a..b", equals: [a] }', /^error route\.from: lacks a name behind the "\."/],
+  ];
+  assertEach(cases, ofPipeline);
 });

@@ -54,12 +54,10 @@ test('a file with nothing but columns and a target gets every default', () => {
   assert.deepEqual(pipeline, {
     name: 'logins',
     schedule: null,
+    route: null,
     source: {
       sqs: {
-        queue: 'logins',
-        region: 'us-east-1',
-        endpoint: null,
-        receivers: 8,
+        queues: [{ queue: 'logins', region: 'us-east-1', endpoint: null, receivers: 8 }],
         waitTimeS: 1,
         visibilityTimeoutS: 300,
         transport: 'lean',
@@ -129,8 +127,8 @@ test('the example of the documentation loads without a warning, and says what it
     partition: null,
     grants: [],
   });
-  assert.equal(source.sqs.queue, 'login-queue');
-  assert.equal(source.sqs.endpoint, null);
+  assert.equal(source.sqs.queues[0].queue, 'login-queue');
+  assert.equal(source.sqs.queues[0].endpoint, null);
   assert.deepEqual(
     policy.columns.map(({ name, path, type, maxLength, required }) => [
       name,
@@ -210,8 +208,8 @@ test('the environment stands in for keys that are absent, and an empty variable 
   const config = load(MINIMAL, env);
   assert.equal(config.queue.url.reveal(), 'rediss://cache:6380');
   assert.equal(config.keyring.file, '/etc/ring.json');
-  assert.equal(first(config).source.sqs.endpoint, 'http://127.0.0.1:4566');
-  assert.equal(first(config).source.sqs.region, 'eu-central-1');
+  assert.equal(first(config).source.sqs.queues[0].endpoint, 'http://127.0.0.1:4566');
+  assert.equal(first(config).source.sqs.queues[0].region, 'eu-central-1');
   const empty = load(MINIMAL, {
     ...ENV,
     REDIS_URL: '',
@@ -221,8 +219,8 @@ test('the environment stands in for keys that are absent, and an empty variable 
   });
   assert.equal(empty.queue.url.reveal(), 'redis://127.0.0.1:6379');
   assert.equal(empty.keyring.file, './maskline.keyring.json');
-  assert.equal(first(empty).source.sqs.endpoint, null);
-  assert.equal(first(empty).source.sqs.region, 'us-east-1');
+  assert.equal(first(empty).source.sqs.queues[0].endpoint, null);
+  assert.equal(first(empty).source.sqs.queues[0].region, 'us-east-1');
 });
 
 test('what the file says goes before the environment', () => {
@@ -235,7 +233,8 @@ test('what the file says goes before the environment', () => {
 
 test('the region of a queue URL or ARN goes before the environment', () => {
   const region = (queue: string): string =>
-    first(load(MINIMAL, { ...ENV, AWS_REGION: 'us-west-2', SQS_QUEUE_URL: queue })).source.sqs.region;
+    first(load(MINIMAL, { ...ENV, AWS_REGION: 'us-west-2', SQS_QUEUE_URL: queue })).source.sqs.queues[0]
+      .region;
   assert.equal(region('https://sqs.eu-west-1.amazonaws.com/123456789012/logins'), 'eu-west-1');
   assert.equal(region('https://sqs.cn-north-1.amazonaws.com.cn/123456789012/logins'), 'cn-north-1');
   assert.equal(region('arn:aws:sqs:ap-south-1:123456789012:logins'), 'ap-south-1');
@@ -277,7 +276,7 @@ pipelines:
   assert.deepEqual(
     [
       source.opening.envelope,
-      source.sqs.receivers,
+      source.sqs.queues[0].receivers,
       batch.maxBytes,
       limits.breaker.maxRejected,
       target.create,

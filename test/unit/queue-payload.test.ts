@@ -37,7 +37,13 @@ function record(messages: readonly MessageHead[]): fc.Arbitrary<InputRecord> {
   const shape = {
     message,
     body: texts,
-    rejected: fc.constantFrom('bad_envelope', 'too_large', 'object_gone', 'crashed_worker' as const),
+    rejected: fc.constantFrom(
+      'bad_envelope',
+      'too_large',
+      'object_gone',
+      'no_route',
+      'crashed_worker' as const,
+    ),
     own: fc.option(texts),
   };
   return fc
@@ -265,7 +271,7 @@ describe('what was not written by us', () => {
   test('a newer payload, or a newer frame in it, is left to a newer worker', () => {
     assert.throws(() => open({ ...data, v: 2 }), { code: 'payload_newer' });
     const frame = batchCodec.encode(batch);
-    frame.writeUInt8(5, 0);
+    frame.writeUInt8(6, 0);
     assert.throws(() => open(pack(sealer, `${QUEUE}/${batch.batchId}`, frame, 2)), { code: 'payload_newer' });
   });
 
@@ -276,8 +282,15 @@ describe('what was not written by us', () => {
       batchCodec
         .encode({ ...sent, records: [{ ...record, ...(rejected ? { rejected } : {}) }] })
         .readUInt8(0);
-    const reasons = [undefined, 'bad_envelope', 'crashed_worker', 'too_large', 'object_gone'] as const;
-    assert.deepEqual(reasons.map(versionOf), [1, 1, 1, 2, 4]);
+    const reasons = [
+      undefined,
+      'bad_envelope',
+      'crashed_worker',
+      'too_large',
+      'object_gone',
+      'no_route',
+    ] as const;
+    assert.deepEqual(reasons.map(versionOf), [1, 1, 1, 2, 4, 5]);
     const masked = batchOf(['{}']).records.map(({ id }) => ({ id, sentAt: 0, messageId: id, message: 0 }));
     const rejected = masked.map((key) => ({
       ...key,
@@ -304,6 +317,8 @@ describe('what was not written by us', () => {
     assert.deepEqual(maskedCodec.decode(maskedCodec.encode(gone)).rejections, rejected);
     const other = rejected.map((one) => ({ ...one, code: 'too_large' as const }));
     assert.equal(maskedCodec.encode({ ...gone, rejections: other }).readUInt8(0), 1);
+    const unrouted = rejected.map((one) => ({ ...one, code: 'no_route' as const }));
+    assert.equal(maskedCodec.encode({ ...gone, rejections: unrouted }).readUInt8(0), 5);
   });
 
   test('a key that is not there is said to be that', () => {
@@ -443,7 +458,7 @@ describe('a frame that is not as it should be', () => {
       ),
     ],
     ['half a UTF-16 unit', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 1, 1]]], 'a')],
-    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 32]]])],
+    ['unknown flags', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 64]]])],
     ['two reasons not to read a body', frameOf('B', ['b', 'r', 'p', [message], [[null, 0, 0, 6]]])],
   ];
   for (const [what, frame] of badBatches) {

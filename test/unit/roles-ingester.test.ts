@@ -15,17 +15,14 @@ const PIPELINE: PipelineConfig = {
   schedule: null,
   source: {
     sqs: {
-      queue: 'q',
-      region: 'us-east-1',
-      endpoint: null,
-      receivers: 1,
+      queues: [{ queue: 'q', region: 'us-east-1', endpoint: null, receivers: 1, transport: 'lean' }],
       waitTimeS: 1,
       visibilityTimeoutS: 30,
-      transport: 'lean',
     },
     s3: null,
     opening: AS_IT_IS,
   },
+  route: null,
   batch: { maxMessages: 1, maxBytes: 1_000, lingerMs: 1 },
   concurrency: { transform: null, load: null },
   limits: {

@@ -77,6 +77,7 @@ function observed(given: Case): Observed {
       quarantine: { open: 0, codes: {}, capped: false },
     },
     depth: { visible: given.visible ?? 0, inFlight: 0, delayed: 0 },
+    depths: [],
     backlog: { transform: stage(given.waiting?.transform), load: stage(given.waiting?.load) },
     failed: { transform: never, load: (given.failed ?? []) as readonly FailedJob[] },
   };

@@ -279,3 +279,22 @@ test('a prompt batch after a quiet time goes at once; those that follow upon it 
   await clock.finish(work);
   assert.deepEqual(formedAt, [20, 1_100, 5_420]);
 });
+
+test('groups of one name of two queues are never in one batch, where one would hold the other', async () => {
+  const { feed, batches } = forming();
+  const of = (queue: number, groupId: string): Delivery => {
+    const one = delivery({ groupId });
+    return { ...one, receipt: { ...one.receipt, groupId, queue } };
+  };
+  const deliveries = [of(0, 'a'), of(0, 'b'), of(1, 'c'), of(1, 'a'), of(0, 'c'), of(1, 'b')];
+  // Each is what one receive returned.
+  for (const one of deliveries) feed.push(one);
+  const formed = await all(feed, batches);
+  for (const { batch, receipts } of formed) {
+    const queues = new Map<string | undefined, Set<number | undefined>>();
+    for (const [index, { groupId }] of batch.messages.entries())
+      queues.set(groupId, (queues.get(groupId) ?? new Set()).add(receipts[index]?.queue));
+    for (const of of queues.values()) assert.equal(of.size, 1);
+  }
+  assert.deepEqual(formed.flatMap(ids).toSorted(), sent(deliveries).toSorted());
+});

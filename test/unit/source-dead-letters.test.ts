@@ -23,7 +23,7 @@ test('of a dead-letter queue of several queues only the messages of one are rece
       const from = sources.get(message.id) ?? null;
       return from === null ? message : { ...message, deadLetterSource: from };
     });
-  const { client, giveBack } = deadLettersOf(OWN, sqs);
+  const { client, giveBack } = deadLettersOf([OWN], sqs);
   const source = createSource({
     client,
     clock,

@@ -51,13 +51,19 @@ function stage(name: string, big: Html, small: Html): Html {
 
 const NOT_KNOWN = html`not known: it does not answer`;
 
-function sourceStage({ queue }: PipelineStatus): Html {
-  if (queue === null) return stage('SQS', html`${UNKNOWN}`, NOT_KNOWN);
+function sourceStage({ queue, queues }: PipelineStatus): Html {
+  const each = queues.length > 1 && queues.map((own) => html`<br />${own.queue}: ${visibleText(own)}`);
+  if (queue === null) return stage('SQS', html`${UNKNOWN}`, html`${NOT_KNOWN}${each}`);
   return stage(
     'SQS',
     html`${number(queue.visible)} <small>visible</small>`,
-    html`${number(queue.in_flight)} in flight${queue.delayed > 0 && html`, ${number(queue.delayed)} delayed`}`,
+    html`${number(queue.in_flight)} in
+    flight${queue.delayed > 0 && html`, ${number(queue.delayed)} delayed`}${each}`,
   );
+}
+
+function visibleText({ visible }: PipelineStatus['queues'][number]): Html {
+  return visible === undefined ? html`${UNKNOWN}` : html`${number(visible)} visible`;
 }
 
 function queueStage(name: string, backlog: StageBacklog | undefined): Html {

@@ -85,7 +85,7 @@ export async function checkOutcome({ sqs, queueUrl, pipeline }: Stack, pool: Pos
             coalesce(sum(duplicates + quarantined + released), 0)::float8 as "notLoaded"
        from maskline.runs`,
   );
-  const client = createSqsClient({ ...pipeline.source.sqs, queue: queueUrl });
+  const client = createSqsClient({ ...pipeline.source.sqs.queues[0], queue: queueUrl });
   const queue = await client.attributes().finally(() => client.close());
   const [counts] = rows;
   if (counts === undefined || queue === null) throw new Error('the table or the queue is gone');
