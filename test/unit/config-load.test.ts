@@ -57,10 +57,9 @@ test('a file with nothing but columns and a target gets every default', () => {
     route: null,
     source: {
       sqs: {
-        queues: [{ queue: 'logins', region: 'us-east-1', endpoint: null, receivers: 8 }],
+        queues: [{ queue: 'logins', region: 'us-east-1', endpoint: null, receivers: 8, transport: 'lean' }],
         waitTimeS: 1,
         visibilityTimeoutS: 300,
-        transport: 'lean',
       },
       s3: null,
       opening: {
