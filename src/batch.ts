@@ -100,6 +100,18 @@ export interface Rejection extends RecordKey {
   readonly held: boolean;
 }
 
+/** The rows of a batch for one more table, which has as many of a record as there are: none, one or many. */
+export interface FurtherRows {
+  /** `schema.table`: by it the loader knows which of its tables is meant. */
+  readonly table: string;
+  /** The COPY column list. */
+  readonly columns: readonly string[];
+  /** The record of each line of `rows`, as an index of the batch's keys; they ascend. */
+  readonly records: readonly number[];
+  /** As `MaskedBatch.rows`. */
+  readonly rows: Masked<Buffer>;
+}
+
 /** What `transform` made of a batch: COPY-ready rows, and the records that cannot go on. */
 export interface MaskedBatch {
   readonly batchId: string;
@@ -122,6 +134,8 @@ export interface MaskedBatch {
   /** COPY text format, one line a row, each ended by a newline byte. */
   readonly rows: Masked<Buffer>;
   readonly rejections: readonly Rejection[];
+  /** Of a pipeline of several tables: which one `rows` are for, and the rows of the others. Absent: there is but one. */
+  readonly several?: { readonly table: string; readonly further: readonly FurtherRows[] };
 }
 
 /** Records by outcome; `received` is the sum of the other four. */

@@ -1,8 +1,16 @@
 // What a frame holds, in both queues: the only coupling between processes, and a trust boundary when it is read.
 
-import type { Batch, InputRecord, MaskedBatch, MessageHead, RecordKey, Rejection } from '../batch.js';
-import { lineEnds } from '../copy-text.js';
+import type {
+  Batch,
+  FurtherRows,
+  InputRecord,
+  MaskedBatch,
+  MessageHead,
+  RecordKey,
+  Rejection,
+} from '../batch.js';
 import { asMasked } from '../masking/masked.js';
+import { type FrameRows, countLines, readSeveral, writeSeveral } from './several.js';
 import { readCode } from './rejection-code.js';
 import { type Parts, corrupt, integer, list, oneOf, readFrame, text, writeFrame } from './frame.js';
 
@@ -51,6 +59,8 @@ const OBJECT_GONE_VERSION = 3;
 const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: OBJECT_GONE_VERSION };
 /** Likewise: who did not know of groups would load what is to be held. */
 const GROUPS_VERSION = 3;
+/** And who did not know of several tables would load the rows of one. */
+const SEVERAL_VERSION = 4;
 
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
 const REPLACEMENT = Buffer.from('\ufffd');
@@ -181,6 +191,12 @@ function encodeMasked(batch: MaskedBatch): Buffer {
   ];
   const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
   const parts = [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)];
+  if (batch.several !== undefined) {
+    const several = writeSeveral(batch.several);
+    const tables = batch.several.further.map(({ rows }) => rows);
+    const all = [...head, batch.groups ?? null, several];
+    return writeFrame('masked', all, [...parts, ...tables], SEVERAL_VERSION);
+  }
   if (batch.groups !== undefined) return writeFrame('masked', [...head, batch.groups], parts, GROUPS_VERSION);
   return writeFrame('masked', head, parts, hasGone ? OBJECT_GONE_VERSION : 1);
 }
@@ -189,7 +205,7 @@ function encodeMasked(batch: MaskedBatch): Buffer {
 function decodeMasked(frame: Buffer): MaskedBatch {
   const { head, parts } = readFrame('masked', frame);
   const fields = list(head, 'the batch');
-  if (fields.length !== MASKED_FIELDS && fields.length !== MASKED_FIELDS + 1) throw corrupt('the batch');
+  if (fields.length < MASKED_FIELDS || fields.length > MASKED_FIELDS + 2) throw corrupt('the batch');
   const [
     batchId,
     runId,
@@ -203,12 +219,14 @@ function decodeMasked(frame: Buffer): MaskedBatch {
     length,
     rejections,
     groups,
+    several,
   ] = fields;
   const messages = integer(count, 'the count of messages');
   const recordKeys = list(keys, 'the keys').map((key) => readKey(list(key, 'a key', KEY_FIELDS), messages));
   const rows = parts.bytes(integer(length, 'the length of the rows'));
   if (countLines(rows) !== recordKeys.length) throw corrupt('the count of rows');
   const rejected = list(rejections, 'the rejections').map((item) => readRejection(item, messages, parts));
+  const tables = several === undefined ? null : readSeveral(several, recordKeys.length, parts);
   parts.end();
   return {
     batchId: text(batchId, 'the batch id'),
@@ -222,8 +240,13 @@ function decodeMasked(frame: Buffer): MaskedBatch {
     keys: recordKeys,
     rows: asMasked(rows),
     rejections: rejected,
-    ...(fields.length === MASKED_FIELDS ? {} : { groups: readGroups(groups, messages) }),
+    ...(groups === undefined || (groups === null && tables) ? {} : { groups: readGroups(groups, messages) }),
+    ...(tables === null ? {} : { several: { ...tables, further: tables.further.map(asFurther) } }),
   };
+}
+
+function asFurther({ rows, ...rest }: FrameRows): FurtherRows {
+  return { ...rest, rows: asMasked(rows) };
 }
 
 function readGroups(value: unknown, messages: number): readonly (number | null)[] {
@@ -232,7 +255,7 @@ function readGroups(value: unknown, messages: number): readonly (number | null)[
   );
 }
 
-/** Of the head, without groups. */
+/** Of the head, without groups and further tables. */
 const MASKED_FIELDS = 11;
 const KEY_FIELDS = 4;
 const REJECTION_FIELDS = KEY_FIELDS + 7;
@@ -271,13 +294,4 @@ function readSha256(value: unknown): string {
   const sha256 = text(value, 'the policy');
   if (!/^[0-9a-f]{64}$/.test(sha256)) throw corrupt('the policy');
   return sha256;
-}
-
-/** How many rows COPY would see. */
-function countLines(rows: Buffer): number {
-  try {
-    return lineEnds(rows).length;
-  } catch {
-    throw corrupt('the last row');
-  }
 }
