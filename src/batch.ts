@@ -181,13 +181,15 @@ export interface BatchReport extends Counts {
   readonly runId: string;
   readonly pipeline: string;
   readonly bytes: number;
-  /** How many COPY commands it took: one, and more only when the table refused rows. */
+  /** How often its rows were sent, by a COPY for each table: once, and more often only when a table refused some. */
   readonly copies: number;
   readonly ms: { readonly ledger: number; readonly copy: number; readonly total: number };
   /** Quarantined records by code. */
   readonly codes: Readonly<{ [code: string]: number }>;
   /** One for each FIFO group that is held; absent when none is. */
   readonly blocked?: readonly Blocking[];
+  /** Rows that went to further tables, by `schema.table`; absent where the pipeline has but one. */
+  readonly furtherRows?: { readonly [table: string]: number };
 }
 
 /** What starts a run. */

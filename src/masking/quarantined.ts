@@ -21,8 +21,9 @@ export interface MaskedRow {
 const PURPOSE = 'quarantine';
 /** `M`: a raw body can never be taken for a masked row, even by who changes `kind` in its row. */
 const MASKED_KIND = 0x4d;
-const MASKED_VERSION = 1;
-const MASKED_PREFIX = Buffer.from([MASKED_KIND, MASKED_VERSION]);
+/** Of one row, and of all rows that a record has in several tables. */
+const MASKED_VERSION = { row: 1, record: 2 } as const;
+const MASKED_PREFIX_BYTES = 2;
 const NEWLINE = 0x0a;
 
 /** Seals a rejected record for the entry of that id. Throws `key_unavailable`. */
@@ -32,10 +33,16 @@ export function sealRaw(keyring: Keyring, id: string, record: RawRecord): Sealed
 
 /**
  * Seals a refused row for the entry of that id: kind u8, version u8, and COPY text of two lines, the names of the
- * columns and the row. Throws `key_unavailable`.
+ * columns and the row; of a `record`, what `openMaskedRecord` takes apart. Throws `key_unavailable`.
  */
-export function sealMasked(keyring: Keyring, id: string, copyText: Buffer): Sealed {
-  return seal(keyring, PURPOSE, id, Buffer.concat([MASKED_PREFIX, copyText]));
+export function sealMasked(
+  keyring: Keyring,
+  id: string,
+  copyText: Buffer,
+  form: keyof typeof MASKED_VERSION = 'row',
+): Sealed {
+  const prefix = Buffer.from([MASKED_KIND, MASKED_VERSION[form]]);
+  return seal(keyring, PURPOSE, id, Buffer.concat([prefix, copyText]));
 }
 
 /** Opens an entry of kind `raw`. Throws `key_unavailable`, `payload_newer` or `payload_corrupt`. */
@@ -49,12 +56,12 @@ export function openRaw(keyring: Keyring, { id, kid, sealed }: SealedEntry): Raw
  */
 export function openMasked(keyring: Keyring, { id, kid, sealed }: SealedEntry): MaskedRow {
   const plain = open(keyring, PURPOSE, id, kid, sealed);
-  checkKind(id, plain, MASKED_KIND, MASKED_VERSION);
+  checkKind(id, plain, MASKED_KIND, MASKED_VERSION.row);
   const headerEnd = plain.indexOf(NEWLINE);
   const row = plain.subarray(headerEnd + 1);
   if (headerEnd === -1 || row.length === 0 || row.indexOf(NEWLINE) !== row.length - 1)
     throw unreadable(id, 'its lines');
-  const columns = fieldsOf(plain.subarray(MASKED_PREFIX.length, headerEnd));
+  const columns = fieldsOf(plain.subarray(MASKED_PREFIX_BYTES, headerEnd));
   if (fieldsOf(row).length !== columns.length) throw unreadable(id, 'the number of its columns');
   return { columns: columns.map(decodeField), row: asMasked(row) };
 }

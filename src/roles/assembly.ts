@@ -197,7 +197,7 @@ function sinkOf(
   const postgres = createPostgresSink({
     pool,
     target: pipeline.target,
-    sealer: { seal: (id, plain) => sealMasked(keyring, id, plain) },
+    sealer: { seal: (id, plain, form) => sealMasked(keyring, id, plain, form) },
     paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
     fifo: pipeline.fifo,
     clock,

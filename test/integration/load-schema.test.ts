@@ -24,6 +24,7 @@ const MIGRATIONS = [
   '0010_target-partitions',
   '0011_leases',
   '0013_replayed-rows',
+  '0014_several-tables',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;
