@@ -37,6 +37,7 @@ const META_TYPES = {
   // Twenty digits: more than a bigint holds.
   sequence_number: ['text', 'numeric'],
   mask_kid: ['integer', 'bigint'],
+  index: ['integer', 'bigint'],
 } as const satisfies Readonly<{ [name: string]: readonly ColumnType[] }>;
 
 // Attributes are text, and these types are read from JSON values only.

@@ -1,4 +1,5 @@
-import { type ColumnSpec, needsKeyId, policySha256 } from '../masking/methods.js';
+import { type ColumnSpec, policySha256 } from '../masking/methods.js';
+import { needsKeyId } from '../masking/parts.js';
 import { columnSchema } from './column-schema.js';
 import { type ColumnSetting, buildColumn } from './columns.js';
 import type { PipelineConfig } from './config.js';

@@ -34,6 +34,31 @@ function valueFrom(start: unknown, steps: readonly PathStep[]): unknown {
   return items.includes(wrongShape) ? wrongShape : items;
 }
 
+/** The value that steps lead to from another, as `valueAtPath` has it. */
+export function valueAtSteps(start: unknown, steps: readonly PathStep[]): unknown {
+  return valueFrom(start, steps);
+}
+
+/** JSON text of that value, `text` being the JSON text that the steps begin at; they hold no `each`. */
+export function sourceAtSteps(text: string, steps: readonly PathStep[], value: unknown): string {
+  return valueSource(text, value, (whole) => textAt(whole, steps));
+}
+
+/** JSON text of each of those values, where the steps hold an `each`. */
+export function sourcesAtSteps(
+  text: string,
+  steps: readonly PathStep[],
+  items: readonly unknown[],
+): string[] {
+  const texts = textsFrom(text, steps);
+  return items.map((item, i) => valueSource(text, item, () => texts[i] ?? null));
+}
+
+/** JSON text of each element that a path with `each` leads to, as it was sent. */
+export function elementsAt(body: string, { name, steps }: FieldPath): readonly (string | null)[] {
+  return textsFrom(memberText(body, name), steps);
+}
+
 /** JSON text of the value at a path without `each`, digits as they came. */
 export function sourceAt(body: string, path: FieldPath, value: unknown): string {
   return valueSource(body, value, (text) => textAt(memberText(text, path.name), path.steps));

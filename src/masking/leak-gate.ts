@@ -56,6 +56,7 @@ export function compileLeakGate(policy: ColumnPolicy, clock: Clock): LeakGate {
         requireTokens(cells, columns, kinds, found);
         compareShort(cells, raw, telling, kinds, found);
       }
+      if (masked.several !== undefined) found.note('it holds rows of further tables, which are not searched');
       if (masked.columns.join('\t') !== names.join('\t'))
         found.note('its columns are not the configured ones');
       const strange = masked.rejections.filter(

@@ -66,6 +66,43 @@ export function openMasked(keyring: Keyring, { id, kid, sealed }: SealedEntry): 
   return { columns: columns.map(decodeField), row: asMasked(row) };
 }
 
+/** Rows of one record in one table, as they were masked at the time. */
+export interface MaskedTable {
+  /** `schema.table`. */
+  readonly table: string;
+  readonly columns: readonly string[];
+  readonly rows: Masked<Buffer>;
+}
+
+/**
+ * Opens an entry of kind `masked` that holds all rows of a record in several tables: for each table a line of its name
+ * and the number of rows, a line of the names of its columns, and the rows. Throws as `openMasked` does.
+ */
+export function openMaskedRecord(keyring: Keyring, { id, kid, sealed }: SealedEntry): readonly MaskedTable[] {
+  const plain = open(keyring, PURPOSE, id, kid, sealed);
+  checkKind(id, plain, MASKED_KIND, MASKED_VERSION.record);
+  const tables: MaskedTable[] = [];
+  let at = MASKED_PREFIX_BYTES;
+  const nextLine = (): Buffer => {
+    const end = plain.indexOf(NEWLINE, at);
+    if (end === -1) throw unreadable(id, 'its lines');
+    const line = plain.subarray(at, end + 1);
+    at = end + 1;
+    return line;
+  };
+  while (at < plain.length) {
+    const [table = '', count = '', ...others] = fieldsOf(nextLine().subarray(0, -1));
+    const columns = fieldsOf(nextLine().subarray(0, -1)).map(decodeField);
+    if (!/^[1-9][0-9]{0,8}$/.test(count) || others.length > 0) throw unreadable(id, 'the number of its rows');
+    const start = at;
+    for (let row = 0; row < Number(count); row += 1)
+      if (fieldsOf(nextLine()).length !== columns.length) throw unreadable(id, 'the number of its columns');
+    tables.push({ table: decodeField(table), columns, rows: asMasked(plain.subarray(start, at)) });
+  }
+  if (tables.length === 0) throw unreadable(id, 'its tables');
+  return tables;
+}
+
 /** Rows of the same columns, one after the other. */
 export function joinRows(rows: readonly Masked<Buffer>[]): Masked<Buffer> {
   return asMasked(Buffer.concat(rows));

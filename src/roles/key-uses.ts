@@ -14,8 +14,8 @@ import {
 } from '../load/key-uses.js';
 import { checkSchema } from '../load/migrate.js';
 import type { Keyring } from '../masking/keyring.js';
-import { isList, needsKeyId } from '../masking/methods.js';
-import { isJsonColumn } from '../masking/parts.js';
+import { isList } from '../masking/methods.js';
+import { isJsonColumn, needsKeyId } from '../masking/parts.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
 import { type EntryKeys, keysOfEntry } from '../masking/reseal.js';
 import { PayloadSealer } from '../masking/seal.js';

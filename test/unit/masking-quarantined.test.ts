@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PipelineError } from '../../src/errors.js';
+import { maskedRecord } from '../../src/load/quarantine.js';
 import {
   type SealedEntry,
   joinRows,
   openMasked,
+  openMaskedRecord,
   openRaw,
   sealMasked,
   sealRaw,
@@ -153,4 +155,28 @@ test('malformed bytes are refused, and nothing of them is quoted', () => {
     const entry = entryOf('masked', sealMasked(keyring, ID, Buffer.from(text)));
     refuses(() => openMasked(keyring, entry), 'payload_corrupt');
   }
+});
+
+test('all rows that a record has in several tables come back, each with its table and columns', () => {
+  const plain = maskedRecord([
+    { table: 'public.orders', columns: ['id', 'a\tb'], lines: [Buffer.from('1\tx\n')] },
+    { table: 'public.none', columns: ['id'], lines: [] },
+    { table: 'public.it\\ems', columns: ['sku'], lines: [Buffer.from('s\n'), Buffer.from('\\N\n')] },
+  ]);
+  const tables = openMaskedRecord(keyring, entryOf('masked', sealMasked(keyring, ID, plain, 'record')));
+  assert.deepEqual(
+    tables.map(({ rows, ...rest }) => ({ ...rest, rows: rows.toString() })),
+    [
+      { table: 'public.orders', columns: ['id', 'a\tb'], rows: '1\tx\n' },
+      { table: 'public.it\\ems', columns: ['sku'], rows: 's\n\\N\n' },
+    ],
+  );
+});
+
+test('a record of several tables is never taken for one row, nor cut short', () => {
+  const of = (text: string): SealedEntry =>
+    entryOf('masked', sealMasked(keyring, ID, Buffer.from(text), 'record'));
+  refuses(() => openMasked(keyring, of(`t\t1\nid\n${CANARY}\n`)), 'payload_newer');
+  for (const text of ['', 't\t2\nid\n1\n', 't\t0\nid\n', 't\nid\n1\n', 't\t1\nid\n1\t2\n', 't\t1\nid\n1'])
+    refuses(() => openMaskedRecord(keyring, of(text)), 'payload_corrupt');
 });
