@@ -1,7 +1,7 @@
 // Values at a path of a body, and the JSON text that they were sent as.
 
 import type { Fields } from './body.js';
-import { elementTexts, memberText, valueSource } from './json-source.js';
+import { elementTexts, exactText, mayLoseDigits, memberText, valueSource } from './json-source.js';
 import type { FieldPath, PathStep } from './methods.js';
 
 /** In place of a value: on the way to it, something is neither null nor what the path needs there. */
@@ -50,8 +50,18 @@ export function sourcesAtSteps(
   steps: readonly PathStep[],
   items: readonly unknown[],
 ): string[] {
-  const texts = textsFrom(text, steps);
-  return items.map((item, i) => valueSource(text, item, () => texts[i] ?? null));
+  return exactTexts(text, items, () => textsFrom(text, steps));
+}
+
+/** What looks at the whole text is done once, not for each of its items. */
+function exactTexts(
+  text: string,
+  items: readonly unknown[],
+  find: () => readonly (string | null)[],
+): string[] {
+  if (!mayLoseDigits(text)) return items.map((item) => JSON.stringify(item));
+  const texts = find();
+  return items.map((item, i) => exactText(texts[i] ?? null, item));
 }
 
 /** JSON text of each element that a path with `each` leads to, as it was sent. */
@@ -66,13 +76,7 @@ export function sourceAt(body: string, path: FieldPath, value: unknown): string 
 
 /** JSON text of each value at a path with `each`, digits as they came; of null, any text. */
 export function listSources(body: string, { name, steps }: FieldPath, items: readonly unknown[]): string[] {
-  let texts: readonly (string | null)[] | null = null;
-  return items.map((item, i) =>
-    valueSource(body, item, (text) => {
-      texts ??= textsFrom(memberText(text, name), steps);
-      return texts[i] ?? null;
-    }),
-  );
+  return exactTexts(body, items, () => textsFrom(memberText(body, name), steps));
 }
 
 function textsFrom(start: string | null, steps: readonly PathStep[]): readonly (string | null)[] {

@@ -15,8 +15,11 @@ export function memberSource(body: string, name: string, value: unknown): string
 
 /** The same for a value that lies deeper: `find` gives the text of it in the body, or null. */
 export function valueSource(body: string, value: unknown, find: (body: string) => string | null): string {
-  if (!mayLoseDigits(body)) return JSON.stringify(value);
-  const found = find(body);
+  return mayLoseDigits(body) ? exactText(find(body), value) : JSON.stringify(value);
+}
+
+/** A value's JSON text as it was found, fit for Postgres; where none was found, another text of the value. */
+export function exactText(found: string | null, value: unknown): string {
   return found === null ? JSON.stringify(value) : withoutReplaced(found);
 }
 
