@@ -1,7 +1,7 @@
 // Who may import whom: imports point one way. Lint enforces this table (lint-rules.mjs), in editors too.
 // A module is named by its path below src, without extension; `load/*` is every file of that folder.
 
-const BASE = ['batch', 'errors', 'clock'];
+const BASE = ['batch', 'errors', 'clock', 'bell'];
 const ADAPTER = [...BASE, 'policy', 'lifecycle', 'copy-text', 'address/*'];
 const FLOW = ['pipeline', 'run', 'parted', 'letting-go'];
 const PORTS = ['source/source', 'source/batching', 'queue/queue', 'load/sink'];
@@ -21,6 +21,7 @@ const PRODUCT = [
 export const modules = [
   { module: 'errors', imports: [] },
   { module: 'clock', imports: [] },
+  { module: 'bell', imports: [] },
   { module: 'copy-text', imports: [] },
   { module: 'version', imports: [] },
   { module: 'batch', imports: [], types: ['masking/masked'] },

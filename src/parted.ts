@@ -1,4 +1,5 @@
 import type { Receipt } from './batch.js';
+import { Bell } from './bell.js';
 
 /** Bounds what is under way of messages that come in parts: one of them may be larger than any memory. */
 export interface PartLimits {
@@ -29,7 +30,8 @@ interface Share {
 export class PartedMessages {
   readonly #messages = new Map<string, Parted>();
   readonly #shares = new Map<string, Share>();
-  readonly #waiting = new Set<() => void>();
+  /** Rings when something has been freed. */
+  readonly #freed = new Bell();
   #records = 0;
   #bytes = 0;
 
@@ -60,7 +62,7 @@ export class PartedMessages {
     this.#shares.delete(batchId);
     this.#records -= share.records;
     this.#bytes -= share.bytes;
-    for (const wake of [...this.#waiting]) wake();
+    this.#freed.ring();
   }
 
   /** Whether the receipt of a message, or part, that has a fate now is due, and what for; a part may leave it `open`. */
@@ -93,16 +95,6 @@ export class PartedMessages {
   async room(limits: PartLimits, signal: AbortSignal): Promise<void> {
     const isFull = (): boolean =>
       this.#shares.size > 0 && (this.#records >= limits.records || this.#bytes >= limits.bytes);
-    while (isFull() && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#waiting.delete(wake);
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#waiting.add(wake);
-        signal.addEventListener('abort', wake);
-      });
-    }
+    while (isFull() && !signal.aborted) await this.#freed.wait(signal);
   }
 }

@@ -200,6 +200,7 @@ begin
     select * from (values
       -- Each process says that it is there.
       ('process_seen', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator'),
+      ('process_stops', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator'),
       ('process_gone', 'maskline_ingest, maskline_transform, maskline_loader, maskline_operator'),
       ('ensure_ledger_partitions', 'maskline_ingest, maskline_operator'),
       ('ensure_target_partitions', 'maskline_ingest, maskline_operator'),

@@ -7,6 +7,7 @@ import type { Logger } from '../ops/logger.js';
 import { type Assembly, assemble } from '../roles/assembly.js';
 import { type Deployment, createDeployment } from '../roles/deployment.js';
 import { startHealth } from '../roles/health.js';
+import { Stops } from '../roles/stops.js';
 import { startIngest } from '../roles/ingest-role.js';
 import { type StopSignals, ingest } from '../roles/ingester.js';
 import { startPresence } from '../roles/presence.js';
@@ -110,7 +111,7 @@ async function startDemo(
     receives: true,
   });
   const isServed = options.stay === true || options.port !== undefined;
-  const health = isServed ? await startHealth(deployment, 'all', assembly) : null;
+  const health = isServed ? await startHealth(deployment, 'all', assembly, new Stops()) : null;
   const sent = await sendEvents(stack.sqs, stack.queueName, demo.numbers);
   tell(`sent ${demo.numbers.rows} logins and ${demo.numbers.bad} bad messages to ${stack.queueName}`);
   const workers = startAllWorkers(deployment, assembly);
@@ -136,7 +137,7 @@ function stayUp(
   shown: Promise<number>,
 ): Service {
   const names = pipelines.map(({ pipeline }) => pipeline.name);
-  const presence = startPresence(deployment, pool, { role: 'all', pipelines: () => names });
+  const presence = startPresence(deployment, pool, { role: 'all', pipelines: names });
   const start = async (): Promise<readonly Service[]> => {
     if ((await shown) !== exitCode.ok) return [];
     const ingesters = pipelines.flatMap(({ ingester }) => ingester ?? []);

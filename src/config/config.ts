@@ -107,6 +107,8 @@ export interface PipelineConfig {
   readonly schedule: Schedule | null;
   readonly source: { readonly sqs: SqsConfig; readonly s3: S3Config | null; readonly opening: OpeningConfig };
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
+  /** Batches that one process works on at once in each stage; null: `-j`, or else the default of the stage. */
+  readonly concurrency: { readonly transform: number | null; readonly load: number | null };
   readonly limits: PipelineLimits;
   readonly policy: ColumnPolicy;
   /** What a rejected record does to its group on a FIFO queue. */

@@ -87,6 +87,11 @@ const batch = z.strictObject({
   ).optional(),
 });
 
+const concurrency = z.strictObject({
+  transform: integer('Batches that one process masks at once. Without it, `-j`, or 2.', 1, 64).optional(),
+  load: integer('Transactions of one process at once. Without it, `-j`, or 2.', 1, 64).optional(),
+});
+
 const maxRejected = scalar(
   'The breaker trips when more records than this were quarantined; null sets no such limit.',
   {
@@ -158,6 +163,9 @@ export const pipelineSchema = z
       'What makes a record the same as another. Only `$message_id` is supported by this version.',
       ['$message_id'],
     ).prefault('$message_id'),
+    concurrency: concurrency
+      .meta({ description: 'How much of a process the pipeline may take; each has its own share.' })
+      .prefault({}),
     limits: limits.meta({ description: 'What a pipeline may hold and accept.' }).prefault({}),
     on_reject: choice(
       'Where a record goes that cannot be loaded: `quarantine` in Postgres, or `dlq`, the dead-letter queue by the redrive policy of the SQS queue.',

@@ -69,6 +69,10 @@ export function buildPipeline(
       maxBytes: input.batch.max_bytes,
       lingerMs,
     },
+    concurrency: {
+      transform: input.concurrency.transform ?? null,
+      load: input.concurrency.load ?? null,
+    },
     limits: limitsOf(input.limits),
     policy: { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) },
     fifo: input.fifo,

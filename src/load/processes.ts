@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 
 /** How a process introduces itself. `id` is new at each start. */
@@ -10,10 +11,22 @@ export interface ProcessIdentity {
   readonly pipelines: readonly string[];
 }
 
+/** Why a pipeline is stopped in a process; `since` in epoch ms. */
+export interface ProcessStop {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly since: number;
+}
+
+/** By the name of the pipeline. */
+export type ProcessStops = Readonly<{ [pipeline: string]: ProcessStop }>;
+
 /** A process on record; times in epoch ms and ms, by the clock of the database. */
 export interface ProcessRecord extends Omit<ProcessIdentity, 'id'> {
   readonly startedAt: number;
   readonly seenAt: number;
+  /** Pipelines that it has stopped, and is not at work on; they are among `pipelines` all the same. */
+  readonly stopped: ProcessStops;
   /** Since it was seen. */
   readonly silentMs: number;
 }
@@ -26,6 +39,11 @@ export async function processSeen(pool: Queries, process: ProcessIdentity): Prom
   await pool.query('select maskline.process_seen($1, $2, $3, $4, $5)', [id, role, owner, version, pipelines]);
 }
 
+/** Says which pipelines the process has stopped. Needs `execute` only. Throws `postgres_unavailable`. */
+export async function processStops(pool: Queries, id: string, stops: ProcessStops): Promise<void> {
+  await pool.query('select maskline.process_stops($1, $2)', [id, JSON.stringify(stops)]);
+}
+
 /** Takes the process off the record, at its end. Throws `postgres_unavailable`. */
 export async function processGone(pool: Queries, id: string): Promise<void> {
   await pool.query('select maskline.process_gone($1)', [id]);
@@ -34,9 +52,14 @@ export async function processGone(pool: Queries, id: string): Promise<void> {
 /** The processes seen within so many ms, by role and start. Throws `postgres_unavailable`. */
 export async function listProcesses(pool: Queries, withinMs: number): Promise<readonly ProcessRecord[]> {
   const { rows } = await pool.query<
-    Omit<ProcessIdentity, 'id'> & { started_at: Date; seen_at: Date; silent_ms: number }
+    Omit<ProcessIdentity, 'id'> & {
+      stopped: ProcessStops;
+      started_at: Date;
+      seen_at: Date;
+      silent_ms: number;
+    }
   >(
-    `select role, owner, version, pipelines, started_at, seen_at,
+    `select role, owner, version, pipelines, stopped, started_at, seen_at,
             (extract(epoch from now() - seen_at) * 1000)::float8 as silent_ms
        from maskline.processes
       where seen_at > now() - $1 * interval '1 millisecond' order by role, started_at, owner`,

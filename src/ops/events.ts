@@ -69,6 +69,8 @@ export interface PipelineEvents {
   run_finished: RunReport;
   /** A tick has come to its end, also when it found nothing; `at` is when it began, in epoch ms. */
   schedule_tick: { readonly pipeline: string; readonly at: number; readonly ok: boolean };
+  /** A pipeline has stopped in this process, for what only a person can mend, or goes on. */
+  pipeline_stopped: { readonly pipeline: string; readonly isStopped: boolean };
   /** A tick was left out, because the one before it is still going. */
   schedule_overlap: { readonly pipeline: string; readonly at: number };
 }
@@ -99,6 +101,7 @@ export class EventBus {
     run_finished: new Set(),
     schedule_tick: new Set(),
     schedule_overlap: new Set(),
+    pipeline_stopped: new Set(),
   };
   #failures = 0;
 

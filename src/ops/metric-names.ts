@@ -19,6 +19,7 @@ export const metricNames = {
   endToEndLag: 'maskline_end_to_end_lag_seconds',
   backlog: 'maskline_backlog_batches',
   breakerOpen: 'maskline_breaker_open',
+  pipelineStopped: 'maskline_pipeline_stopped',
   reveals: 'maskline_reveals_total',
   scheduleLastSuccess: 'maskline_schedule_last_success_timestamp_seconds',
   buildInfo: 'maskline_build_info',

@@ -186,7 +186,17 @@ function followRuns(
     read,
     ({ lastSuccessAt }) => (lastSuccessAt === null ? null : lastSuccessAt / 1_000),
   );
-  for (const pipeline of pipelines) breaker.set({ pipeline }, 0);
+  const stopped = gauge(
+    registry,
+    metricNames.pipelineStopped,
+    '1 while this process has stopped the pipeline.',
+    ['pipeline'],
+  );
+  for (const pipeline of pipelines) {
+    breaker.set({ pipeline }, 0);
+    stopped.set({ pipeline }, 0);
+  }
+  events.on('pipeline_stopped', ({ pipeline, isStopped }) => stopped.set({ pipeline }, isStopped ? 1 : 0));
   events.on('run_finished', ({ pipeline, state, startedAt, finishedAt }) => {
     runs.inc({ pipeline, result: state });
     breaker.set({ pipeline }, state === 'breaker_open' ? 1 : 0);

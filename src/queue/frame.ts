@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { PipelineError } from '../errors.js';
 
 /** The newest frame that this version writes and reads, and the oldest that it reads. */
-const FRAME_VERSION = 4;
+const FRAME_VERSION = 5;
 const OLDEST_VERSION = 1;
 
 /** What a frame holds, as its second byte. */

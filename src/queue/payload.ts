@@ -55,12 +55,12 @@ const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: n
 };
 
 /** By frames of these versions a reader before a reason sees that it can't make sense of them, and leaves them to another. */
-const OBJECT_GONE_VERSION = 3;
+const OBJECT_GONE_VERSION = 4;
 const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: OBJECT_GONE_VERSION };
-/** Likewise: who did not know of groups would load what is to be held. */
+/** Who did not know of groups would load what is to be held. */
 const GROUPS_VERSION = 3;
 /** And who did not know of several tables would load the rows of one. */
-const SEVERAL_VERSION = 4;
+const SEVERAL_VERSION = 5;
 
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
 const REPLACEMENT = Buffer.from('\ufffd');
@@ -189,7 +189,6 @@ function encodeMasked(batch: MaskedBatch): Buffer {
     batch.rows.length,
     rejections,
   ];
-  const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
   const parts = [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)];
   if (batch.several !== undefined) {
     const several = writeSeveral(batch.several);
@@ -197,8 +196,10 @@ function encodeMasked(batch: MaskedBatch): Buffer {
     const all = [...head, batch.groups ?? null, several];
     return writeFrame('masked', all, [...parts, ...tables], SEVERAL_VERSION);
   }
-  if (batch.groups !== undefined) return writeFrame('masked', [...head, batch.groups], parts, GROUPS_VERSION);
-  return writeFrame('masked', head, parts, hasGone ? OBJECT_GONE_VERSION : 1);
+  const hasGone = batch.rejections.some(({ code }) => code === 'object_gone');
+  const groups = batch.groups === undefined ? [] : [batch.groups];
+  const version = groups.length > 0 ? GROUPS_VERSION : 1;
+  return writeFrame('masked', [...head, ...groups], parts, hasGone ? OBJECT_GONE_VERSION : version);
 }
 
 /** The masked batch in a frame: sealed after masking, hence masked. Throws `payload_newer` or `payload_corrupt`. */

@@ -41,7 +41,7 @@ export async function startAdmin(
     counted: [],
   });
   const names = pipelines.map(({ name }) => name);
-  const presence = startPresence(deployment, pool, { role: 'admin', pipelines: () => names });
+  const presence = startPresence(deployment, pool, { role: 'admin', pipelines: names });
   const maintenance = startMaintenance(deployment, pool);
   const watch = watchProcess(deployment, { role: 'admin', pipelines });
   deployment.log.info({ event: 'started', role: 'admin', pipeline: names });

@@ -28,7 +28,8 @@ import { createIntake } from './intake.js';
 import { Lease } from './lease.js';
 import { originSealer } from './origin.js';
 import { openPointers } from './pointers.js';
-import { preflight } from './preflight.js';
+import { preflight, preflightShared } from './preflight.js';
+import { concurrencyOf } from './workers.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { sourceEvents } from './source-events.js';
 import { TargetLimits } from './target-limits.js';
@@ -36,6 +37,9 @@ import { watchedClient, watchedPool } from './watch-ports.js';
 
 /** The long receives of a continuous pipeline would let each `drain` of it end that much later. */
 const CONTINUOUS_DRAIN_WAIT_S = 1;
+
+/** For looks, heartbeats, fates and the like: short queries. */
+const SHARED_CONNECTIONS = 4;
 
 /** One pipeline, connected. */
 export interface AssembledPipeline {
@@ -50,6 +54,8 @@ export interface AssembledPipeline {
   /** Null in processes that don't receive, as is `ingester`. */
   readonly client: QueueClient | null;
   readonly ingester: (IngesterParts & { readonly source: SqsSource }) | null;
+  /** The same with a source of its own, for who begins again after a hard stop. */
+  readonly reopened: () => Promise<IngesterParts | null>;
 }
 
 /** A process's pipelines, connected and found fit. */
@@ -66,6 +72,10 @@ export interface AssemblyOptions {
   /** The role, as pg_stat_activity shows it. */
   readonly role: string;
   readonly receives: boolean;
+  /** Batches at once in each stage, where the pipeline does not say. */
+  readonly jobs?: number | null;
+  /** Leaves it to the caller to see whether each pipeline fits, so that one that does not stops no other. */
+  readonly isTolerant?: boolean;
   readonly releases: Releases;
   readonly signal: AbortSignal;
 }
@@ -76,7 +86,10 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
   const keyring = await openKeyring(deployment);
   const user = userOf(options.role);
   const pool = await options.releases.acquire(
-    watchedPool(deployment.loops, openPool(deployment, user, `maskline-${options.role}`)),
+    watchedPool(
+      deployment.loops,
+      openPool(deployment, user, `maskline-${options.role}`, { max: connectionsFor(options) }),
+    ),
     (open) => open.close(),
   );
   for (const warning of databaseWarnings(deployment.config, user)) {
@@ -100,9 +113,23 @@ export async function assemble(deployment: Deployment, options: AssemblyOptions)
   const pipelines = await Promise.all(
     options.pipelines.map((pipeline) => assemblePipeline(deployment, options, pipeline, shared)),
   );
-  const loads = options.role !== 'ingest' && options.role !== 'transform';
-  await preflight(deployment, { pool, loads, pipelines }, options.signal);
+  if (options.isTolerant) await preflightShared(deployment, { pool, pipelines }, options.signal);
+  else await preflight(deployment, { pool, loads: loads(options.role), pipelines }, options.signal);
   return { keyring, pool, schedules: shared.schedules, pipelines };
+}
+
+/** Whether a process of that role writes to the targets. */
+export function loads(role: string): boolean {
+  return role !== 'ingest' && role !== 'transform';
+}
+
+/** Connections for what all pipelines share, and to each its own: one that waits for locks takes none from the others. */
+function connectionsFor({ pipelines, role, jobs = null }: AssemblyOptions): number {
+  const own = pipelines.map((pipeline) => {
+    const { transform, load } = concurrencyOf(pipeline, jobs);
+    return (role === 'load' ? 0 : transform) + (role === 'transform' ? 0 : load);
+  });
+  return SHARED_CONNECTIONS + own.reduce((sum, each) => sum + each, 0);
 }
 
 async function assemblePipeline(
@@ -123,25 +150,27 @@ async function assemblePipeline(
   const sink = sinkOf(deployment, pipeline, shared);
   const limits = new TargetLimits(pool, pipeline.target, clock);
   const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
-  if (!receives) return { ...own, client: null, ingester: null };
+  if (!receives) return { ...own, client: null, ingester: null, reopened: async () => null };
   const client = await connectSource(deployment, releases, pipeline);
   const pointers = await openPointers(deployment, releases, pipeline);
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules });
-  const source = await releases.acquire(
-    createSource({
-      ...pipeline.source.sqs,
-      ...pipeline.limits,
-      opening: pipeline.source.opening,
-      client,
-      clock,
-      ...(pipeline.schedule?.kind === 'continuous' ? { drainWaitTimeS: CONTINUOUS_DRAIN_WAIT_S } : {}),
-      admit: (signal) => intake.admit(signal),
-      origins: originSealer(keyring),
-      ...(pointers === null ? {} : { pointers }),
-      onEvent: sourceEvents(deployment, pipeline.name),
-    }),
-    (open) => open.stop(),
-  );
+  const openSource = (): Promise<SqsSource> =>
+    releases.acquire(
+      createSource({
+        ...pipeline.source.sqs,
+        ...pipeline.limits,
+        opening: pipeline.source.opening,
+        client,
+        clock,
+        ...(pipeline.schedule?.kind === 'continuous' ? { drainWaitTimeS: CONTINUOUS_DRAIN_WAIT_S } : {}),
+        admit: (signal) => intake.admit(signal),
+        origins: originSealer(keyring),
+        ...(pointers === null ? {} : { pointers }),
+        onEvent: sourceEvents(deployment, pipeline.name),
+      }),
+      (open) => open.stop(),
+    );
+  const source = await openSource();
   const ingester = {
     pipeline,
     source: failpoints?.source(source) ?? source,
@@ -150,27 +179,31 @@ async function assemblePipeline(
     sink,
     runs,
     schedules,
-    lease: pipeline.schedule?.exclusive
-      ? new Lease(
-          { book: leases, clock, owner, onStandBy: standingBy(deployment, pipeline), onWait },
-          pipeline.name,
-        )
-      : null,
+    lease: pipeline.schedule?.exclusive ? leaseOf(deployment, pipeline, leases) : null,
     prepareLedger,
     clock,
     events,
     onWait,
     owner,
   };
-  return { ...own, client, ingester };
+  const reopened = async (): Promise<IngesterParts> => {
+    const next = await openSource();
+    return { ...ingester, source: failpoints?.source(next) ?? next };
+  };
+  return { ...own, client, ingester, reopened };
 }
 
-function standingBy({ log }: Deployment, { name }: PipelineConfig): (holder: string) => void {
-  return (holder) =>
+function leaseOf(
+  { clock, owner, onWait, log }: Deployment,
+  { name }: PipelineConfig,
+  book: LeaseBook,
+): Lease {
+  const onStandBy = (holder: string): void =>
     log.info(
       { event: 'standing_by', pipeline: name, owner: holder },
       'another ingester has the turn of this exclusive pipeline',
     );
+  return new Lease({ book, clock, owner, onStandBy, onWait }, name);
 }
 
 /** The pipeline's queue. */

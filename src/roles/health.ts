@@ -2,7 +2,7 @@ import type { HttpServer } from '../ops/http.js';
 import { startHealthServer } from '../ops/health.js';
 import { type BacklogSample, type QueueSample, createMetrics } from '../ops/metrics.js';
 import type { Check } from '../ops/probes.js';
-import { asPipelineError } from '../errors.js';
+import { PipelineError, asPipelineError } from '../errors.js';
 import { checkSchema } from '../load/migrate.js';
 import { packageVersion } from '../version.js';
 import { type AdminParts, expositions, serveAdmin } from './admin-server.js';
@@ -10,6 +10,7 @@ import type { Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { type Endpoint, endpointOf } from './endpoint.js';
 import type { Role } from './role.js';
+import type { Stops } from './stops.js';
 
 /**
  * Serves what the role serves where this process has a port: the admin pages for `all`, else `/livez`, `/readyz` and
@@ -19,13 +20,14 @@ export async function startHealth(
   deployment: Deployment,
   role: Role,
   assembly: Assembly,
+  stops: Pick<Stops, 'byName'>,
 ): Promise<HttpServer | null> {
   const endpoint = endpointOf(deployment, role);
   if (endpoint === null) return null;
-  if (role === 'all') return serveAdmin(deployment, endpoint, adminParts(assembly));
+  if (role === 'all') return serveAdmin(deployment, endpoint, adminParts(assembly, stops));
   const { log } = deployment;
   try {
-    const server = await startProbes(deployment, endpoint, assembly);
+    const server = await startProbes(deployment, endpoint, assembly, stops);
     log.info({ event: 'listening', host: server.host, port: server.port });
     return server;
   } catch (error) {
@@ -38,6 +40,7 @@ function startProbes(
   { config, environment, events, loops }: Deployment,
   endpoint: Endpoint,
   assembly: Assembly,
+  stops: Pick<Stops, 'byName'>,
 ): Promise<HttpServer> {
   const queues = assembly.pipelines.map((each) => each.queues);
   const metrics = createMetrics({
@@ -52,7 +55,7 @@ function startProbes(
   });
   return startHealthServer({
     ...endpoint,
-    checks: { postgres: () => checkSchema(assembly.pool), ...readiness(assembly) },
+    checks: { postgres: () => checkSchema(assembly.pool), ...readiness(assembly, stops) },
     hung: () => loops.hung,
     metrics,
     auth: environment.credentials,
@@ -60,7 +63,7 @@ function startProbes(
   });
 }
 
-function adminParts(assembly: Assembly): AdminParts {
+function adminParts(assembly: Assembly, stops: Pick<Stops, 'byName'>): AdminParts {
   const { pool, pipelines } = assembly;
   return {
     pool,
@@ -73,14 +76,21 @@ function adminParts(assembly: Assembly): AdminParts {
       }),
     },
     queues: pipelines.map(({ queues }) => queues),
-    checks: readiness(assembly),
+    checks: readiness(assembly, stops),
     counted: pipelines.map(({ pipeline }) => pipeline.name),
   };
 }
 
-function readiness({ pipelines }: Assembly): { readonly [name: string]: Check } {
+function readiness(
+  { pipelines }: Assembly,
+  stops: Pick<Stops, 'byName'>,
+): { readonly [name: string]: Check } {
   const checks: { [name: string]: Check } = {};
   for (const { pipeline, queues, ingester } of pipelines) {
+    checks[`pipeline ${pipeline.name}`] = async () => {
+      const stop = stops.byName[pipeline.name];
+      if (stop) throw new PipelineError(stop.code, stop.message);
+    };
     checks[`queue ${pipeline.name}`] = () => queues.transformQueue.backlog();
     if (ingester) checks[`source ${pipeline.name}`] = () => ingester.source.depth();
   }

@@ -1,3 +1,4 @@
+import { Bell } from '../bell.js';
 import type { Clock } from '../clock.js';
 import { asPipelineError } from '../errors.js';
 import type { ScheduleLog } from '../load/schedules.js';
@@ -28,7 +29,7 @@ export interface IntakeOptions {
  */
 export class Intake {
   readonly #options: IntakeOptions;
-  readonly #waiting = new Set<() => void>();
+  readonly #cleared = new Bell();
   #bar: IntakeBar | null = null;
   #watchers = 0;
 
@@ -38,17 +39,7 @@ export class Intake {
 
   /** Resolves when nothing is in the way, or when `signal` aborts. */
   async admit(signal: AbortSignal): Promise<void> {
-    while (this.#bar !== null && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#waiting.delete(wake);
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#waiting.add(wake);
-        signal.addEventListener('abort', wake);
-      });
-    }
+    while (this.#bar !== null && !signal.aborted) await this.#cleared.wait(signal);
   }
 
   /**
@@ -88,7 +79,7 @@ export class Intake {
     if (bar === this.#bar) return;
     this.#bar = bar;
     this.#options.onChange(bar);
-    if (bar === null) for (const wake of [...this.#waiting]) wake();
+    if (bar === null) this.#cleared.ring();
   }
 }
 

@@ -25,6 +25,38 @@ export interface PreflightParts {
     /** The queue that it will receive from; null for workers. */
     readonly client: QueueClient | null;
   }[];
+  /** Whose tables are looked at; all of `pipelines` unless given. */
+  readonly checked?: readonly PipelineConfig[];
+}
+
+/** Waits as `preflight` does, for what all pipelines need: the schema, and the queue's server. */
+export async function preflightShared(
+  deployment: Deployment,
+  { pool, pipelines }: Pick<PreflightParts, 'pool' | 'pipelines'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const queues = pipelines.map((each) => ({ ...each, client: null }));
+  await preflight(deployment, { pool, loads: false, pipelines: queues, checked: [] }, signal);
+}
+
+/** Looks once whether one pipeline's table and queue fit. Throws `table_unfit`, `source_unfit`, or an outage. */
+export async function checkPipeline(
+  deployment: Deployment,
+  { pool, loads }: Pick<PreflightParts, 'pool' | 'loads'>,
+  { pipeline, client }: Omit<PreflightParts['pipelines'][number], 'queues'>,
+): Promise<void> {
+  await checkDatabase(pool, [pipeline], loads ? 'loads' : 'looks');
+  if (client) await checkSource(deployment, pipeline, client);
+}
+
+/** Waits as `preflight` does, for one pipeline's table and queue to be there and to fit. */
+export async function preflightPipeline(
+  deployment: Deployment,
+  { pool, loads }: Pick<PreflightParts, 'pool' | 'loads'>,
+  one: PreflightParts['pipelines'][number],
+  signal: AbortSignal,
+): Promise<void> {
+  await preflight(deployment, { pool, loads, pipelines: [one] }, signal);
 }
 
 /**
@@ -37,7 +69,7 @@ export async function preflight(
   parts: PreflightParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const pipelines = parts.pipelines.map(({ pipeline }) => pipeline);
+  const pipelines = parts.checked ?? parts.pipelines.map(({ pipeline }) => pipeline);
   const ended = new AbortController();
   const wait = waiting(deployment, AbortSignal.any([signal, ended.signal]));
   const queueAway =

@@ -34,12 +34,18 @@ export function findProblems(evidence: Evidence): readonly Problem[] {
   return [
     ...dependencies.flatMap(dependencyProblems),
     ...(live === null ? [] : roleProblems(config, observed, live)),
-    ...observed.flatMap((one) => [
-      ...breakerProblems(one),
-      ...overdueProblems(one, live, now),
-      ...failedProblems(one),
-      ...lagProblems(one, config.healthMaxLagMs, now),
-    ]),
+    ...observed.flatMap((one) => {
+      const stops = stopProblems(one, live ?? []);
+      // Where it is stopped, runs fail and messages wait: that follows.
+      const follows = stops.length > 0;
+      return [
+        ...stops,
+        ...breakerProblems(one),
+        ...(follows ? [] : overdueProblems(one, live, now)),
+        ...failedProblems(one),
+        ...(follows ? [] : lagProblems(one, config.healthMaxLagMs, now)),
+      ];
+    }),
   ];
 }
 
@@ -92,6 +98,21 @@ function needs({ pipeline, backlog }: Observed, role: StageRole): boolean {
 
 function serves(live: readonly ProcessRecord[], role: StageRole, { name }: PipelineConfig): boolean {
   return live.some((one) => (one.role === role || one.role === 'all') && one.pipelines.includes(name));
+}
+
+function stopProblems({ pipeline: { name } }: Observed, live: readonly ProcessRecord[]): readonly Problem[] {
+  return live.flatMap(({ role, owner, stopped }) => {
+    const stop = stopped[name];
+    if (stop === undefined) return [];
+    const { code, message, since } = stop;
+    return [
+      {
+        subject: `pipeline ${name}`,
+        what: `role ${role} at ${owner} has stopped it since ${iso(since)}: ${code}: ${message}`,
+        remedy: `${policies[code].remedy}; it goes on by itself once that is mended`,
+      },
+    ];
+  });
 }
 
 function breakerProblems({ pipeline: { name }, steering }: Observed): readonly Problem[] {

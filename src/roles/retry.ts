@@ -8,7 +8,7 @@ import { actionFor, outlast, policies } from '../policy.js';
 import type { FailedJobs } from '../queue/failed-jobs.js';
 import type { BatchQueue } from '../queue/queue.js';
 import { Run } from '../run.js';
-import { Bell } from '../source/bell.js';
+import { Bell } from '../bell.js';
 import type { Source } from '../source/source.js';
 import type { AssembledPipeline, Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';

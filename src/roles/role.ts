@@ -1,16 +1,19 @@
 import type { PipelineConfig } from '../config/config.js';
-import { PipelineError, asPipelineError } from '../errors.js';
+import { PipelineError } from '../errors.js';
 import { type Releases, type Service, type Started, type StopMode, untilStopped } from '../lifecycle.js';
-import { actionFor } from '../policy.js';
 import { startAdmin } from './admin.js';
-import { type AssembledPipeline, type Assembly, assemble } from './assembly.js';
+import { type AssembledPipeline, type Assembly, assemble, loads } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { startHealth } from './health.js';
 import { startMaintenance } from './maintenance.js';
 import { startIngest } from './ingest-role.js';
+import type { IngesterParts } from './ingester.js';
+import { PipelineService, type Working } from './pipeline-service.js';
+import { checkPipeline, preflightPipeline } from './preflight.js';
 import { startPresence } from './presence.js';
+import { Stops } from './stops.js';
 import { watchProcess } from './watch-process.js';
-import { type WorkerOptions, startWorkers } from './workers.js';
+import { type WorkerOptions, preparedWorkers, startWorkers } from './workers.js';
 
 /** What a process can be. `all` is every stage in one process. */
 export const roles = ['ingest', 'transform', 'load', 'admin', 'all'] as const;
@@ -47,80 +50,78 @@ export async function startRole(
   }
   if (role === 'admin') return startAdmin(deployment, pipelines, up);
   const receives = role === 'ingest' || role === 'all';
-  const assembly = await assemble(deployment, { ...up, pipelines, role, receives });
-  const health = await startHealth(deployment, role, assembly);
-  const running = await Promise.all(
-    assembly.pipelines.map((one) => startPipeline(deployment, assembly, one, { role, jobs: options.jobs })),
-  );
-  deployment.log.info({ event: 'started', role, pipeline: pipelines.map((pipeline) => pipeline.name) });
-  const stoppedForGood = new Set<PipelineConfig>();
-  assembly.pipelines.forEach(({ pipeline }, index) => {
-    void running[index]?.broken.then(() => stoppedForGood.add(pipeline));
+  const jobs = options.jobs;
+  const assembly = await assemble(deployment, { ...up, pipelines, role, receives, jobs, isTolerant: true });
+  const { pool } = assembly;
+  const stops = new Stops();
+  const running = assembly.pipelines.map((one) => {
+    const service = pipelineService(deployment, assembly, one, { role, jobs, signal: up.signal, stops });
+    stops.add(one.pipeline.name, service);
+    return service;
   });
-  const presence = startPresence(deployment, assembly.pool, {
-    role,
-    pipelines: () => pipelines.filter((one) => !stoppedForGood.has(one)).map((one) => one.name),
-  });
-  const watch = watchProcess(deployment, { role, pipelines });
+  const health = await startHealth(deployment, role, assembly, stops);
+  await Promise.all(running.map((service) => service.begun));
+  if (stops.isComplete && !up.signal.aborted) {
+    await inOrder([running, health === null ? [] : [health]]).stop('hard');
+    throw stops.error;
+  }
+  const names = pipelines.map((pipeline) => pipeline.name);
+  deployment.log.info({ event: 'started', role, pipeline: names });
   const others = [
-    presence,
-    watch,
-    ...(role === 'all' ? [startMaintenance(deployment, assembly.pool)] : []),
+    startPresence(deployment, pool, { role, pipelines: names, stops: () => stops.byName }),
+    ...(role === 'all' ? [startMaintenance(deployment, pool)] : []),
     ...(health === null ? [] : [health]),
   ];
-  const { service, stopped } = untilStopped(inOrder([running, others]));
-  // One broken pipeline does not end the others; when all are, there is nothing left to run.
-  const broken = Promise.all(running.map((pipeline) => pipeline.broken)).then(([first]) => {
-    throw first;
-  });
+  const watch = watchProcess(deployment, { role, pipelines });
+  const { service, stopped } = untilStopped(inOrder([running, [...others, watch]]));
   return {
     service,
     held: () => assembly.pipelines.flatMap(({ pipeline, ingester }) => describeHeld(pipeline, ingester)),
-    done: Promise.race([stopped, broken]),
+    // One that is stopped does not end the others; when all are, there is nothing left to run.
+    done: Promise.race([stopped, stops.complete]),
     stuck: watch.hung,
   };
 }
 
-/** One pipeline at work in this process. */
-interface RunningPipeline extends Service {
-  /** Resolves to what only a person can mend, once that has stopped the pipeline. */
-  readonly broken: Promise<unknown>;
-}
-
-async function startPipeline(
+/** One pipeline at work in this process, from its check on. */
+function pipelineService(
   deployment: Deployment,
   assembly: Assembly,
   assembled: AssembledPipeline,
-  { role, jobs }: Pick<WorkerOptions, 'role' | 'jobs'>,
-): Promise<RunningPipeline> {
-  let breakDown: (error: unknown) => void = () => undefined;
-  const brokenDown = new Promise<unknown>((resolve) => {
-    breakDown = resolve;
-  });
-  const onError = (error: unknown): void => {
-    if (actionFor(error) === 'stop') breakDown(error);
+  { role, jobs, signal, stops }: Pick<WorkerOptions, 'role' | 'jobs'> & { signal: AbortSignal; stops: Stops },
+): PipelineService {
+  const { clock, log, events } = deployment;
+  const { pipeline, client, ingester } = assembled;
+  const { pool, schedules } = assembly;
+  const workers = preparedWorkers(deployment, assembled, assembly.keyring, { role, jobs });
+  let parts: IngesterParts | null = ingester;
+  const begin = async (onError: (error: unknown) => void): Promise<Working> => {
+    parts ??= await assembled.reopened();
+    const ingesters = parts === null ? [] : [await startIngest(deployment, parts, schedules, onError)];
+    const working = workers(onError);
+    const breakDown = async (): Promise<void> => {
+      // What it holds is of no use here: others may fare better with it. The workers' jobs are left to fail first: one
+      // that is cut short counts as being worked on for as long as nobody takes it over.
+      await Promise.all(ingesters.map((ingest) => ingest.breakDown()));
+      await Promise.all(working.map((worker) => worker.stop('soft')));
+      await parts?.source.stop('hard');
+      parts = null;
+    };
+    return { stop: (mode) => inOrder([ingesters, working]).stop(mode), breakDown };
   };
-  const workers = startWorkers(deployment, assembled, assembly.keyring, {
-    role,
-    jobs,
-    onError,
+  const fitness = { pool, loads: loads(role) };
+  return new PipelineService({
+    pipeline: pipeline.name,
+    check: (isFirst) =>
+      isFirst
+        ? preflightPipeline(deployment, fitness, assembled, signal)
+        : checkPipeline(deployment, fitness, { pipeline, client }),
+    begin,
+    clock,
+    log,
+    events,
+    onStopped: (error) => stops.stopped(error),
   });
-  const { pipeline, ingester } = assembled;
-  const ingesters = ingester ? [await startIngest(deployment, ingester, assembly.schedules, onError)] : [];
-  const service = inOrder([ingesters, workers]);
-  const broken = brokenDown.then(async (error) => {
-    deployment.log.error({
-      event: 'pipeline_stopped',
-      pipeline: pipeline.name,
-      error: asPipelineError(error),
-    });
-    // What it holds is of no use here: others may fare better with it. The workers' jobs are left to fail first: one
-    // that is cut short counts as being worked on for as long as nobody takes it over.
-    await Promise.all(ingesters.map((ingest) => ingest.breakDown()));
-    await Promise.all(workers.map((worker) => worker.stop('soft')));
-    return error;
-  });
-  return { broken, stop: (mode) => service.stop(mode) };
 }
 
 /** Every stage of every pipeline, for commands that do all of it themselves; the run says what failed. */

@@ -59,42 +59,79 @@ export interface TransformParts {
   readonly loadQueue: Pick<BatchQueue<MaskedBatch>, 'add'>;
 }
 
+/** Batches that one process works on at once, in each stage of a pipeline: its own figure, that of `-j`, or the default. */
+export function concurrencyOf(
+  { concurrency }: Pick<PipelineConfig, 'concurrency'>,
+  jobs: number | null,
+): { readonly transform: number; readonly load: number } {
+  return {
+    transform: concurrency.transform ?? jobs ?? TRANSFORM_CONCURRENCY,
+    load: concurrency.load ?? jobs ?? LOAD_CONCURRENCY,
+  };
+}
+
 /** Works on the stages of one pipeline until stopped. */
 export function startWorkers(
   deployment: Deployment,
   parts: WorkerParts,
   keyring: Keyring,
-  { role, jobs, onError }: WorkerOptions,
+  options: WorkerOptions,
 ): readonly Service[] {
-  const { transformQueue, loadQueue } = parts.queues;
-  const workers: Service[] = [];
-  if (role === 'transform' || role === 'all') {
-    const { name, policy } = parts.pipeline;
-    const leakGate = parts.pipeline.leakGate ? compileLeakGate(policy, deployment.clock) : null;
-    const { limits, vault } = parts;
-    const compiled = compileMasker(policy, keyring, deployment.clock, {
-      limits,
-      onFailure: ({ column, file, values, at }) => {
-        const some = values === 1 ? 'a value' : `${values} values`;
-        const what = values === null ? 'gave no answer to a record' : `failed with ${some}`;
-        const fields = { event: 'mask_failed', pipeline: name, file, ...(at === null ? {} : { at }) };
-        deployment.log.warn(fields, `column ${column}: the masker ${file} ${what}`);
-      },
-    });
-    const masker = parts.failpoints?.masker(compiled) ?? compiled;
-    const ports = { masker, vault, limits, probe: processProbe(policy), leakGate, loadQueue };
-    const loop = handlerLoop(deployment.loops, 'transform', parts.pipeline);
-    const handle = telling(onError, loop, transformHandler(deployment, name, ports));
-    const concurrency = jobs ?? TRANSFORM_CONCURRENCY;
-    workers.push(transformQueue.process(handle, { concurrency, onUnreadable: onError }));
-  }
-  if (role === 'load' || role === 'all') {
-    const loop = handlerLoop(deployment.loops, 'load', parts.pipeline);
-    const handle = telling(onError, loop, loadHandler(deployment, parts));
-    const concurrency = jobs ?? LOAD_CONCURRENCY;
-    workers.push(loadQueue.process(handle, { concurrency, onUnreadable: onError }));
-  }
-  return workers;
+  return preparedWorkers(deployment, parts, keyring, options)(options.onError);
+}
+
+/** The same in two steps, for workers that may be started again: what is compiled is so once. */
+export function preparedWorkers(
+  deployment: Deployment,
+  parts: WorkerParts,
+  keyring: Keyring,
+  { role, jobs }: Pick<WorkerOptions, 'role' | 'jobs'>,
+): (onError: WorkerOptions['onError']) => readonly Service[] {
+  const { pipeline, queues } = parts;
+  const concurrency = concurrencyOf(pipeline, jobs);
+  const masks = role === 'transform' || role === 'all' ? maskHandler(deployment, parts, keyring) : null;
+  const loads = role === 'load' || role === 'all' ? loadHandler(deployment, parts) : null;
+  const loop = {
+    transform: handlerLoop(deployment.loops, 'transform', pipeline),
+    load: handlerLoop(deployment.loops, 'load', pipeline),
+  };
+  return (onError) => [
+    ...(masks === null
+      ? []
+      : [
+          queues.transformQueue.process(telling(onError, loop.transform, masks), {
+            concurrency: concurrency.transform,
+            onUnreadable: onError,
+          }),
+        ]),
+    ...(loads === null
+      ? []
+      : [
+          queues.loadQueue.process(telling(onError, loop.load, loads), {
+            concurrency: concurrency.load,
+            onUnreadable: onError,
+          }),
+        ]),
+  ];
+}
+
+function maskHandler(deployment: Deployment, parts: WorkerParts, keyring: Keyring): BatchHandler<Batch> {
+  const { name, policy } = parts.pipeline;
+  const leakGate = parts.pipeline.leakGate ? compileLeakGate(policy, deployment.clock) : null;
+  const { limits, vault } = parts;
+  const compiled = compileMasker(policy, keyring, deployment.clock, {
+    limits,
+    onFailure: ({ column, file, values, at }) => {
+      const some = values === 1 ? 'a value' : `${values} values`;
+      const what = values === null ? 'gave no answer to a record' : `failed with ${some}`;
+      const fields = { event: 'mask_failed', pipeline: name, file, ...(at === null ? {} : { at }) };
+      deployment.log.warn(fields, `column ${column}: the masker ${file} ${what}`);
+    },
+  });
+  const masker = parts.failpoints?.masker(compiled) ?? compiled;
+  const { loadQueue } = parts.queues;
+  const ports = { masker, vault, limits, probe: processProbe(policy), leakGate, loadQueue };
+  return transformHandler(deployment, name, ports);
 }
 
 function telling<T>(onError: (error: unknown) => void, loop: Loop, handle: BatchHandler<T>): BatchHandler<T> {

@@ -1,5 +1,5 @@
 import type { Delivery, Receipt } from '../batch.js';
-import { Bell } from './bell.js';
+import { Bell } from '../bell.js';
 
 /** What one receive returned, or a part of a message, until the consumer takes it. */
 interface Offer {

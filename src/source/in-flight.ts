@@ -2,7 +2,7 @@ import type { Receipt } from '../batch.js';
 import type { Clock } from '../clock.js';
 import { asPipelineError } from '../errors.js';
 import type { Service } from '../lifecycle.js';
-import { Bell } from './bell.js';
+import { Bell } from '../bell.js';
 import { Permits } from './permits.js';
 import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';

@@ -3,7 +3,7 @@ import type { Delivery } from '../batch.js';
 import { type Clock, backoffMs } from '../clock.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
-import { Bell } from './bell.js';
+import { Bell } from '../bell.js';
 import { type Line, ObjectUnreadable, atMost, linesOf, unpacked } from './object-lines.js';
 import type { ObjectPlace, ObjectStore } from './object-store.js';
 import type { Piece, Pointers, Received } from './parts.js';

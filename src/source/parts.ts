@@ -23,6 +23,20 @@ export interface Pointers {
   follow(message: Received, halt: AbortSignal): AsyncIterable<Piece> | null;
 }
 
+/** Those of the messages that point to their records, and these. */
+export function streamsOf(
+  messages: readonly Received[],
+  pointers: Pointers,
+  halt: AbortSignal,
+): ReadonlyMap<Received, AsyncIterable<Piece>> {
+  const streams = new Map<Received, AsyncIterable<Piece>>();
+  for (const message of messages) {
+    const pieces = pointers.follow(message, halt);
+    if (pieces !== null) streams.set(message, pieces);
+  }
+  return streams;
+}
+
 /**
  * The parts of a message: deliveries whose receipts say whether more follow. Each is withheld until the next is known,
  * and is the last one only if the pieces ended by themselves. Throws what they throw, and `canceled`.

@@ -3,10 +3,10 @@ import type { Delivery, Receipt } from '../batch.js';
 import { type Clock, backoffMs } from '../clock.js';
 import { type PipelineError, asPipelineError } from '../errors.js';
 import { actionFor } from '../policy.js';
-import { Bell } from './bell.js';
+import { Bell } from '../bell.js';
 import { HandOver } from './hand-over.js';
 import type { InFlight } from './in-flight.js';
-import { type Piece, type Pointers, type Received, partsOf } from './parts.js';
+import { type Pointers, type Received, partsOf, streamsOf } from './parts.js';
 import type { Poll, PollResult, Polls } from './polls.js';
 import { MAX_ENTRIES, type QueueClient } from './queue-client.js';
 import type { ReceiveMode } from './source.js';
@@ -62,6 +62,8 @@ export class Receivers {
   readonly #halt = new AbortController();
   readonly #interrupts = new Set<() => void>();
   readonly #handOver = new HandOver();
+  /** Receivers that read what messages point to: they ask for no others meanwhile. */
+  readonly #reading = new Set<number>();
   /** Rings for the receivers: an arrival, or the end of an outage. */
   readonly #changed = new Bell();
   /** Receivers whose last poll was empty and began after the last arrival. */
@@ -156,14 +158,14 @@ export class Receivers {
     const tookMs = clock.now() - poll.startedAt;
     if (result.deliveries.length > 0) {
       if (tookMs < PROMPT_MS || result.deliveries.length >= MAX_ENTRIES) this.#wakeAnother();
-      return this.#hand(result.deliveries);
+      return this.#hand(me, result.deliveries);
     }
     if (tookMs < MIN_EMPTY_MS) return clock.sleep(MIN_EMPTY_MS - tookMs, this.#end.signal);
     const waitedLong = tookMs >= this.#waitS * 1_000 * EARLY_PART;
     const countsAsEmpty = waitedLong && adopted === undefined && arrivalsBefore === this.#arrivals;
     if (this.#mode === 'until_empty' && countsAsEmpty) await this.#sawEmpty(me);
-    if (this.#mode === 'continuous' && waitedLong && this.#resting.size < this.#options.receivers - 1)
-      this.#resting.add(me);
+    const awake = this.#options.receivers - this.#resting.size - this.#reading.size;
+    if (this.#mode === 'continuous' && waitedLong && awake > 1) this.#resting.add(me);
   }
 
   #wakeAnother(): void {
@@ -187,18 +189,14 @@ export class Receivers {
   }
 
   /** Hands over what one receive returned: first what messages hold, then what the others point to. */
-  async #hand(received: readonly Received[]): Promise<void> {
+  async #hand(me: number, received: readonly Received[]): Promise<void> {
     const { pointers, release } = this.#options;
     if (pointers === undefined) return this.#offer(received, this.#end.signal);
     const halt = this.#halt.signal;
     const kept = new Map(received.map(({ receipt }) => [receipt.handle, receipt]));
     try {
       const fetched = await Promise.all(received.map((message) => pointers.fetch(message, halt)));
-      const streams = new Map<Received, AsyncIterable<Piece>>();
-      for (const message of fetched) {
-        const pieces = pointers.follow(message, halt);
-        if (pieces !== null) streams.set(message, pieces);
-      }
+      const streams = streamsOf(fetched, pointers, halt);
       const messages = atOnce(fetched, (message) => streams.has(message));
       const whole = messages.filter((message) => !streams.has(message));
       for (const { receipt } of whole) kept.delete(receipt.handle);
@@ -206,6 +204,8 @@ export class Receivers {
       for (const message of messages) {
         const pieces = streams.get(message);
         if (pieces === undefined) continue;
+        if (!this.#reading.has(me)) this.#wakeAnother();
+        this.#reading.add(me);
         for await (const part of partsOf(message, pieces, halt)) {
           kept.delete(message.receipt.handle);
           await this.#offer([part], halt);
@@ -215,6 +215,7 @@ export class Receivers {
     } catch (error) {
       if (!halt.aborted) throw error;
     } finally {
+      this.#reading.delete(me);
       await release([...kept.values()]);
     }
   }

@@ -5,6 +5,7 @@ import { errorText, exitCode, exitCodeOf } from '../../src/cli/exit.js';
 import { PipelineError } from '../../src/errors.js';
 import { runBruteForce } from './brute-force.js';
 import { runContinuous } from './continuous.js';
+import { runIsolation } from './isolation.js';
 import { type RunFigures, figuresOf } from './figures.js';
 import { type BenchOptions, parseOptions, usageText } from './options.js';
 import { type Report, reportOf, reportText } from './report.js';
@@ -20,6 +21,7 @@ const alone: ReadonlyMap<string | undefined, (args: readonly string[]) => string
   ['siv', runSiv],
   ['brute-force', runBruteForce],
   ['continuous', runContinuous],
+  ['isolation', runIsolation],
 ]);
 
 const stopping = new AbortController();

@@ -21,6 +21,8 @@ export const usageText = `npm run bench -- [options]
   --profile DIR   write a CPU profile of each role; the figures then include the profiler
   --help          print this
 
+npm run bench -- continuous     latency of single messages, and what an idle pipeline asks of SQS
+npm run bench -- isolation      what one pipeline gets done while another is broken
 npm run bench -- siv            what AES-SIV of two columns costs, without servers
 npm run bench -- brute-force    how long plain SHA-256 of an id or an address lasts`;
 

@@ -6,8 +6,8 @@ import { leaveUnmeasured } from '../support/unmeasured.js';
 
 leaveUnmeasured();
 
-const MESSAGES = 5_000;
-const KILLS = 10;
+const MESSAGES = 3_000;
+const KILLS = 6;
 
 test('nothing is lost, nothing is double and nothing leaks while processes and servers are killed', async (t) => {
   // Another one at every run; the line says which, and how to run it again.

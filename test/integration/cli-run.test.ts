@@ -55,8 +55,11 @@ describe('run all', () => {
     const { port, host } = await all.waitFor('listening');
     assert.equal(host, '127.0.0.1');
     assert.equal((await get(port, '/livez')).status, 200);
-    const ready = await get(port, '/readyz?verbose');
-    assert.equal(ready.status, 200, ready.text);
+    await all.waitFor('started');
+    const ready = await eventually(
+      () => get(port, '/readyz?verbose'),
+      ({ status }) => status === 200,
+    );
     for (const check of ['postgres', `queue ${PIPELINE}`, `source ${PIPELINE}`]) {
       assert.ok(ready.text.includes(check), `${check} in ${ready.text}`);
     }

@@ -70,6 +70,12 @@ const MATRIX = {
     loader: 'EXECUTE',
     operator: 'EXECUTE',
   },
+  'maskline.process_stops': {
+    ingest: 'EXECUTE',
+    transform: 'EXECUTE',
+    loader: 'EXECUTE',
+    operator: 'EXECUTE',
+  },
   'maskline.process_gone': {
     ingest: 'EXECUTE',
     transform: 'EXECUTE',

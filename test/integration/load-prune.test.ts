@@ -265,7 +265,7 @@ test('maintenance runs at once, and one that falls into an outage is made up for
       owner: 'host:1',
       onWait: (error: unknown) => waited.push(error),
     };
-    const presence = startPresence(deployment, pool, { role: 'load', pipelines: () => ['logins'] });
+    const presence = startPresence(deployment, pool, { role: 'load', pipelines: ['logins'] });
     const present = (): Promise<readonly unknown[]> =>
       rowsOf(url, 'select role, owner, pipelines from maskline.processes');
     await eventually(present, (rows) => rows.length === 1);

@@ -23,6 +23,7 @@ const MIGRATIONS = [
   '0009_upsert',
   '0010_target-partitions',
   '0011_leases',
+  '0012_process-stops',
   '0013_replayed-rows',
   '0014_several-tables',
 ];

@@ -10,7 +10,7 @@ import { leaveUnmeasured } from '../support/unmeasured.js';
 
 leaveUnmeasured();
 
-const COUNT = 20_000;
+const COUNT = 8_000;
 const EVENTS = smallEvents(COUNT, 200);
 /** A fault must hit work that is under way: some rows are in, most are not. */
 const BEGUN = COUNT / 20;
@@ -91,7 +91,7 @@ async function assertSameEnd(
   assert.deepEqual(sums, { loaded: EVENTS.goodIds.length, quarantined: badIds.length });
 }
 
-describe('20,000 messages end once each, in the table or in quarantine,', { concurrency: 2 }, () => {
+describe('8,000 messages end once each, in the table or in quarantine,', { concurrency: 2 }, () => {
   let stack: Stack;
   const stacks: Stack[] = [];
   const ownStack = async (): Promise<Stack> => {

@@ -191,4 +191,43 @@ export const flowProtections: readonly Mutant[] = [
       },
     ],
   },
+  {
+    row: 'a message in several batches',
+    name: 'a message is acked after any of its parts',
+    file: 'src/parted.ts',
+    replace: "if (message.open > 0 || !message.isWhole) return 'open';",
+    by: '',
+    tests: [
+      {
+        file: 'unit/run.test.ts',
+        name: 'is acked when every part is committed, in whatever order, and no more is to come',
+      },
+    ],
+  },
+  {
+    row: 'a message in several batches',
+    name: 'a part that was let go is forgotten',
+    file: 'src/parted.ts',
+    replace: 'message.isReleased ||= isReleased;',
+    by: 'message.isReleased = isReleased;',
+    tests: [
+      {
+        file: 'unit/run.test.ts',
+        name: 'is released once all parts have a fate, when one was released or holds a record back',
+      },
+    ],
+  },
+  {
+    row: 'S3 throttles',
+    name: 'the rest of an object may be that of another',
+    file: 'src/source/object-reader.ts',
+    replace: '{ ...place, eTag }',
+    by: '{ ...place, eTag: eTag === null ? null : place.eTag }',
+    tests: [
+      {
+        file: 'integration/source-s3.test.ts',
+        name: 'an object that is overwritten in the middle of its reading is noticed',
+      },
+    ],
+  },
 ];

@@ -4,7 +4,7 @@ import { PipelineError, asPipelineError } from '../../src/errors.js';
 import type { Service, StopMode } from '../../src/lifecycle.js';
 import { type AttemptSettings, verdictOn } from '../../src/queue/attempts.js';
 import type { BatchQueue, JobState } from '../../src/queue/queue.js';
-import { Bell } from '../../src/source/bell.js';
+import { Bell } from '../../src/bell.js';
 import type { Faults } from './faults.js';
 import type { Host } from './host.js';
 import type { Outage } from './outage.js';

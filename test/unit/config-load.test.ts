@@ -73,6 +73,7 @@ test('a file with nothing but columns and a target gets every default', () => {
       },
     },
     batch: { maxMessages: 1000, maxBytes: 1_048_576, lingerMs: 1000 },
+    concurrency: { transform: null, load: null },
     limits: {
       inFlight: 20_000,
       inFlightBytes: 67_108_864,

@@ -27,6 +27,7 @@ const PROMISED = [
   'end_to_end_lag_seconds',
   'backlog_batches',
   'breaker_open',
+  'pipeline_stopped',
   'reveals_total',
   'schedule_last_success_timestamp_seconds',
   'build_info',

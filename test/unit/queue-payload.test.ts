@@ -306,7 +306,7 @@ describe('what was not written by us', () => {
         .encode({ ...sent, records: [{ ...record, ...(rejected ? { rejected } : {}) }] })
         .readUInt8(0);
     const reasons = [undefined, 'bad_envelope', 'crashed_worker', 'too_large', 'object_gone'] as const;
-    assert.deepEqual(reasons.map(versionOf), [1, 1, 1, 2, 3]);
+    assert.deepEqual(reasons.map(versionOf), [1, 1, 1, 2, 4]);
     const masked = batchOf(['{}']).records.map(({ id }) => ({ id, sentAt: 0, messageId: id, message: 0 }));
     const rejected = masked.map((key) => ({
       ...key,
@@ -329,7 +329,7 @@ describe('what was not written by us', () => {
       rows: asMasked(Buffer.alloc(0)),
       rejections: rejected,
     };
-    assert.equal(maskedCodec.encode(gone).readUInt8(0), 3);
+    assert.equal(maskedCodec.encode(gone).readUInt8(0), 4);
     assert.deepEqual(maskedCodec.decode(maskedCodec.encode(gone)).rejections, rejected);
     const other = rejected.map((one) => ({ ...one, code: 'too_large' as const }));
     assert.equal(maskedCodec.encode({ ...gone, rejections: other }).readUInt8(0), 1);

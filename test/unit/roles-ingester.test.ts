@@ -26,6 +26,7 @@ const PIPELINE: PipelineConfig = {
     opening: AS_IT_IS,
   },
   batch: { maxMessages: 1, maxBytes: 1_000, lingerMs: 1 },
+  concurrency: { transform: null, load: null },
   limits: {
     residenceMs: 900_000,
     inFlight: 100,

@@ -89,6 +89,7 @@ const process = (role: string, rest: Partial<ProcessRecord> = {}): ProcessRecord
   pipelines: ['logins'],
   startedAt: NOW - 24 * HOUR,
   seenAt: NOW,
+  stopped: {},
   silentMs: 0,
   ...rest,
 });
@@ -193,7 +194,7 @@ test('a role that nobody serves is named with the pipelines that need it', () =>
     assert.equal(said(found)[0], `role ${role}: no process for logins has been seen for 30 s`);
     assert.equal(found.length, role === 'ingest' ? 1 : 2);
   }
-  const silent = [...without('load'), process('load', { silentMs: 31_000 })];
+  const silent = [...without('load'), process('load', { stopped: {}, silentMs: 31_000 })];
   assert.equal(problems({}, { processes: silent }).length, 1);
   const other = [...without('load'), process('load', { pipelines: ['clicks'] })];
   assert.equal(problems({}, { processes: other }).length, 1);

@@ -11,7 +11,10 @@ import { AS_IT_IS } from '../support/opening.js';
 const never = new AbortController().signal;
 
 /** A queue whose messages `in parts N` point to N pieces of one record each; `onPiece` is called before each is read. */
-function set(onPiece: (piece: number) => Promise<void> | void = () => undefined, fifo = false) {
+function set(
+  onPiece: (piece: number) => Promise<void> | void = () => undefined,
+  { fifo = false, receivers = 1 }: { readonly fifo?: boolean; readonly receivers?: number } = {},
+) {
   const clock = new VirtualClock();
   const sqs = new FakeSqs({ clock, fifo });
   const read: string[] = [];
@@ -33,13 +36,21 @@ function set(onPiece: (piece: number) => Promise<void> | void = () => undefined,
       follow: ({ envelope: { messageId, body } }, halt) =>
         body.startsWith('in parts ') ? pieces(messageId, Number(body.slice(9)), halt) : null,
     },
-    receivers: 1,
+    receivers,
     waitTimeS: 1,
     visibilityTimeoutS: 30,
     inFlight: 100,
     inFlightBytes: 1 << 20,
   });
   return { clock, sqs, source, read };
+}
+
+function gateOf(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let open: () => void = () => undefined;
+  const promise = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { promise, resolve: () => open() };
 }
 
 const idsOf = (deliveries: readonly Delivery[]): readonly string[] =>
@@ -92,6 +103,27 @@ describe('a message that points to its records', () => {
     assert.ok(read.length <= 4, `${read.length} were read`);
     assert.equal(sqs.handedOut.length, 1);
     await clock.finish((async () => void (await parts.return?.()))());
+  });
+
+  test('keeps nobody from receiving while it is read, though all other receivers may have been at rest', async () => {
+    const { promise: gate, resolve: open } = gateOf();
+    const { clock, sqs, source } = set(() => gate, { receivers: 3 });
+    const stop = new AbortController();
+    const ids: string[] = [];
+    const drain = (async () => {
+      for await (const received of source.receive('continuous', stop.signal)) ids.push(...idsOf(received));
+    })();
+    await clock.advance(60_000);
+    sqs.send({ body: 'in parts 2' });
+    await clock.advance(5_000);
+    const [other = ''] = sqs.send({ body: '{}' });
+    await clock.advance(5_000);
+    assert.deepEqual(ids, [other]);
+    open();
+    await clock.advance(5_000);
+    assert.equal(ids.length, 3);
+    stop.abort();
+    await clock.finish(drain);
   });
 
   test('is read to its end after the run receives no more, and then receiving ends', async () => {
@@ -169,7 +201,7 @@ describe('a message that points to its records', () => {
 });
 
 test('of a FIFO group a message that comes in parts goes alone, and what comes behind it is left to come again', async () => {
-  const { clock, sqs, source } = set(() => undefined, true);
+  const { clock, sqs, source } = set(() => undefined, { fifo: true });
   const bodies = ['{}', 'in parts 2', '{}', 'in parts 2', '{}'];
   const names = new Map<string, string>();
   for (const [index, id] of sqs
