@@ -217,7 +217,9 @@ describe('what was not written by us', () => {
 
   test('any flipped bit of its base64 is refused, with or without padding', () => {
     const paddings = new Set<number>();
-    for (const body of ['a', 'ab', 'abc', 'abcd', 'abcde', 'abcdef']) {
+    // How long it is when deflated differs a little from one run to the next: until each padding was met.
+    for (let length = 1; paddings.size < 3; length += 1) {
+      const body = 'abcdefghijklmnopqrstuvwxyz'.slice(0, length);
       const other = { ...batchOf([body]), batchId: batch.batchId };
       const { ct, ...rest } = sealBatch(batchCodec, sealer, QUEUE, other);
       const text = Buffer.from(ct);
@@ -228,7 +230,6 @@ describe('what was not written by us', () => {
         assert.throws(() => open({ ...rest, ct: flipped.toString('latin1') }), isRefused);
       }
     }
-    assert.ok(paddings.size > 1);
   });
 
   test('another spelling of the same bytes is refused', () => {
