@@ -115,7 +115,10 @@ export interface PipelineConfig {
   readonly fifo: 'skip' | 'block';
   /** Whether masked batches are searched for raw values before they leave `transform`. */
   readonly leakGate: boolean;
+  /** The table of the records themselves. */
   readonly target: TargetConfig;
+  /** The other tables that records have rows in, in the order of the policy's; absent: there is but one. */
+  readonly further?: readonly TargetConfig[];
 }
 
 /** How the key-encryption key is come by. */

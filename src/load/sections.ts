@@ -30,18 +30,29 @@ export interface SectionRows {
   readonly lines: readonly number[];
 }
 
+/** What of a batch its rows are known by. */
+export interface SectionedBatch extends Pick<
+  MaskedBatch,
+  'batchId' | 'pipeline' | 'columns' | 'rows' | 'several'
+> {
+  /** One for each record. */
+  readonly keys: readonly unknown[];
+}
+
 /**
  * The rows of a batch, in the order of its pipeline's tables. Throws `table_unfit` when they are for other tables than
- * these, `payload_corrupt` when there are more or fewer lines than it says.
+ * these, or another is the first, `payload_corrupt` when there are more or fewer lines than it says.
  */
-export function sectionsOf(batch: MaskedBatch, tables: readonly SinkTarget[]): readonly Section[] {
+export function sectionsOf(batch: SectionedBatch, tables: readonly SinkTarget[]): readonly Section[] {
   const { several } = batch;
   const own = { columns: batch.columns, records: [...batch.keys.keys()], rows: batch.rows };
   const parts = several ? [{ ...own, table: several.table }, ...several.further] : [own];
   return parts.map((part, index) => {
-    // By its name: what is for one table must not get into another, whatever became of the configuration meanwhile.
+    // By its name: what is for one table must not get into another, whatever became of the configuration meanwhile. A
+    // batch counts rows of its first table by its records, so that no other may stand there.
     const wanted = 'table' in part ? part.table : null;
-    const found = wanted === null ? tables[index] : tables.find(({ target }) => tableOf(target) === wanted);
+    const known = index === 0 ? tables.slice(0, 1) : tables.slice(1);
+    const found = wanted === null ? tables[0] : known.find(({ target }) => tableOf(target) === wanted);
     if (!found) throw strange(batch, wanted ?? '');
     const place = { kind: 'target', table: tableOf(found.target), columns: part.columns } as const;
     return { ...found, ...part, place, ends: endsOf(batch, part) };
@@ -52,7 +63,7 @@ function tableOf({ schema, table }: LoadTarget): string {
   return `${schema}.${table}`;
 }
 
-function strange({ batchId, pipeline }: MaskedBatch, table: string): PipelineError {
+function strange({ batchId, pipeline }: SectionedBatch, table: string): PipelineError {
   return new PipelineError(
     'table_unfit',
     `batch ${batchId} holds rows for table ${table}, which pipeline ${pipeline} does not load here: start transform and ` +
@@ -61,7 +72,7 @@ function strange({ batchId, pipeline }: MaskedBatch, table: string): PipelineErr
 }
 
 function endsOf(
-  { batchId }: MaskedBatch,
+  { batchId }: SectionedBatch,
   { rows, records }: Pick<Section, 'rows' | 'records'>,
 ): readonly number[] {
   let ends: readonly number[] = [];
@@ -107,4 +118,17 @@ export function rowsOf({ rows, ends, records }: Section, record: number): readon
     lines.push(lineAt(rows, ends, line));
   }
   return lines;
+}
+
+/** How many rows of those records the sections have, by table. */
+export function countRows(
+  sections: readonly Section[],
+  records: ReadonlySet<number>,
+): { readonly [table: string]: number } {
+  return Object.fromEntries(
+    sections.map((section) => [
+      section.place.table,
+      section.records.filter((record) => records.has(record)).length,
+    ]),
+  );
 }

@@ -3,7 +3,7 @@ import type { Stops } from './groups.js';
 import type { LinedEntry, Refusal } from './isolate.js';
 import { ledgerKey } from './ledger.js';
 import { type MaskedForm, maskedRecord, maskedRow } from './quarantine.js';
-import { type Section, rowsOf } from './sections.js';
+import { type Section, countRows, rowsOf } from './sections.js';
 
 /** A record of the batch that has to be settled: a row, or a rejection. */
 export interface Entry extends LinedEntry {
@@ -134,8 +134,7 @@ export function furtherRows(
   const loaded = new Set<number>();
   for (const [index, { line }] of sorted.entries.entries())
     if (line !== null && !tally.known.has(index) && !tally.refused.has(index)) loaded.add(line);
-  const count = ({ records }: Section): number => records.filter((record) => loaded.has(record)).length;
-  return Object.fromEntries(further.map((section) => [section.place.table, count(section)]));
+  return countRows(further, loaded);
 }
 
 /** The batch's report but for what is measured: it adds up by construction. */

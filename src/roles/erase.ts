@@ -147,7 +147,7 @@ async function eraseQuarantine(
         const isFound =
           entry.kind === 'raw'
             ? holdsValue(openRaw(keyring, entry), subject)
-            : holdsStored(openMasked(keyring, entry).row, stored);
+            : openMasked(keyring, entry).some(({ rows }) => holdsStored(rows, stored));
         if (isFound) found.push(entry.id);
       } catch (error) {
         if (!(error instanceof PipelineError) || !ENTRY_ERRORS.includes(error.code)) throw error;
