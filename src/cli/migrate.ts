@@ -1,5 +1,5 @@
 import type { PipelineConfig } from '../config/config.js';
-import { recordBaseline } from '../load/baseline.js';
+import { recordBaselines } from '../load/baseline.js';
 import type { PostgresPool } from '../load/connection.js';
 import { migrate, migrationStatus } from '../load/migrate.js';
 import { setRevealLimits } from '../load/reveals.js';
@@ -86,12 +86,14 @@ export async function migrateDeployment(
   const unreadable: string[] = [];
   const prepare = async (pool: PostgresPool): Promise<void> => {
     await setRevealLimits(pool, config.reveal, osUser());
-    for (const { name, policy, target } of pipelines) {
+    for (const pipeline of pipelines) {
+      const { name, policy, target } = pipeline;
       if (target.create) statements.push(...(await createTarget(pool, targetSpec(policy, target))));
       await notePartitioning(pool, name, target, target.partition);
-      const state = await recordBaseline(pool, { name, policy, target });
-      if (state === 'taken') baselines.push(`${target.schema}.${target.table}`);
-      if (state === 'unreadable') unreadable.push(`${target.schema}.${target.table}`);
+      for (const { table, state } of await recordBaselines(pool, pipeline)) {
+        if (state === 'taken') baselines.push(table);
+        if (state === 'unreadable') unreadable.push(table);
+      }
     }
     targetPartitions = await asOutage(() => ensureTargetPartitions(pool));
   };
