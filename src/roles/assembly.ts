@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
+import { type TableConfig, tablesOf } from '../config/tables.js';
 import type { Releases } from '../lifecycle.js';
 import { asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -8,6 +9,7 @@ import { createPostgresSink } from '../load/postgres.js';
 import { type LeaseBook, createLeaseBook } from '../load/leases.js';
 import { createRunLog } from '../load/runs.js';
 import { type ScheduleLog, createScheduleLog } from '../load/schedules.js';
+import type { SinkTarget } from '../load/sections.js';
 import type { Sink } from '../load/sink.js';
 import { ensureTargetPartitions } from '../load/target-partitions.js';
 import { type PostgresVault, createVault } from '../load/vault.js';
@@ -227,17 +229,22 @@ function sinkOf(
   pipeline: PipelineConfig,
   { failpoints, keyring, pool }: Pick<AssembledPipeline, 'failpoints'> & Pick<Assembly, 'keyring' | 'pool'>,
 ): Sink {
+  const [own, ...further] = tablesOf(pipeline);
   const postgres = createPostgresSink({
     pool,
-    target: pipeline.target,
+    ...sinkTarget(own),
     sealer: { seal: (id, plain, form) => sealMasked(keyring, id, plain, form) },
-    paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
+    further: further.map(sinkTarget),
     fifo: pipeline.fifo,
     clock,
     memory: config.retention,
     ...(failpoints ? { onStep: failpoints.commitStep } : {}),
   });
   return failpoints?.sink(postgres) ?? postgres;
+}
+
+function sinkTarget({ target, columns }: TableConfig): SinkTarget {
+  return { target, paths: new Map(columns.map(({ name, path }) => [name, path])) };
 }
 
 function oncePerDay(clock: Clock, work: () => Promise<unknown>): () => Promise<void> {
