@@ -150,7 +150,7 @@ async function assemblePipeline(
     await Promise.all([transformQueue.close(), loadQueue.close()]);
   });
   const sink = sinkOf(deployment, pipeline, shared);
-  const limits = new TargetLimits(pool, pipeline.target, clock);
+  const limits = new TargetLimits(pool, [pipeline.target, ...pipeline.further], clock);
   const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
   if (!receives) return { ...own, client: null, ingester: null, reopened: async () => null };
   const client = await connectSource(deployment, releases, pipeline);
