@@ -76,7 +76,7 @@ export interface OpeningConfig {
   readonly buckets?: readonly string[];
 }
 
-/** The table that rows go to. */
+/** A table that rows go to. */
 export interface TargetConfig {
   readonly schema: string;
   readonly table: string;
@@ -101,7 +101,7 @@ export interface TargetConfig {
   }[];
 }
 
-/** One pipeline: a queue, its masks and a table. */
+/** One pipeline: a queue, its masks and its tables. */
 export interface PipelineConfig {
   readonly name: string;
   readonly schedule: Schedule | null;
@@ -115,10 +115,10 @@ export interface PipelineConfig {
   readonly fifo: 'skip' | 'block';
   /** Whether masked batches are searched for raw values before they leave `transform`. */
   readonly leakGate: boolean;
-  /** The table of the records themselves. */
+  /** The table of a row for each record: the only one, or the first of several. */
   readonly target: TargetConfig;
-  /** The other tables that records have rows in, in the order of the policy's; absent: there is but one. */
-  readonly further?: readonly TargetConfig[];
+  /** The others, in the order of `policy.several.further`. */
+  readonly further: readonly TargetConfig[];
 }
 
 /** How the key-encryption key is come by. */

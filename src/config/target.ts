@@ -116,7 +116,7 @@ function isOrdered({ type, mask, source }: ColumnSpec): boolean {
   return (
     mask.method === 'keep' &&
     ORDERED.includes(type) &&
-    !(source.kind === 'meta' && source.name === 'mask_kid')
+    !(source.kind === 'meta' && (source.name === 'mask_kid' || source.name === 'index'))
   );
 }
 

@@ -3,8 +3,8 @@
 import type { FurtherRows } from '../batch.js';
 import { NULL_FIELD } from '../copy-text.js';
 import { elementsAt, valueAtPath } from './field-path.js';
-import { type ColumnSpec, type FieldPath, type TablePolicy, companionOf } from './methods.js';
-import { masksOf } from './parts.js';
+import type { ColumnSpec, FieldPath, TablePolicy } from './methods.js';
+import { isOfElement } from './parts.js';
 import type { Row } from './reading.js';
 import type { Normalized } from './refusal.js';
 import { type CompiledColumn, type Work, liveOf, maskColumn } from './rows.js';
@@ -106,14 +106,6 @@ function elementRows(row: Row, place: FieldPath): readonly Row[] | 'wrong_type' 
       },
     },
   }));
-}
-
-/** Whether a column may differ between the elements of a record. */
-function isOfElement(spec: ColumnSpec): boolean {
-  const { source } = spec;
-  if (source.kind === 'path' && source.within !== undefined) return true;
-  if (source.kind === 'meta' && source.name === 'index') return true;
-  return masksOf(spec).some((mask) => companionOf(mask)?.within !== undefined);
 }
 
 function refuseGrown(work: Work, { table, records, cells }: FurtherCells): void {

@@ -6,6 +6,7 @@ import {
   type JsonMember,
   type MaskSpec,
   type PathStep,
+  companionOf,
   hasEach,
 } from './methods.js';
 
@@ -64,6 +65,14 @@ export function namedParts(column: ColumnSpec): readonly ColumnSpec[] {
 /** All masks of a column: those of its parts, or its own. */
 export function masksOf(column: ColumnSpec): readonly MaskSpec[] {
   return partsOf(column).map(({ mask }) => mask);
+}
+
+/** Whether a column may differ between the elements of a list: its value, or what its mask needs besides. */
+export function isOfElement(spec: ColumnSpec): boolean {
+  const { source } = spec;
+  if (source.kind === 'path' && source.within !== undefined) return true;
+  if (source.kind === 'meta' && source.name === 'index') return true;
+  return masksOf(spec).some((mask) => companionOf(mask)?.within !== undefined);
 }
 
 /** The members of a column that are masked by that method. */

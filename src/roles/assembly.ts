@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import type { Releases } from '../lifecycle.js';
 import { asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -32,6 +33,7 @@ import { preflight, preflightShared } from './preflight.js';
 import { concurrencyOf } from './workers.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { sourceEvents } from './source-events.js';
+import { sinkTargetOf } from './tables.js';
 import { TargetLimits } from './target-limits.js';
 import { watchedClient, watchedPool } from './watch-ports.js';
 
@@ -148,7 +150,7 @@ async function assemblePipeline(
     await Promise.all([transformQueue.close(), loadQueue.close()]);
   });
   const sink = sinkOf(deployment, pipeline, shared);
-  const limits = new TargetLimits(pool, pipeline.target, clock);
+  const limits = new TargetLimits(pool, [pipeline.target, ...pipeline.further], clock);
   const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
   if (!receives) return { ...own, client: null, ingester: null, reopened: async () => null };
   const client = await connectSource(deployment, releases, pipeline);
@@ -227,11 +229,12 @@ function sinkOf(
   pipeline: PipelineConfig,
   { failpoints, keyring, pool }: Pick<AssembledPipeline, 'failpoints'> & Pick<Assembly, 'keyring' | 'pool'>,
 ): Sink {
+  const [own, ...further] = tablesOf(pipeline);
   const postgres = createPostgresSink({
     pool,
-    target: pipeline.target,
+    ...sinkTargetOf(own),
     sealer: { seal: (id, plain, form) => sealMasked(keyring, id, plain, form) },
-    paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
+    further: further.map(sinkTargetOf),
     fifo: pipeline.fifo,
     clock,
     memory: config.retention,

@@ -1,6 +1,7 @@
 // Where the key of a kid is still needed, before it is destroyed.
 
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import type { Releases } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -23,7 +24,7 @@ import { outlast } from '../policy.js';
 import type { BoardQueue, BoardState } from '../queue/board.js';
 import type { Deployment } from './deployment.js';
 import { type PipelineQueues, openQueues } from './queues.js';
-import { namedTable, tablesOf } from './tables.js';
+import { namedTable } from './tables.js';
 
 /** What is asked about a key. */
 export interface KeyQuestion {

@@ -23,8 +23,7 @@ export async function proveDeployment(
     since,
     retention: config.retention,
     pipelines: pipelines.map(({ name, policy, target, further }) => ({
-      ...{ name, policySha256: policy.sha256, target },
-      ...(further ? { further } : {}),
+      ...{ name, policySha256: policy.sha256, target, further },
     })),
   });
   const counts = proofs.flatMap(({ totals }) => Object.values(totals));

@@ -1,6 +1,7 @@
 // Rows of a pipeline's target, and what is sealed of it in quarantine, brought from one key to the primary.
 
 import type { PipelineConfig } from '../config/config.js';
+import { type TableConfig, tablesOf } from '../config/tables.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { targetUses } from '../load/key-uses.js';
@@ -16,7 +17,7 @@ import { type RemaskPlans, keysOfEntry, resealEntry } from '../masking/reseal.js
 import { rekeyEntry } from '../masking/vault-rekey.js';
 import { outlast } from '../policy.js';
 import type { Deployment } from './deployment.js';
-import { type TableConfig, namedTable, tableName, tablesOf } from './tables.js';
+import { namedTable, tableName } from './tables.js';
 
 /** What it works with. */
 export interface RemaskParts {

@@ -1,11 +1,12 @@
 // Masked rows of the quarantine as batches: they are loaded as they are, into the tables that they were masked for.
 
 import type { Clock } from '../clock.js';
+import type { TableConfig } from '../config/tables.js';
 import type { QuarantineEntry } from '../load/quarantine-entries.js';
 import type { ReplayBatch, Stay } from '../load/replay.js';
 import type { CatalogColumn } from '../load/target-catalog.js';
 import { type MaskedTable, joinRows, linesOf } from '../masking/quarantined.js';
-import { type TableConfig, namedTable } from './tables.js';
+import { namedTable } from './tables.js';
 
 /** A table of a pipeline, with its columns as the database has them now; none where it has no such table. */
 export interface TableNow extends Pick<TableConfig, 'target' | 'columns'> {

@@ -10,6 +10,7 @@ import {
   noCounts,
 } from '../batch.js';
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { releaseUndecided } from '../load/fate.js';
@@ -31,7 +32,7 @@ import type { Deployment } from './deployment.js';
 import { type ReplayMaker, replayBatches } from './replay-batches.js';
 import type { TableNow } from './replay-masked.js';
 import { type ReportedRun, RunRecord } from './run-record.js';
-import { sinkTargetOf, tableName, tablesOf } from './tables.js';
+import { sinkTargetOf, tableName } from './tables.js';
 
 /** What replays of a process share. */
 export interface ReplayParts {
