@@ -80,6 +80,11 @@ export function partsBy(column: JsonColumn, method: MaskSpec['method']): readonl
   return column.mask.members.filter(({ mask }) => mask.method === method);
 }
 
+/** Whether what maskline or SQS gives is there for every row, so that none lacks it. */
+export function isAlwaysThere(source: ColumnSpec['source']): boolean {
+  return source.kind === 'meta' && source.name !== 'group_id' && source.name !== 'sequence_number';
+}
+
 /** Methods whose results have no room for a key id. */
 const formatKeepingMethods: readonly MaskSpec['method'][] = [
   'ff1',

@@ -26,6 +26,7 @@ const MIGRATIONS = [
   '0012_process-stops',
   '0013_replayed-rows',
   '0014_several-tables',
+  '0015_partitions-of-several',
   '0016_proof-of-several-tables',
 ];
 /** 15 days back, today, 7 ahead. */
