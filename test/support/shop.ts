@@ -108,7 +108,8 @@ export async function openShop(server: TestPostgres, ddl: string = DDL): Promise
   const file = join(dir, 'maskline.yaml');
   const read = (targets: unknown) => {
     const pipelines = { shop: { source: { sqs: { queue: 'q' } }, targets } };
-    const document = { version: 1, database: { url: 'postgres://localhost/x' }, pipelines };
+    const database = { url: 'postgres://localhost/x' };
+    const document = { version: 1, database, queue: { url: 'memory://' }, pipelines };
     writeFileSync(file, stringify(document));
     return loadConfig({ file, env: {} });
   };
