@@ -50,7 +50,7 @@ function renderVerdict(status: Status): readonly string[] {
 function renderPipeline(pipeline: PipelineStatus, now: number): readonly string[] {
   const { queue, backlog } = pipeline;
   return [
-    `${pc.bold(pipeline.pipeline)} ${pc.dim('→')} ${pipeline.table}`,
+    `${pc.bold(pipeline.pipeline)} ${pc.dim('→')} ${[pipeline.table, ...pipeline.further_tables].join(', ')}`,
     line('schedule', scheduleText(pipeline, now)),
     ...(pipeline.breaker === 'open' ? [line('breaker', pc.red(breakerText(pipeline, now)))] : []),
     line(

@@ -55,8 +55,8 @@ export async function inspect(
       look(`table of ${pipeline.name}`, async () => {
         const pool = await connect('load');
         const tables = tablesOf(pipeline);
-        const looks = tables.map((table) => checkTarget(pool, targetSpec(table, table.target)));
-        return (await Promise.all(looks)).flat().map(({ severity, message }) => ({ severity, message }));
+        const checks = tables.map((table) => checkTarget(pool, targetSpec(table, table.target)));
+        return (await Promise.all(checks)).flat().map(({ severity, message }) => ({ severity, message }));
       }),
     ),
     ...pipelines.map((pipeline) =>

@@ -4,6 +4,7 @@ import { edgeProtections } from './protections-edges.js';
 import { flowProtections } from './protections-flow.js';
 import { ledgerProtections } from './protections-ledger.js';
 import { queueProtections } from './protections-queue.js';
+import { severalProtections } from './protections-several.js';
 import { vaultProtections } from './protections-vault.js';
 
 /** Every protection that can be taken away, by row of the failure table. */
@@ -13,5 +14,6 @@ export const protections: readonly Mutant[] = [
   ...flowProtections,
   ...queueProtections,
   ...edgeProtections,
+  ...severalProtections,
   ...vaultProtections,
 ];

@@ -7,6 +7,7 @@ import type { PipelineStatus, Status } from '../../src/ops/status.js';
 const unknown: PipelineStatus = {
   pipeline: 'logins',
   table: 'public.logins',
+  further_tables: [],
   schedule: '*/30 * * * * *',
   timezone: 'UTC',
   next_at: '2026-03-10T12:00:30.000Z',
