@@ -257,6 +257,19 @@ test('rows for a table that is not among the targets are loaded nowhere', () =>
     [ITEMS],
   ));
 
+test('rows of records that another table is to have are loaded nowhere', () =>
+  withSink(async (it) => {
+    const { several, ...batch } = ordersOf([{ id: 'a', skus: ['x'] }]);
+    const [items] = several?.further ?? [];
+    assert.ok(items);
+    for (const other of [
+      { ...batch, several: { table: 'public.restricted', further: [items] } },
+      { ...batch, several: { table: 'public.events', further: [{ ...items, table: 'public.events' }] } },
+    ])
+      await assert.rejects(it.sink.commit(other), { code: 'table_unfit', message: /holds rows for table/ });
+    assert.deepEqual((await stored(it))['ledger'], []);
+  }));
+
 test('the tables are told by their names, in whatever order they are configured', () =>
   withSink(
     async (it) => {

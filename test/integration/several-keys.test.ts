@@ -187,12 +187,12 @@ test('what a further table keeps the format of is revealed by its column, and by
       const place = revealPlace(shop.keyring, shop.pipeline, column, 2);
       const revealer = { osUser: 'test', purpose: 'support case 4711', ticket: null };
       const stored = [String(row?.['phone'])];
-      const order_ = {
+      const asked = {
         ...{ keyring: shop.keyring, pipelines: [shop.pipeline], revealer, stored },
         place,
         request: null,
       };
-      const result = await reveal(shop.pool, order_, async () => undefined);
+      const result = await reveal(shop.pool, asked, async () => undefined);
       return result.kind === 'revealed' ? result.values[0]?.value : result.kind;
     };
     assert.equal(await revealed('phone'), '5550004');

@@ -5,6 +5,9 @@ import type { Mutant } from './mutant.js';
 const ROW = 'rows of one record for several tables';
 const GATE = 'unit/leak-gate-several.test.ts';
 const CONFIG = 'unit/config-targets.test.ts';
+const REPLAY = 'integration/several-replay.test.ts';
+const REFUSED =
+  'a record that one table refused has its rows in all tables once the table is mended, and is counted with them';
 
 /** Mutants of what keeps the rows of a record together, and masked. */
 export const severalProtections: readonly Mutant[] = [
@@ -12,8 +15,8 @@ export const severalProtections: readonly Mutant[] = [
     row: ROW,
     name: 'tables are told by their place and not by their name',
     file: 'src/load/sections.ts',
-    replace: 'wanted === null ? tables[index] : tables.find',
-    by: 'wanted !== null ? tables[index] : tables.find',
+    replace: 'wanted === null ? tables[0] : known.find',
+    by: 'wanted !== null ? tables[index] : known.find',
     tests: [
       {
         file: 'integration/load-several.test.ts',
@@ -137,6 +140,74 @@ export const severalProtections: readonly Mutant[] = [
     by: 'sound.length === 0',
     tests: [
       { file: CONFIG, name: 'what cannot be a table among others is told by its line, and how to mend it' },
+    ],
+  },
+  {
+    row: ROW,
+    name: 'any table may be the first',
+    file: 'src/load/sections.ts',
+    replace: 'index === 0 ? tables.slice(0, 1) : tables.slice(1)',
+    by: 'index === 0 ? tables : tables',
+    tests: [
+      {
+        file: 'integration/load-several.test.ts',
+        name: 'rows of records that another table is to have are loaded nowhere',
+      },
+    ],
+  },
+  {
+    row: ROW,
+    name: 'a replay sends the rows of refused records again and again',
+    file: 'src/load/replay.ts',
+    replace: '(record) => !records.has(record)',
+    by: '() => false',
+    tests: [{ file: REPLAY, name: REFUSED }],
+  },
+  {
+    row: ROW,
+    name: 'a replay counts no rows of further tables',
+    file: 'src/load/replay.ts',
+    replace: 'further.length === 0 ? null : countRows(further, loaded)',
+    by: 'further.length === 0 ? null : countRows(further, new Set())',
+    tests: [{ file: REPLAY, name: REFUSED }],
+  },
+  {
+    row: ROW,
+    name: 'masked rows are replayed into a table in another place',
+    file: 'src/roles/replay-masked.ts',
+    replace: '!table || !isInPlace',
+    by: '!table',
+    tests: [
+      {
+        file: REPLAY,
+        name: 'rows for a table that the pipeline has no longer, or that is its first now, stay, and say so',
+      },
+    ],
+  },
+  {
+    row: ROW,
+    name: 'prove asks further tables for a row for each record',
+    file: 'src/load/baseline.ts',
+    replace: 'else (l.further_rows ->> ',
+    by: 'else l.loaded + 0 * (l.further_rows ->> ',
+    tests: [
+      {
+        file: 'integration/several-prove.test.ts',
+        name: 'all tables agree after loads, refusals and replays; each is looked at as closely as its columns allow',
+      },
+    ],
+  },
+  {
+    row: ROW,
+    name: 'an erasure looks at the first table of a refused record',
+    file: 'src/roles/erase.ts',
+    replace: 'openMasked(keyring, entry).some(',
+    by: 'openMasked(keyring, entry).slice(0, 1).some(',
+    tests: [
+      {
+        file: 'integration/several-keys.test.ts',
+        name: 'a value is erased from the columns of every table, and from every refused record that holds it in any of them',
+      },
     ],
   },
 ];
