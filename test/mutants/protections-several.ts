@@ -91,13 +91,13 @@ export const severalProtections: readonly Mutant[] = [
   {
     row: ROW,
     name: 'further tables have no limits',
-    file: 'src/roles/assembly.ts',
-    replace: 'new TargetLimits(pool, [pipeline.target, ...pipeline.further], clock)',
-    by: 'new TargetLimits(pool, [pipeline.target], clock)',
+    file: 'src/roles/target-limits.ts',
+    replace: 'this.#tables.map(async (table)',
+    by: 'this.#tables.slice(0, 1).map(async (table)',
     tests: [
       {
-        file: 'integration/example-order-items.test.ts',
-        name: 'an item that can be no row, or that its table refuses, puts its whole order into quarantine and nothing of it anywhere',
+        file: 'integration/load-limits.test.ts',
+        name: 'each table refuses what it refuses itself, and a record that one of them would refuse is in none',
       },
     ],
   },
