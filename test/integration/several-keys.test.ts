@@ -26,6 +26,15 @@ assert.ok(first && second);
 const former = testKeyring(new Map([[1, first]]));
 const never = new AbortController().signal;
 const [ORDERS, ITEMS, CONTACTS] = TARGETS;
+const OPEN = {
+  ids: null,
+  pipelines: [],
+  codes: [],
+  withoutCodes: [],
+  since: null,
+  until: null,
+  state: 'open',
+} as const;
 
 async function withShop(work: (shop: Shop) => Promise<void>, ddl = DDL): Promise<void> {
   const shop = await openShop(server, ddl);
@@ -178,6 +187,25 @@ for (const onDelete of ['', ' on delete cascade'])
       },
       DDL.replace('on update cascade', `on update cascade${onDelete}`),
     ));
+
+test('prove takes rows of a list that were erased for no lost ones, also of a record that was replayed', () =>
+  withShop(async (shop) => {
+    await shop.query('alter table order_items drop constraint order_items_sku_check');
+    assert.equal(
+      (await replay(shop, { pipeline: shop.pipeline, filter: OPEN, limit: null }, never)).report.loaded,
+      1,
+    );
+    assert.deepEqual(await shop.counts(), [4, 6, 4]);
+    for (const friend of ['friend-3', 'friend-2']) {
+      await eraseOf(shop, friend, 'delete');
+      const proof = await proveDeployment(shop.pool, shop.deployment.config, [shop.pipeline]);
+      assert.ok(proof.ok, JSON.stringify(proof));
+    }
+    assert.deepEqual(await shop.counts(), [4, 3, 4]);
+    await shop.query(`delete from order_items where sku = 'a'`);
+    const proof = await proveDeployment(shop.pool, shop.deployment.config, [shop.pipeline]);
+    assert.deepEqual(proof.pipelines[0]?.totals, { batch_rows_differ: 1 });
+  }));
 
 test('what a further table keeps the format of is revealed by its column, and by its table where names clash', () =>
   withShop(async (shop) => {
