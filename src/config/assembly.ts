@@ -5,6 +5,7 @@ import type { Config, KekConfig, PipelineConfig } from './config.js';
 import { databaseOf, queueOf } from './connections.js';
 import { type Environment, envText } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
+import { warnOfKept } from './kept-masked.js';
 import { buildPipeline } from './pipelines.js';
 import type { Findings, Path } from './problem.js';
 import { type ShellInput, shellSchema } from './schema.js';
@@ -115,6 +116,8 @@ function checkTogether(pipelines: readonly PipelineConfig[], findings: Findings)
     const message = `is the queue of ${other} too: each message reaches only one of the two`;
     findings.warn(['pipelines', name, 'source', 'sqs', 'queue'], message);
   }
+  for (const pipeline of pipelines)
+    if (pipeline.leakGate) warnOfKept(tablesOf(pipeline), ['pipelines', pipeline.name], findings);
   checkTables(pipelines, findings);
   checkDomains(pipelines, findings);
 }

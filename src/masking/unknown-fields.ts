@@ -14,6 +14,9 @@ export function knownFields(policy: Pick<ColumnPolicy, 'columns' | 'several'>): 
   const known: KnownFields = new PathTree();
   for (const column of allColumns(policy))
     for (const steps of placesOf(column)) known.at(steps).rule = 'taken';
+  // A list that rows are made of is known, what is in its elements only as far as columns take it.
+  for (const { each } of policy.several?.further ?? [])
+    if (each !== null) known.at([{ member: each.place.name }, ...each.place.steps]);
   return known;
 }
 

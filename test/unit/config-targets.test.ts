@@ -25,7 +25,7 @@ const ITEMS = `
           born: { from: "items[*].born", type: date, mask: { method: date-shift, days: 3, entity: "items[*].id" } }
           mask_kid: { from: $mask_kid }
           tags: { from: "items[*].tags[*]", type: "text[]" }
-          all_skus: { from: "items[*].sku", mask: { method: vault, subject: buyer.id } }
+          owner: { from: "items[*].owner", mask: { method: vault, subject: buyer.id } }
           extra: { from: "items[*]", keep: [a], masks: { c: { method: siv } } }`;
 
 function check(pipeline: string) {
@@ -66,7 +66,7 @@ test('a pipeline has one table for its records, and further ones of their elemen
   const masks = new Map(items?.columns.map(({ name, mask }) => [name, mask]));
   const born = masks.get('born');
   assert.deepEqual(born?.method === 'date-shift' ? born.entity : null, inItem('id'));
-  const vaulted = masks.get('all_skus');
+  const vaulted = masks.get('owner');
   const buyer = { name: 'buyer', steps: [{ member: 'id' }] };
   assert.deepEqual(vaulted?.method === 'vault' ? vaulted.subject : null, buyer);
   assert.equal(items?.columns.find(({ name }) => name === 'line')?.type, 'integer');
@@ -161,4 +161,20 @@ test('a table that grows beside one that overwrites is doubtful', () => {
   const { found, pipeline } = several(ORDERS, growing);
   assert.ok(pipeline);
   assert.match(found.join('\n'), /^m\.yaml:13:16 targets\.1\.table: gets more rows with each event/);
+});
+
+test('what one column keeps and another masks is doubtful where a leak gate would stop it, in whatever tables', () => {
+  const keeping = ITEMS.replace(
+    'line: { from: $index }',
+    'line: { from: $index }\n          mail: { from: buyer.email }',
+  );
+  const gated = (keys: string) => check(`\n    leak_gate: ${keys}\n    targets:${ORDERS}${keeping}`).found;
+  const doubts = gated('true').filter((one) => one.includes('leak gate'));
+  assert.equal(doubts.length, 1, doubts.join('\n'));
+  assert.match(
+    doubts[0] ?? '',
+    /targets\.1\.columns\.mail: keeps what orders\.email masks.*`leak_gate: false`/,
+  );
+  assert.ok(gated('false').every((one) => !one.includes('leak gate')));
+  assert.deepEqual(check(`\n    leak_gate: true\n    targets:${ORDERS}${ITEMS}`).found, []);
 });

@@ -138,6 +138,20 @@ test('a field that any table takes is known', () => {
   );
 });
 
+test('a list that rows are made of is known, though no column takes a thing of its elements', () => {
+  const numbers: TablePolicy = { ...ITEMS, columns: [column('id'), line] };
+  const bodies = [
+    { id: 'a', items: ['x', 'y'] },
+    { id: 'b', items: [{ colour: 'red' }] },
+  ];
+  const { masked: made } = masked(bodies, [numbers], { onUnknownField: 'quarantine' });
+  assert.deepEqual(linesOf(made.several?.further[0]?.rows), ['a\t0', 'a\t1']);
+  assert.deepEqual(
+    made.rejections.map(({ id, code }) => [id, code]),
+    [['message-1', 'unknown_field']],
+  );
+});
+
 test('a body whose rows would be many times as large is too large', () => {
   const wide: TablePolicy = { ...ITEMS, columns: [column('note'), ofItem('sku')] };
   const body = { id: 'a', note: 'n'.repeat(20_000), items: Array.from({ length: 2_000 }, () => ({})) };
