@@ -146,3 +146,9 @@ test('spans are told in their two largest units', () => {
     '0 s',
   ]);
 });
+
+test('a pipeline of several tables names all of them', () => {
+  const further_tables = ['public.items', 'shop.contacts'];
+  const lines = screen(statusOf({ ...known, further_tables }));
+  assert.ok(lines.includes('logins → public.logins, public.items, shop.contacts'), lines.join('\n'));
+});
