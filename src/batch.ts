@@ -103,6 +103,18 @@ export interface Rejection extends RecordKey {
   readonly held: boolean;
 }
 
+/** The rows of a batch for one more table, which has as many of a record as there are: none, one or many. */
+export interface FurtherRows {
+  /** `schema.table`: by it the loader knows which of its tables is meant. */
+  readonly table: string;
+  /** The COPY column list. */
+  readonly columns: readonly string[];
+  /** The record of each line of `rows`, as an index of the batch's keys; they ascend. */
+  readonly records: readonly number[];
+  /** As `MaskedBatch.rows`. */
+  readonly rows: Masked<Buffer>;
+}
+
 /** What `transform` made of a batch: COPY-ready rows, and the records that cannot go on. */
 export interface MaskedBatch {
   readonly batchId: string;
@@ -125,6 +137,8 @@ export interface MaskedBatch {
   /** COPY text format, one line a row, each ended by a newline byte. */
   readonly rows: Masked<Buffer>;
   readonly rejections: readonly Rejection[];
+  /** Of a pipeline of several tables: which one `rows` are for, and the rows of the others. Absent: there is but one. */
+  readonly several?: { readonly table: string; readonly further: readonly FurtherRows[] };
 }
 
 /** Records by outcome; `received` is the sum of the other four. */
@@ -170,13 +184,15 @@ export interface BatchReport extends Counts {
   readonly runId: string;
   readonly pipeline: string;
   readonly bytes: number;
-  /** How many COPY commands it took: one, and more only when the table refused rows. */
+  /** How often its rows were sent, by a COPY for each table: once, and more often only when a table refused some. */
   readonly copies: number;
   readonly ms: { readonly ledger: number; readonly copy: number; readonly total: number };
   /** Quarantined records by code. */
   readonly codes: Readonly<{ [code: string]: number }>;
   /** One for each FIFO group that is held; absent when none is. */
   readonly blocked?: readonly Blocking[];
+  /** Rows that went to further tables, by `schema.table`; absent where the pipeline has but one. */
+  readonly furtherRows?: { readonly [table: string]: number };
 }
 
 /** What starts a run. */

@@ -209,6 +209,8 @@ begin
       -- With the loader's own rights.
       ('load_one_by_one', 'maskline_loader'),
       ('upsert_one_by_one', 'maskline_loader'),
+      ('load_records_one_by_one', 'maskline_loader'),
+      ('row_plan', 'maskline_loader'),
       ('refuses_row', 'maskline_loader'),
       ('refused_column', 'maskline_loader'),
       ('first_id_at', 'maskline_operator, maskline_auditor'),

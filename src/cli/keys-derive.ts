@@ -1,5 +1,5 @@
 import { PipelineError } from '../errors.js';
-import { masksOf } from '../masking/parts.js';
+import { allColumns, masksOf } from '../masking/parts.js';
 import { type KeyScope, isKeyMethod, keyBytes, keyName } from '../masking/key-methods.js';
 import { deriveSubset } from '../masking/keyring-derive.js';
 import { Keyring, loadKeyring, readKeyringFile, writeKeyring } from '../masking/keyring.js';
@@ -60,13 +60,15 @@ function scopesOf(
     return domains.flatMap((domain) => methods.map((method): KeyScope => ({ method, domain })));
   }
   const masks = selectPipelines(readConfig(context), context.pipelines).flatMap(({ policy }) =>
-    policy.columns.flatMap(masksOf).flatMap((mask): KeyScope[] => {
-      // A custom mask with a domain has the key of `hmac`.
-      const method = mask.method === 'custom' ? 'hmac' : mask.method;
-      return 'domain' in mask && isKeyMethod(method) && methods.includes(method)
-        ? [{ method, domain: mask.domain }]
-        : [];
-    }),
+    allColumns(policy)
+      .flatMap(masksOf)
+      .flatMap((mask): KeyScope[] => {
+        // A custom mask with a domain has the key of `hmac`.
+        const method = mask.method === 'custom' ? 'hmac' : mask.method;
+        return 'domain' in mask && isKeyMethod(method) && methods.includes(method)
+          ? [{ method, domain: mask.domain }]
+          : [];
+      }),
   );
   return [...new Map(masks.map((scope) => [keyName(scope, 0), scope])).values()];
 }

@@ -1,5 +1,6 @@
 import type { PipelineConfig } from '../config/config.js';
-import { recordBaseline } from '../load/baseline.js';
+import { tablesOf } from '../config/tables.js';
+import { recordBaselines } from '../load/baseline.js';
 import type { PostgresPool } from '../load/connection.js';
 import { migrate, migrationStatus } from '../load/migrate.js';
 import { setRevealLimits } from '../load/reveals.js';
@@ -86,12 +87,15 @@ export async function migrateDeployment(
   const unreadable: string[] = [];
   const prepare = async (pool: PostgresPool): Promise<void> => {
     await setRevealLimits(pool, config.reveal, osUser());
-    for (const { name, policy, target } of pipelines) {
-      if (target.create) statements.push(...(await createTarget(pool, targetSpec(policy, target))));
-      await notePartitioning(pool, name, target, target.partition);
-      const state = await recordBaseline(pool, { name, policy, target });
-      if (state === 'taken') baselines.push(`${target.schema}.${target.table}`);
-      if (state === 'unreadable') unreadable.push(`${target.schema}.${target.table}`);
+    for (const pipeline of pipelines) {
+      const { name, target, further } = pipeline;
+      for (const table of tablesOf(pipeline).filter((one) => one.target.create))
+        statements.push(...(await createTarget(pool, targetSpec(table, table.target))));
+      await notePartitioning(pool, name, [target, ...further]);
+      for (const { table, state } of await recordBaselines(pool, pipeline)) {
+        if (state === 'taken') baselines.push(table);
+        if (state === 'unreadable') unreadable.push(table);
+      }
     }
     targetPartitions = await asOutage(() => ensureTargetPartitions(pool));
   };
@@ -138,9 +142,10 @@ export const migratePlan: Command<object> = async (context) => {
 
 async function planned(deployment: Deployment, names: readonly string[]) {
   return withPool(deployment, 'migrate', async (pool) => {
-    const plans = selectPipelines(deployment.config, names).map(({ policy, target }) =>
-      planTarget(pool, targetSpec(policy, target)),
-    );
-    return (await Promise.all(plans)).flat();
+    const tables = selectPipelines(deployment.config, names).flatMap(tablesOf);
+    const plans = tables.map((table) => planTarget(pool, targetSpec(table, table.target)));
+    const steps = (await Promise.all(plans)).flat();
+    // Tables may want one schema.
+    return [...new Map(steps.map((step) => [step.sql, step])).values()];
   });
 }

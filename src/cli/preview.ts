@@ -73,6 +73,8 @@ function print({ out }: CliContext, shown: Preview, isUnsealed: boolean): void {
   out.text(
     `${shown.pipeline}: ${shown.records} records, ${shown.rows} would be rows, ${shown.quarantined} quarantined`,
   );
+  for (const [table, count] of Object.entries(shown.further_rows ?? {}))
+    out.text(`  ${count} rows of ${table}`);
   const rows = shown.columns.map(({ column, from, method, values, distinct, before, after }): Row => ({
     column,
     from,

@@ -34,15 +34,14 @@ function renderPipeline({
   totals,
   differences,
 }: PipelineProof): string {
-  const how = checked.target_check === null ? 'not looked at' : CHECKS[checked.target_check];
-  const rows = checked.target_rows === null ? '' : `${counted(checked.target_rows, 'row')}, `;
   const lines = [
     `${pc.bold(pipeline)} ${pc.dim('→')} ${target}`,
     `  from ${window.from} to ${window.to}`,
     `  ${counted(checked.runs, 'run')}, ${counted(checked.batches, 'batch', 'batches')}, ` +
       `${counted(checked.ledger_entries, 'ledger entry', 'ledger entries')}, ` +
       counted(checked.quarantine_entries, 'quarantine entry', 'quarantine entries'),
-    `  target: ${rows}${how}`,
+    `  target: ${howText(checked)}`,
+    ...(checked.further ?? []).map((table) => `  ${table.target}: ${howText(table)}`),
   ];
   for (const [kind, total] of Object.entries(totals)) {
     const shown = differences.filter((one) => one.kind === kind).slice(0, SHOWN);
@@ -51,6 +50,14 @@ function renderPipeline({
   for (const { what, count, why } of unchecked)
     lines.push(`  ${pc.dim(`not checked: ${what} ${count}: ${why}`)}`);
   return lines.join('\n');
+}
+
+/** How many rows there are, and how they were looked at. */
+function howText({
+  target_rows: rows,
+  target_check: check,
+}: Pick<PipelineProof['checked'], 'target_rows' | 'target_check'>): string {
+  return `${rows === null ? '' : `${counted(rows, 'row')}, `}${check === null ? 'not looked at' : CHECKS[check]}`;
 }
 
 function renderKind(shown: readonly Difference[], total: number): readonly string[] {

@@ -1,7 +1,7 @@
 import type { PipelineConfig } from '../config/config.js';
-import { retakeBaseline } from '../load/baseline.js';
+import { retakeBaselines } from '../load/baseline.js';
 import { checkSchema } from '../load/migrate.js';
-import { PROOF_STATEMENT_TIMEOUT_MS } from '../load/prove.js';
+import { PROOF_STATEMENT_TIMEOUT_MS, type PipelineProof } from '../load/prove.js';
 import { ofTheTarget } from '../load/prove-findings.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import { type Proof, proveDeployment } from '../roles/prove.js';
@@ -76,13 +76,15 @@ async function acceptTargets(
 ): Promise<'none' | 'declined' | 'accepted'> {
   const differing = proof.pipelines.filter(({ totals }) => Object.keys(ofTheTarget(totals)).length > 0);
   if (differing.length === 0) return 'none';
-  for (const { pipeline, target, totals, differences } of differing) {
-    context.out.note(`${pipeline}, table ${target}: ${differencesText(ofTheTarget(totals))}`);
+  for (const { pipeline, totals, differences, ...rest } of differing) {
+    context.out.note(
+      `${pipeline}, table ${tablesOf(rest).join(', ')}: ${differencesText(ofTheTarget(totals))}`,
+    );
     for (const { kind, what } of differences) {
       if (kind in ofTheTarget(totals)) context.out.note(`  ${what}`);
     }
   }
-  const tables = [...new Set(differing.map(({ target }) => target))].join(', ');
+  const tables = [...new Set(differing.flatMap(tablesOf))].join(', ');
   const question =
     `What ${tables} holds now is to be taken for right: rows that are missing or too many stay so, and prove will not ` +
     'name them again. Accept that?';
@@ -92,9 +94,13 @@ async function acceptTargets(
     deployment,
     'migrate',
     async (pool) => {
-      for (const pipeline of pipelines) if (names.has(pipeline.name)) await retakeBaseline(pool, pipeline);
+      for (const pipeline of pipelines) if (names.has(pipeline.name)) await retakeBaselines(pool, pipeline);
     },
     { statementTimeoutMs: PROOF_STATEMENT_TIMEOUT_MS },
   );
   return 'accepted';
+}
+
+function tablesOf({ target, checked }: Pick<PipelineProof, 'target' | 'checked'>): readonly string[] {
+  return [target, ...(checked.further ?? []).map((table) => table.target)];
 }

@@ -91,8 +91,8 @@ function printReport({ out }: CliContext, report: RemaskReport): void {
   const unopened = report.unopened + report.quarantine_unopened + report.vault_unopened;
   if (unopened > 0) lines.push(`  ${unopened} stay: something in them does not open under key ${from}`);
   if (!report.dry_run && report.left) lines.push(`  ${report.left} rows are still under key ${from}`);
-  for (const { column, method, values, why } of oneWay) {
-    lines.push(`  ${column} (${method}): ${values} values stay under key ${from}: ${why}`);
+  for (const { table, column, method, values, why } of oneWay) {
+    lines.push(`  ${table}.${column} (${method}): ${values} values stay under key ${from}: ${why}`);
   }
   if (state === 'interrupted') lines.push('  The next `maskline remask` goes on where this one ended.');
   out.result({ ...report, one_way: oneWay.map((left) => ({ ...left })) }, lines.join('\n'));

@@ -56,7 +56,7 @@ function queueText(queue: Partial<QueueStatus> | null): string {
 function renderPipeline(pipeline: PipelineStatus, now: number): readonly string[] {
   const { queue, queues, backlog } = pipeline;
   return [
-    `${pc.bold(pipeline.pipeline)} ${pc.dim('→')} ${pipeline.table}`,
+    `${pc.bold(pipeline.pipeline)} ${pc.dim('→')} ${[pipeline.table, ...pipeline.further_tables].join(', ')}`,
     line('schedule', scheduleText(pipeline, now)),
     ...(pipeline.breaker === 'open' ? [line('breaker', pc.red(breakerText(pipeline, now)))] : []),
     line('SQS', queueText(queue)),

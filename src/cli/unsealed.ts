@@ -2,16 +2,16 @@ import { NULL_FIELD, decodeField } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { QuarantineEntry } from '../load/quarantine-entries.js';
 import type { Keyring } from '../masking/keyring.js';
-import { openMasked, openRaw } from '../masking/quarantined.js';
+import { type MaskedTable, linesOf, openMasked, openRaw } from '../masking/quarantined.js';
 import type { Row } from './output.js';
 
 /**
- * An entry's content: of a raw one the body and what came with it, of a masked one its row. An entry that can't be
+ * An entry's content: of a raw one the body and what came with it, of a masked one its rows. An entry that can't be
  * opened gets the error's code in `unseal_error`, so that it hides none of the others.
  */
 export function unsealedRow(keyring: Keyring, entry: QuarantineEntry): Row {
   try {
-    return entry.kind === 'raw' ? rawRow(keyring, entry) : maskedRow(keyring, entry);
+    return entry.kind === 'raw' ? rawRow(keyring, entry) : maskedRows(keyring, entry);
   } catch (error) {
     if (error instanceof PipelineError) return { unseal_error: error.code };
     throw error;
@@ -24,11 +24,19 @@ function rawRow(keyring: Keyring, entry: QuarantineEntry): Row {
   return { received_at, group_id: groupId, sequence_number: sequenceNumber, attributes, body };
 }
 
-function maskedRow(keyring: Keyring, entry: QuarantineEntry): Row {
-  const { columns, row } = openMasked(keyring, entry);
-  const fields = row.toString('utf8').replace(/\n$/, '').split('\t');
-  const values = fields.map((field) => (field === NULL_FIELD ? null : decodeField(field)));
-  return { row: Object.fromEntries(columns.map((column, index) => [column, values[index] ?? null])) };
+/** `row`; of a record with rows in several tables `rows`, by table. */
+function maskedRows(keyring: Keyring, entry: QuarantineEntry): Row {
+  const tables = openMasked(keyring, entry);
+  const [own] = tables;
+  if (own?.table === null) return { row: valuesOf(own)[0] ?? {} };
+  return { rows: Object.fromEntries(tables.map((one) => [one.table ?? '', valuesOf(one)])) };
+}
+
+function valuesOf({ columns, rows }: MaskedTable): readonly Row[] {
+  return linesOf(rows).map((fields) => {
+    const values = fields.map((field) => (field === NULL_FIELD ? null : decodeField(field)));
+    return Object.fromEntries(columns.map((column, index) => [column, values[index] ?? null]));
+  });
 }
 
 /** Control and format characters, with which a text could steer a terminal or show itself as something else. */

@@ -6,6 +6,7 @@ import { PipelineError, asPipelineError } from '../errors.js';
 import { throwawayKeyring } from '../foresight/test-keyring.js';
 import { Releases } from '../lifecycle.js';
 import { maskOf, placeOf } from '../masking/masks.js';
+import { allColumns } from '../masking/parts.js';
 import { selectPipelines } from '../roles/deployment.js';
 import type { Finding } from '../roles/inspection.js';
 import type { CliContext, Command } from './context.js';
@@ -40,7 +41,7 @@ export const validate: Command<ValidateOptions> = async (
 function customFindings(context: CliContext, config: Config): readonly Finding[] {
   const keyring = throwawayKeyring(systemClock.now());
   return selectPipelines(config, context.pipelines).flatMap(({ name, policy }) =>
-    policy.columns
+    allColumns(policy)
       .filter(({ mask }) => mask.method === 'custom')
       .flatMap((column): readonly Finding[] => {
         try {

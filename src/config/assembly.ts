@@ -5,10 +5,12 @@ import type { Config, KekConfig, PipelineConfig } from './config.js';
 import { databaseOf, queueOf } from './connections.js';
 import { type Environment, envText } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
+import { warnOfKept } from './kept-masked.js';
 import { buildPipeline } from './pipelines.js';
-import type { Findings } from './problem.js';
+import type { Findings, Path } from './problem.js';
 import { shareQueues } from './routes.js';
 import { type ShellInput, shellSchema } from './schema.js';
+import { type PlacedTable, tablesOf } from './tables.js';
 
 const DEFAULT_KEYRING = './maskline.keyring.json';
 // SQS hands a message out for 14 days at most, and the ledger must remember it for a day longer.
@@ -107,31 +109,46 @@ function kekOf(shell: ShellInput, findings: Findings): KekConfig | null {
 
 /** What only shows when pipelines are looked at side by side. */
 function checkTogether(pipelines: readonly PipelineConfig[], findings: Findings): void {
+  for (const pipeline of pipelines)
+    if (pipeline.leakGate) warnOfKept(tablesOf(pipeline), ['pipelines', pipeline.name], findings);
   checkTables(pipelines, findings);
   checkDomains(pipelines, findings);
 }
 
 /** What one adds, another would overwrite, and none could tell what is missing. */
 function checkTables(pipelines: readonly PipelineConfig[], findings: Findings): void {
-  const tables = new Map<string, PipelineConfig>();
-  for (const pipeline of pipelines) {
-    const { name, target } = pipeline;
+  const tables = new Map<string, { readonly name: string; readonly target: PipelineConfig['target'] }>();
+  const all = pipelines.flatMap((pipeline) =>
+    tablesOf(pipeline).map(({ target, at }) => ({ name: pipeline.name, target, at })),
+  );
+  for (const { name, target, at } of all) {
     const key = `${target.schema} ${target.table}`;
-    const first = tables.get(key) ?? pipeline;
+    const first = tables.get(key) ?? { name, target };
     tables.set(key, first);
-    const modes = [first, pipeline].map(({ target: { upsert } }) =>
+    const modes = [first.target, target].map(({ upsert }) =>
       JSON.stringify(upsert && { ...upsert, keys: upsert.keys.toSorted() }),
     );
     if (modes[0] === modes[1]) continue;
     const message = `pipeline ${first.name} has the same table: both must have one \`mode\`, and the same \`keys\` and \`newest_by\``;
-    findings.error(['pipelines', name, 'target'], message);
+    findings.error(['pipelines', name, ...at], message);
   }
 }
 
-/** The masks of a column, the name of each, and where it stands. */
-function namedMasks(
-  spec: ColumnSpec,
-): readonly { readonly name: string; readonly column: readonly string[]; readonly mask: MaskSpec }[] {
+/** A mask, its name, and where its column, or what of it it is for, stands below the pipeline. */
+interface NamedMask {
+  readonly name: string;
+  readonly column: Path;
+  readonly mask: MaskSpec;
+}
+
+/** The masks of a table's columns. */
+function namedMasks({ columns, columnsAt }: PlacedTable): readonly NamedMask[] {
+  return columns.flatMap((spec) =>
+    masksOfColumn(spec).map(({ column, ...rest }) => ({ ...rest, column: [...columnsAt, ...column] })),
+  );
+}
+
+function masksOfColumn(spec: ColumnSpec): readonly NamedMask[] {
   if (!isJsonColumn(spec)) return [{ name: spec.name, column: [spec.name, 'mask'], mask: spec.mask }];
   return spec.mask.members.map((member) => ({
     name: partOf(spec, member).name,
@@ -144,7 +161,7 @@ function namedMasks(
 function checkDomains(pipelines: readonly PipelineConfig[], findings: Findings): void {
   const domains = new Map<string, { readonly shape: string; readonly place: string }>();
   for (const pipeline of pipelines) {
-    for (const { name, column, mask } of pipeline.policy.columns.flatMap(namedMasks)) {
+    for (const { name, column, mask } of tablesOf(pipeline).flatMap(namedMasks)) {
       if (mask.method !== 'siv' && mask.method !== 'hmac' && mask.method !== 'vault') continue;
       const shape = `${mask.as} ${String(mask.pad)} ${String(mask.lower)}`;
       const key = `${mask.method} ${mask.domain}`;
@@ -152,7 +169,7 @@ function checkDomains(pipelines: readonly PipelineConfig[], findings: Findings):
       domains.set(key, first);
       if (first.shape === shape) continue;
       const message = `shares its domain with ${first.place}, but not as, pad and lower: equal values get different tokens`;
-      findings.warn(['pipelines', pipeline.name, 'columns', ...column], message);
+      findings.warn(['pipelines', pipeline.name, ...column], message);
     }
   }
 }

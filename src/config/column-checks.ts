@@ -5,20 +5,18 @@ import { constantProblem } from './constant.js';
 import { reportTemplateLength } from './ff1-template.js';
 import { type Wrong, checkMaskOptions } from './mask-options.js';
 import type { MaskMethod } from './mask-schema.js';
-import { buildMask } from './masks.js';
+import { type MaskSetting, buildMask } from './masks.js';
 import { typeProblem } from './mask-types.js';
 import { looksPersonal } from './personal-names.js';
 import type { Findings, Path } from './problem.js';
 import { reportTokenLength } from './token-length.js';
 
 /** A column as written, its name and where it stands, and where its value comes from. */
-export interface ColumnUnderCheck {
+export interface ColumnUnderCheck extends MaskSetting {
   readonly input: ColumnInput;
   readonly name: string;
   readonly source: ColumnSource;
   readonly at: Path;
-  /** Where the pipeline file is. */
-  readonly folder: string;
   readonly findings: Findings;
 }
 
@@ -37,6 +35,7 @@ const META_TYPES = {
   // Twenty digits: more than a bigint holds.
   sequence_number: ['text', 'numeric'],
   mask_kid: ['integer', 'bigint'],
+  index: ['integer', 'bigint'],
 } as const satisfies Readonly<{ [name: string]: readonly ColumnType[] }>;
 
 // Attributes are text, and these types are read from JSON values only.
@@ -56,7 +55,7 @@ export function checkColumn(column: ColumnUnderCheck): MaskSpec | null {
   checkSource(column, wrong);
   checkMaskAgainstColumn(column, wrong);
   checkSentinels(column, wrong);
-  const mask = buildMask(column.input, column.name, column.folder, wrong);
+  const mask = buildMask(column.input, column.name, column, wrong);
   if (!sound || mask === null) return null;
   checkLengths(column, mask, wrong);
   if (sound) warnOfDoubts(column);
@@ -83,7 +82,7 @@ function checkSource({ input, source }: ColumnUnderCheck, wrong: Wrong): void {
       ['mask', 'method'],
       `$${source.name} is a time, which cannot be masked as a token; keep it or drop it`,
     );
-  } else if (method !== 'keep' && (!isToken || source.name === 'mask_kid')) {
+  } else if (method !== 'keep' && (!isToken || source.name === 'mask_kid' || source.name === 'index')) {
     const which = source.name === 'mask_kid' ? 'is a key id' : 'comes from no sender';
     wrong(['mask', 'method'], `$${source.name} ${which}: the mask ${method} is not for it; keep it`);
   } else if (isToken && input.mask?.as === 'ip') {
@@ -93,11 +92,17 @@ function checkSource({ input, source }: ColumnUnderCheck, wrong: Wrong): void {
   }
 }
 
-function checkMaskAgainstColumn({ input, source }: ColumnUnderCheck, wrong: Wrong): void {
+function checkMaskAgainstColumn({ input, source, each }: ColumnUnderCheck, wrong: Wrong): void {
   const { type, mask, max_length: maxLength, required } = input;
   const method = mask?.method ?? 'keep';
   const problem = typeProblem(input, isList({ source }));
-  if (problem !== null) wrong(problem.key, problem.message);
+  const isOther = each !== null && isList({ source }) && problem?.key[0] === 'type';
+  if (isOther)
+    wrong(
+      ['from'],
+      'is of another list than `from_each`: begin it as that does, or store the whole list, with type jsonb or text[]',
+    );
+  else if (problem !== null) wrong(problem.key, problem.message);
   if (required && (method === 'null' || method === 'drop')) {
     wrong(['required'], `contradicts the mask ${method}, which stores no value`);
   }

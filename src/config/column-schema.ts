@@ -29,7 +29,7 @@ const keptPaths = z
 export const columnSchema = z
   .strictObject({
     from: text(
-      'The field of the body; a path such as `user.address.city`, `items[0].sku`, `contacts[*].email` (each element) or `["odd.name"]`; or one of `$message_id`, `$sent_at`, `$received_at`, `$loaded_at`, `$group_id`, `$sequence_number`, `$batch_id`, `$run_id`, `$mask_kid`, `$attributes.NAME`, `$rest` (the fields that no other column takes). Needed unless the mask is `constant` or `null`.',
+      'The field of the body; a path such as `user.address.city`, `items[0].sku`, `contacts[*].email` (each element) or `["odd.name"]`; or one of `$message_id`, `$sent_at`, `$received_at`, `$loaded_at`, `$group_id`, `$sequence_number`, `$batch_id`, `$run_id`, `$mask_kid`, `$attributes.NAME`, `$index` (under `from_each`, the number of the element from 0), `$rest` (the fields that no other column takes). Needed unless the mask is `constant` or `null`.',
     ).optional(),
     type: choice(
       'What the value must be. Default `text`, for masks that make addresses `inet`. A `from` with `[*]` needs `jsonb` or `text[]`; `date-shift` and periods need `date` or `timestamptz`.',

@@ -1,8 +1,15 @@
-import { type ColumnSource, type ColumnSpec, type ColumnType, type MaskSpec } from '../masking/methods.js';
+import {
+  type ColumnSource,
+  type ColumnSpec,
+  type ColumnType,
+  type FieldPath,
+  type MaskSpec,
+} from '../masking/methods.js';
 import { checkColumn } from './column-checks.js';
 import type { ColumnInput } from './column-schema.js';
 import { buildJsonMask, storesParts } from './json-columns.js';
-import { parsePath } from './path.js';
+import type { MaskSetting } from './masks.js';
+import { parsePath, pathWithin } from './path.js';
 import type { Findings, Path } from './problem.js';
 import { didYouMean } from './suggestion.js';
 
@@ -19,6 +26,7 @@ const META_NAMES = [
   'batch_id',
   'run_id',
   'mask_kid',
+  'index',
 ] as const;
 
 const ATTRIBUTE_PREFIX = '$attributes.';
@@ -32,26 +40,24 @@ const ALWAYS_PRESENT: ColumnSource = { kind: 'meta', name: 'message_id' };
 const LONGEST_IDENTIFIER_BYTES = 63;
 
 /** What a column is to know of the file that it is in. */
-export interface ColumnSetting {
+export interface ColumnSetting extends MaskSetting {
   readonly at: Path;
   /** Whether maskline creates the table. */
   readonly created: boolean;
-  /** Where the pipeline file is. */
-  readonly folder: string;
 }
 
 /** The column as the mask needs it, or null with everything that is wrong with it reported. */
 export function buildColumn(
   name: string,
   input: ColumnInput,
-  { at, created, folder }: ColumnSetting,
+  { at, created, folder, each }: ColumnSetting,
   findings: Findings,
 ): ColumnSpec | null {
   const nameWrong = identifierProblem(name);
   if (nameWrong !== null) findings.error(at, nameWrong);
-  const source = sourceOf(input, at, findings);
+  const source = sourceOf(input, each, at, findings);
   if (source === null) return null;
-  const under = { input, name, source, at, folder, findings };
+  const under = { input, name, source, at, folder, each, findings };
   const mask = storesParts(input) ? buildJsonMask(under) : checkColumn(under);
   if (mask === null || nameWrong !== null) return null;
   const createdLength = created && isSized(mask) && !input.type ? CREATED_TOKEN_LENGTH : null;
@@ -77,7 +83,12 @@ export function identifierProblem(name: string): string | null {
     : 'a name must begin with a letter or "_" and hold no quotes or control characters';
 }
 
-function sourceOf(input: ColumnInput, at: Path, findings: Findings): ColumnSource | null {
+function sourceOf(
+  input: ColumnInput,
+  each: FieldPath | null,
+  at: Path,
+  findings: Findings,
+): ColumnSource | null {
   const from = input.from;
   const wrong = (message: string): null => {
     findings.error([...at, 'from'], message);
@@ -94,6 +105,8 @@ function sourceOf(input: ColumnInput, at: Path, findings: Findings): ColumnSourc
   if (from.startsWith('$')) {
     if (from === REST) return { kind: 'rest' };
     const meta = META_NAMES.find((known) => `$${known}` === from);
+    if (meta === 'index' && each === null)
+      return wrong('is the number of an element in its list: it needs `from_each`, which names the list');
     if (meta !== undefined) return { kind: 'meta', name: meta };
     return wrong(
       `no such source${didYouMean(from, SOURCE_NAMES)}; it must be a field or one of ${SOURCE_NAMES.join(', ')}`,
@@ -101,7 +114,9 @@ function sourceOf(input: ColumnInput, at: Path, findings: Findings): ColumnSourc
   }
   const path = parsePath(from);
   if (typeof path === 'string') return wrong(path);
-  return path.steps.length === 0 ? { kind: 'field', name: path.name } : { kind: 'path', ...path };
+  return path.steps.length === 0
+    ? { kind: 'field', name: path.name }
+    : { kind: 'path', ...pathWithin(path, each) };
 }
 
 /** Whether what the mask makes has a length that a column of 256 characters was chosen for. */
@@ -109,11 +124,15 @@ function isSized({ method }: MaskSpec): boolean {
   return method === 'siv' || method === 'hmac' || method === 'vault' || method === 'partial';
 }
 
+function isNumber(source: ColumnSource): boolean {
+  return source.kind === 'meta' && (source.name === 'mask_kid' || source.name === 'index');
+}
+
 function defaultType(source: ColumnSource, mask: MaskSpec): ColumnType {
   switch (mask.method) {
     case 'keep':
       if (source.kind === 'meta' && source.name.endsWith('_at')) return 'timestamptz';
-      return source.kind === 'meta' && source.name === 'mask_kid' ? 'integer' : 'text';
+      return isNumber(source) ? 'integer' : 'text';
     case 'ip-truncate':
     case 'ipcrypt-det':
     case 'ipcrypt-pfx':

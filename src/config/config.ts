@@ -102,7 +102,7 @@ export interface RouteConfig {
   readonly otherwise: string | null;
 }
 
-/** The table that rows go to. */
+/** A table that rows go to. */
 export interface TargetConfig {
   readonly schema: string;
   readonly table: string;
@@ -127,7 +127,7 @@ export interface TargetConfig {
   }[];
 }
 
-/** One pipeline: a queue, its masks and a table. */
+/** One pipeline: a queue, its masks and its tables. */
 export interface PipelineConfig {
   readonly name: string;
   readonly schedule: Schedule | null;
@@ -143,7 +143,10 @@ export interface PipelineConfig {
   readonly fifo: 'skip' | 'block';
   /** Whether masked batches are searched for raw values before they leave `transform`. */
   readonly leakGate: boolean;
+  /** The table of a row for each record: the only one, or the first of several. */
   readonly target: TargetConfig;
+  /** The others, in the order of `policy.several.further`. */
+  readonly further: readonly TargetConfig[];
 }
 
 /** How the key-encryption key is come by. */

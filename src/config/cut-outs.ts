@@ -13,10 +13,12 @@ interface Placed {
 
 /**
  * The columns, with what others take cut out of what a column keeps of a JSON value; null when that contradicts
- * something, which is reported. Of the rest, nothing that another column takes can be named; of a field, it can.
+ * something, which is reported. Of the rest, nothing that another column takes can be named; of a field, it can. `all`
+ * are the columns of all tables: what one takes, another does not store with the rest.
  */
 export function withCutOuts(
   columns: readonly ColumnSpec[],
+  all: readonly ColumnSpec[],
   at: Path,
   findings: Findings,
 ): readonly ColumnSpec[] | null {
@@ -25,7 +27,7 @@ export function withCutOuts(
     findings.error([...at, second.name, 'from'], `column ${rest.name} is from $rest already`);
     return null;
   }
-  const placed = columns.flatMap(placeOf);
+  const placed = all.flatMap(placeOf);
   let isSound = true;
   const cut = columns.map((column): ColumnSpec => {
     if (!isJsonColumn(column)) return column;

@@ -6,8 +6,10 @@ import {
   Scalar,
   isAlias,
   isMap,
+  isNode,
   isPair,
   isScalar,
+  isSeq,
   parseDocument,
   visit,
 } from 'yaml';
@@ -130,7 +132,11 @@ function aliasProblem(document: Document, alias: Alias, above: Above): string | 
 }
 
 function pathOf(above: Above): Path {
-  return above.filter(isPair).map((pair) => (isScalar(pair.key) ? String(pair.key.value) : '?'));
+  return above.flatMap((node, depth) => {
+    if (isPair(node)) return [isScalar(node.key) ? String(node.key.value) : '?'];
+    const next = above[depth + 1];
+    return isSeq(node) && next !== undefined ? [String(node.items.indexOf(next))] : [];
+  });
 }
 
 function offsetOf(document: Document, path: Path, part: 'key' | 'value'): number {
@@ -138,6 +144,12 @@ function offsetOf(document: Document, path: Path, part: 'key' | 'value'): number
   let offset = 0;
   for (const [depth, name] of path.entries()) {
     const holder = isAlias(node) ? node.resolve(document) : node;
+    if (isSeq(holder)) {
+      node = holder.items[Number(name)];
+      if (!isNode(node)) return offset;
+      offset = node.range?.[0] ?? offset;
+      continue;
+    }
     const pair = isMap(holder)
       ? holder.items.find(({ key }) => isScalar(key) && String(key.value) === name)
       : undefined;

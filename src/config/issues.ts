@@ -109,7 +109,10 @@ function knownKeys(path: Path): readonly string[] {
   let node: unknown = jsonSchema();
   for (const key of path) {
     const holder = mapBranch(node);
-    node = valueAt(holder, ['properties', key]) ?? valueAt(holder, ['additionalProperties']);
+    node =
+      valueAt(holder, ['properties', key]) ??
+      valueAt(holder, ['additionalProperties']) ??
+      valueAt(holder, ['items']);
   }
   return entriesOf(valueAt(mapBranch(node), ['properties'])).map(([key]) => key);
 }

@@ -1,6 +1,12 @@
 // Columns that store parts of a JSON value: `keep` and `masks`, and what `$rest` is.
 
-import type { ColumnSource, JsonMask, JsonMember, MaskSpec } from '../masking/methods.js';
+import {
+  type ColumnSource,
+  type JsonMask,
+  type JsonMember,
+  type MaskSpec,
+  isList,
+} from '../masking/methods.js';
 import { isWithin } from '../masking/path-tree.js';
 import type { ColumnUnderCheck } from './column-checks.js';
 import type { ColumnInput } from './column-schema.js';
@@ -65,9 +71,9 @@ function checkColumn(
   wrong: Wrong,
 ): void {
   const isPlace = source.kind === 'field' || source.kind === 'path';
-  const isList = source.kind === 'path' && source.steps.some((step) => 'each' in step);
+  const isMany = isList({ source });
   const key = keep === undefined ? 'masks' : 'keep';
-  if (isList)
+  if (isMany)
     wrong(
       ['from'],
       'names each element, and parts of them are named too: name the array, and begin their paths with "[*]"',
@@ -102,7 +108,7 @@ function maskedMember(
   }
   checkMaskOptions(mask, say);
   const from = pathFrom(column, path);
-  const built = buildMask({ mask, from, required: false }, path, column.folder, say);
+  const built = buildMask({ mask, from, required: false }, path, column, say);
   return built === null || built.method === 'json' ? null : memberOf(column, path, built, [], wrong);
 }
 

@@ -2,22 +2,23 @@ import { resolve } from 'node:path';
 import { canonicalText, trimAscii } from '../masking/canonical.js';
 import { isCode, readCustomFiles } from '../masking/custom-files.js';
 import { compareDecimals, floorAt, parseDecimal, scaleOf, writeDecimal } from '../masking/decimal.js';
-import type {
-  BucketMask,
-  CustomMask,
-  DateShiftMask,
-  Ff1Mask,
-  FieldPath,
-  GeneralizeMask,
-  MaskSpec,
-  PartialMask,
-  VaultMask,
+import {
+  type BucketMask,
+  type CustomMask,
+  type DateShiftMask,
+  type Ff1Mask,
+  type FieldPath,
+  type GeneralizeMask,
+  type MaskSpec,
+  type PartialMask,
+  type VaultMask,
+  hasEach,
 } from '../masking/methods.js';
 import type { ColumnInput } from './column-schema.js';
 import { alphabetProblem, parseTemplate } from './ff1-template.js';
 import type { Wrong } from './mask-options.js';
 import type { MaskInput } from './mask-schema.js';
-import { parsePath } from './path.js';
+import { parsePath, pathWithin } from './path.js';
 import { patternProblem } from './pattern.js';
 
 const DIGITS = '0123456789';
@@ -29,11 +30,21 @@ const CUSTOM_TIMEOUT_MS = 2_000;
 // More digits than anybody's edges have; the names of ranges are made of them.
 const MOST_EDGE_DIGITS = 30;
 
-/**
- * The mask of a column whose options fit its method, or null with what is wrong with their values reported. `folder` is
- * where the pipeline file is.
- */
-export function buildMask(input: ColumnInput, column: string, folder: string, wrong: Wrong): MaskSpec | null {
+/** What a mask is to know of the file and the table that it is in. */
+export interface MaskSetting {
+  /** Where the pipeline file is. */
+  readonly folder: string;
+  /** The list of which each row of the table is an element; null: it has a row for each record. */
+  readonly each: FieldPath | null;
+}
+
+/** The mask of a column whose options fit its method, or null with what is wrong with their values reported. */
+export function buildMask(
+  input: ColumnInput,
+  column: string,
+  { folder, each }: MaskSetting,
+  wrong: Wrong,
+): MaskSpec | null {
   const { mask } = input;
   if (mask === undefined) return { method: 'keep' };
   const { method } = mask;
@@ -49,7 +60,7 @@ export function buildMask(input: ColumnInput, column: string, folder: string, wr
     case 'hmac':
       return { method, domain, as: mask.as ?? 'text', pad: mask.pad ?? null, lower: mask.lower ?? false };
     case 'vault':
-      return vault(mask, domain, wrong);
+      return vault(mask, domain, each, wrong);
     case 'ip-truncate':
       return { method, v4: mask.v4 ?? V4_BITS, v6: mask.v6 ?? V6_BITS };
     case 'ipcrypt-det':
@@ -60,7 +71,7 @@ export function buildMask(input: ColumnInput, column: string, folder: string, wr
     case 'ff1':
       return ff1(mask, domain, wrong);
     case 'date-shift':
-      return dateShift(mask, domain, wrong);
+      return dateShift(mask, domain, each, wrong);
     case 'bucket':
       return bucket(mask, wrong);
     case 'generalize':
@@ -114,28 +125,37 @@ function ff1({ template, alphabet = DIGITS }: MaskInput, domain: string, wrong: 
   return null;
 }
 
-function dateShift({ entity, days }: MaskInput, domain: string, wrong: Wrong): DateShiftMask | null {
+function dateShift(
+  { entity, days }: MaskInput,
+  domain: string,
+  each: FieldPath | null,
+  wrong: Wrong,
+): DateShiftMask | null {
   if (entity === undefined || days === undefined) return null;
-  const path = onePlace(entity);
+  const path = onePlace(entity, each);
   if (typeof path !== 'string') return { method: 'date-shift', domain, entity: path, days };
   wrong(['mask', 'entity'], path);
   return null;
 }
 
-function vault(mask: MaskInput, domain: string, wrong: Wrong): VaultMask | null {
+function vault(mask: MaskInput, domain: string, each: FieldPath | null, wrong: Wrong): VaultMask | null {
   const { as = 'text', pad, lower = false, subject } = mask;
-  const path = subject === undefined ? null : onePlace(subject);
+  const path = subject === undefined ? null : onePlace(subject, each);
   if (typeof path !== 'string')
     return { method: 'vault', domain, as, pad: pad ?? null, lower, subject: path };
   wrong(['mask', 'subject'], path);
   return null;
 }
 
-/** The place of one value in the body, or what is wrong with what should name it. */
-function onePlace(text: string): FieldPath | string {
+/** The place of one value of a row, or what is wrong with what should name it. */
+function onePlace(text: string, each: FieldPath | null): FieldPath | string {
   const path = text.startsWith('$') ? 'must be a field of the body' : parsePath(text);
-  const isMany = typeof path !== 'string' && path.steps.some((step) => 'each' in step);
-  return isMany ? 'must be one value, without "[*]"' : path;
+  if (typeof path === 'string') return path;
+  const place = pathWithin(path, each);
+  if (!hasEach(place)) return place;
+  return each === null
+    ? 'must be one value, without "[*]"'
+    : 'must be one value: of the element, beginning as `from_each` does, or without "[*]"';
 }
 
 function bucket({ edges, width }: MaskInput, wrong: Wrong): BucketMask | null {

@@ -18,6 +18,26 @@ export function parsePath(text: string): FieldPath | string {
 }
 
 /**
+ * A path in a table of which each row is an element of the list at `each` (null: each is a whole record): whether it is
+ * one within the element.
+ */
+export function pathWithin(path: FieldPath, each: FieldPath | null): FieldPath {
+  if (each === null || path.name !== each.name) return path;
+  const isSame = each.steps.every((step, i) => JSON.stringify(step) === JSON.stringify(path.steps[i]));
+  return isSame ? { ...path, within: each.steps.length } : path;
+}
+
+/** The list of which each element is a row, or what is wrong with the path that should name it. */
+export function parseEach(text: string): FieldPath | string {
+  const path = text.startsWith('$') ? 'must be a list in the body' : parsePath(text);
+  if (typeof path === 'string') return path;
+  const last = path.steps.at(-1);
+  return last !== undefined && 'each' in last
+    ? path
+    : 'must end with "[*]", which stands for each element of a list: items[*]';
+}
+
+/**
  * A path from a JSON value to parts of it, or what is wrong with it: as `parsePath`, but it may begin with `[*]`, and holds
  * no single element.
  */

@@ -3,7 +3,7 @@ import { columnSchema } from './column-schema.js';
 import { listOf } from './mask-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, size, text } from './scalars.js';
 import { scheduleMap, scheduleText } from './schedule-schema.js';
-import { targetSchema } from './target-schema.js';
+import { tableSchema, targetSchema } from './target-schema.js';
 
 // SQS hides at most 120,000 messages of a standard queue at a time.
 const MOST_IN_FLIGHT = 120_000;
@@ -166,6 +166,8 @@ const limits = z.strictObject({
     .prefault({}),
 });
 
+const columns = z.record(z.string(), columnSchema);
+
 /** One entry of `pipelines`. */
 export const pipelineSchema = z
   .strictObject({
@@ -206,16 +208,35 @@ export const pipelineSchema = z
     leak_gate: flag(
       'Whether masked batches are searched for the raw values that were masked, and stopped as `leak_found` where one is found.',
     ).prefault(false),
-    columns: z.record(z.string(), columnSchema).meta({
-      description:
-        'The columns of the table, by name, in COPY order. A column that is not listed keeps its default.',
-    }),
-    target: targetSchema.meta({ description: 'The table that rows go to.' }),
+    columns: columns
+      .meta({
+        description:
+          'The columns of the table, by name, in COPY order. A column that is not listed keeps its default. Needed unless there are `targets`.',
+      })
+      .optional(),
+    target: targetSchema
+      .meta({ description: 'The table that rows go to. Needed unless there are `targets`.' })
+      .optional(),
+    targets: z
+      .array(
+        tableSchema.extend({
+          columns: columns.meta({ description: 'The columns of this table, as those of the pipeline.' }),
+        }),
+      )
+      .meta({
+        description:
+          'Instead of `columns` and `target`: the tables that rows of a record go to, all in one transaction, in this order. The first has a row for each record.',
+      })
+      .optional(),
   })
   .meta({ description: 'A queue, the masks of its fields, and a table.' });
 
-/** A pipeline without a look at its columns, which are judged one by one. */
-export const pipelineShellSchema = pipelineSchema.extend({ columns: z.record(z.string(), z.unknown()) });
+/** A pipeline without a look at its tables and their columns, which are judged one by one. */
+export const pipelineShellSchema = pipelineSchema.extend({
+  columns: z.unknown().optional(),
+  target: z.unknown().optional(),
+  targets: z.unknown().optional(),
+});
 
-/** What the file says of a pipeline outside of its columns, with defaults. */
+/** What the file says of a pipeline outside of its tables, with defaults. */
 export type PipelineInput = z.output<typeof pipelineShellSchema>;

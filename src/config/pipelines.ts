@@ -1,17 +1,15 @@
-import { type ColumnSpec, needsKeyId, policySha256 } from '../masking/methods.js';
-import { columnSchema } from './column-schema.js';
-import { type ColumnSetting, buildColumn } from './columns.js';
+import { type TablePolicy, policySha256 } from '../masking/methods.js';
+import { allColumns } from '../masking/parts.js';
 import type { PipelineConfig } from './config.js';
-import { withCutOuts } from './cut-outs.js';
 import type { Environment } from './interpolation.js';
-import { entriesOf, readPart, valueAt } from './issues.js';
+import { readPart } from './issues.js';
 import { type PipelineInput, pipelineShellSchema } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
 import { buildSchedule } from './schedule.js';
 import { buildRoute } from './routes.js';
 import { buildS3 } from './s3-buckets.js';
 import { FIFO_SUFFIX, buildSqs } from './sqs-queue.js';
-import { buildTarget } from './target.js';
+import { type TableConfig, buildTables } from './tables.js';
 
 // It is part of queue names, metric labels and primary keys.
 const PIPELINE_NAME = /^(?=.*[a-z_-])[a-z0-9_-]{1,63}$/;
@@ -33,14 +31,8 @@ export function buildPipeline(
     findings.error(at, 'a pipeline is named by 1 to 63 of a-z, 0-9, "_" and "-", not all of them digits');
   }
   const input = readPart(pipelineShellSchema, data, at, findings);
-  const created = input?.target.create ?? valueAt(data, ['target', 'create']) === true;
-  const columns = buildColumns(
-    valueAt(data, ['columns']),
-    { at: [...at, 'columns'], created, folder },
-    findings,
-  );
+  const tables = buildTables(data, { at, folder }, findings);
   if (input === null) return null;
-  const target = buildTarget(input.target, columns, [...at, 'target'], findings);
   const schedule = buildSchedule(input.schedule, [...at, 'schedule'], findings);
   const sqs = buildSqs(input.source.sqs, schedule, [...at, 'source', 'sqs'], env, findings);
   const isFifo = (sqs?.queues ?? []).map(({ queue }) => queue.endsWith(FIFO_SUFFIX));
@@ -51,7 +43,8 @@ export function buildPipeline(
     checkShares(input, isFifo.length, at, findings);
   }
   const s3 = buildS3(input.source, sqs?.queues[0] ?? null, [...at, 'source'], env, findings);
-  if (!named || columns === null || target === null || sqs === null) return null;
+  const [own, ...further] = tables ?? [];
+  if (!named || own === undefined || sqs === null) return null;
   return {
     name,
     schedule,
@@ -67,28 +60,30 @@ export function buildPipeline(
       load: input.concurrency.load ?? null,
     },
     limits: limitsOf(input.limits),
-    policy: policyOf(name, input, columns, folder),
+    policy: policyOf(name, input, [own, ...further], folder),
     fifo: input.fifo,
     leakGate: input.leak_gate,
-    target,
+    target: own.target,
+    further: further.map(({ target }) => target),
   };
 }
 
 function policyOf(
   pipeline: string,
   input: PipelineInput,
-  columns: readonly ColumnSpec[],
+  [own, ...further]: readonly [TableConfig, ...TableConfig[]],
   folder: string,
 ): PipelineConfig['policy'] {
   const policy = {
     pipeline,
-    columns,
+    columns: own.columns,
+    ...(further.length === 0 ? {} : { several: { table: nameOf(own), further: further.map(tablePolicyOf) } }),
     maxDepth: input.limits.max_depth,
     maxBody: input.limits.max_body,
     onUnknownField: input.on_unknown_field,
     onReject: input.on_reject,
   };
-  const hasFiles = columns.some(({ mask }) => mask.method === 'custom');
+  const hasFiles = allColumns(policy).some(({ mask }) => mask.method === 'custom');
   return { ...policy, sha256: policySha256(policy), ...(hasFiles ? { folder } : {}) };
 }
 
@@ -116,40 +111,12 @@ function limitsOf(limits: PipelineInput['limits']): PipelineConfig['limits'] {
   };
 }
 
-function buildColumns(
-  data: unknown,
-  setting: ColumnSetting,
-  findings: Findings,
-): readonly ColumnSpec[] | null {
-  const { at } = setting;
-  const entries = entriesOf(data);
-  const columns = entries.map(([name, written]) => {
-    const path = [...at, name];
-    const input = readPart(columnSchema, written, path, findings);
-    return input === null ? null : buildColumn(name, input, { ...setting, at: path }, findings);
-  });
-  const sound = columns.filter((column) => column !== null);
-  if (sound.length < columns.length) return null;
-  if (sound.every((column) => column.mask.method === 'drop')) {
-    // A missing `columns` has been reported with the rest of the pipeline.
-    if (typeof data === 'object') findings.error(at, 'at least one column must be loaded');
-    return null;
-  }
-  return hasKeyIds(sound, at, findings) ? withCutOuts(sound, at, findings) : null;
+function nameOf({ target }: TableConfig): string {
+  return `${target.schema}.${target.table}`;
 }
 
-/** Without its key id, what keeps the format can't be undone, nor brought to another key. */
-function hasKeyIds(columns: readonly ColumnSpec[], at: Path, findings: Findings): boolean {
-  const keeping = columns.find(({ mask }) => needsKeyId(mask));
-  const hasKid = columns.some(
-    ({ source, mask }) => source.kind === 'meta' && source.name === 'mask_kid' && mask.method === 'keep',
-  );
-  if (keeping === undefined || hasKid) return true;
-  findings.error(
-    [...at, keeping.name, 'mask', 'method'],
-    `the results of ${keeping.mask.method} carry no key id: add a column for it, such as \`mask_kid: { from: $mask_kid, type: integer }\``,
-  );
-  return false;
+function tablePolicyOf(table: TableConfig): TablePolicy {
+  return { table: nameOf(table), columns: table.columns, each: table.each };
 }
 
 function checkFifo(input: PipelineInput, isFifo: boolean, at: Path, findings: Findings): void {

@@ -11,6 +11,8 @@ interface Row {
 
 const PIPELINE = 'pipelines.NAME';
 const COLUMN = `${PIPELINE}.columns.COLUMN`;
+const TARGETS = `${PIPELINE}.targets`;
+const TABLE_KEYS = ['from_each', 'columns'];
 
 /** The tables of all keys of maskline.yaml in Markdown, made from the schema; docs/reference.md holds them. */
 export function referenceMarkdown(): string {
@@ -55,6 +57,11 @@ function rowsOf(node: unknown, prefix: string, within: boolean): readonly Row[] 
 function nestedRows(key: string, node: unknown): readonly Row[] {
   // Each of its entries is as `mask`, which is told before it.
   if (key === 'masks') return [];
+  // But for a few, the keys of each entry are those of `target`, which is told before it.
+  if (key === TARGETS)
+    return rowsOf(valueAt(node, ['items']), `${key}[]`, true).filter((row) =>
+      TABLE_KEYS.some((own) => row.key === `${TARGETS}[].${own}`),
+    );
   const entry = valueAt(node, ['additionalProperties']);
   if (typeof entry === 'object') {
     const placeholder = `${key}.${key === 'pipelines' ? 'NAME' : 'COLUMN'}`;

@@ -60,5 +60,12 @@ export const targetSchema = z.strictObject({
     .optional(),
 });
 
+/** One of `targets`, but for its columns. */
+export const tableSchema = targetSchema.extend({
+  from_each: text(
+    'The list of which each element is a row, such as `items[*]`; a record without it has no row here. Paths that begin so are of the element, others of the whole event, and `$index` is the number of the element, from 0. Not for the first table, which has a row for each record.',
+  ).optional(),
+});
+
 /** What the file says of a target. */
 export type TargetInput = z.output<typeof targetSchema>;

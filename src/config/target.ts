@@ -1,4 +1,5 @@
 import type { ColumnSpec } from '../masking/methods.js';
+import { isAlwaysThere } from '../masking/parts.js';
 import { identifierProblem } from './columns.js';
 import type { PipelineConfig } from './config.js';
 import type { Findings, Path } from './problem.js';
@@ -97,10 +98,8 @@ function oneWayKey(name: string): string {
 /** NULL is no key: Postgres takes two of them for different ones. */
 function keyProblem({ name, source, required, mask }: ColumnSpec): string | null {
   if (mask.method === 'null') return `column ${name} is always NULL, which is no key`;
-  if (mask.method === 'constant' || required) return null;
-  const isAlwaysThere =
-    source.kind === 'meta' && source.name !== 'group_id' && source.name !== 'sequence_number';
-  return isAlwaysThere ? null : `column ${name} may be NULL, which is no key; set \`required: true\` for it`;
+  if (mask.method === 'constant' || required || isAlwaysThere(source)) return null;
+  return `column ${name} may be NULL, which is no key; set \`required: true\` for it`;
 }
 
 const ORDERED: readonly ColumnSpec['type'][] = [
@@ -116,7 +115,7 @@ function isOrdered({ type, mask, source }: ColumnSpec): boolean {
   return (
     mask.method === 'keep' &&
     ORDERED.includes(type) &&
-    !(source.kind === 'meta' && source.name === 'mask_kid')
+    !(source.kind === 'meta' && (source.name === 'mask_kid' || source.name === 'index'))
   );
 }
 

@@ -8,6 +8,7 @@ import { type ValueKind, kindOf, valueKinds } from './detectors.js';
 import { type Rehearsed, type RehearsedPipeline, rehearse } from './rehearsal.js';
 import { rawValues } from './raw-values.js';
 import type { ColumnStrength } from './strength.js';
+import { type TableRows, columnName, tableRows } from './tables.js';
 import type { Envelope } from '../batch.js';
 
 /** What the values of one column are like over the rows of a sample. */
@@ -71,7 +72,11 @@ export function sampleStrength(
 ): SampleStrength {
   const all = rehearse(pipeline, keyring, clock, envelopes);
   const rows = all.filter(({ outcome }) => 'row' in outcome);
-  const columns = strengths.filter(({ exposure }) => exposure === 'quasi_identifier' || exposure === 'part');
+  const tables = tableRows(pipeline.policy, rows);
+  const names = new Set(pipeline.policy.columns.flatMap(partsOf).map(({ name }) => name));
+  // Groups are of people, and so of records: rows of further tables are many of one.
+  const ofRecords = strengths.filter(({ column }) => names.has(column));
+  const columns = ofRecords.filter(({ exposure }) => exposure === 'quasi_identifier' || exposure === 'part');
   const quasi = columns.map(({ column }) => column);
   const groups = quasi.length === 0 ? [] : groupSizes(rows, quasi);
   const inSmall = groups.filter((size) => size < SMALL_GROUP).reduce((sum, size) => sum + size, 0);
@@ -79,17 +84,22 @@ export function sampleStrength(
     pipeline: pipeline.name,
     rows: rows.length,
     quarantined: all.length - rows.length,
-    counts: pipeline.policy.columns
-      .flatMap(partsOf)
-      .filter(({ mask }) => mask.method !== 'drop')
-      .map(({ name }) => countsOf(rows, name)),
+    counts: tables.flatMap(({ table, columns: own, rows: some }) =>
+      own
+        .flatMap(partsOf)
+        .filter(({ mask }) => mask.method !== 'drop')
+        .map(({ name }) => ({ ...countsOf(some, name), column: columnName(table, name) })),
+    ),
     quasi_identifiers: quasi,
     k: groups.length === 0 ? null : Math.min(...groups),
     share_below_5: groups.length === 0 ? null : inSmall / rows.length,
-    leaks: leaksOf(rows, pipeline, clock),
-    small_spaces: pipeline.policy.columns
-      .flatMap(partsOf)
-      .flatMap((column) => smallSpaceOf(rows, column, clock)),
+    leaks: tables.flatMap((table) => leaksOf(table, clock)),
+    small_spaces: tables.flatMap(({ table, columns: own, rows: some }) =>
+      own
+        .flatMap(partsOf)
+        .flatMap((column) => smallSpaceOf(some, column, clock))
+        .map((found) => ({ ...found, column: columnName(table, found.column) })),
+    ),
   };
 }
 
@@ -130,12 +140,8 @@ function groupSizes(rows: readonly Rehearsed[], columns: readonly string[]): rea
 }
 
 /** Cells that are kept, or of custom masks, that hold the value of a masked field of their own row, or equal one of any row. */
-function leaksOf(
-  rows: readonly Rehearsed[],
-  pipeline: RehearsedPipeline,
-  clock: Clock,
-): readonly SampleLeak[] {
-  const columns = pipeline.policy.columns.flatMap(partsOf);
+function leaksOf({ table, columns: all, rows }: TableRows, clock: Clock): readonly SampleLeak[] {
+  const columns = all.flatMap(partsOf);
   const kept = columns.filter(
     ({ mask, source }) => (mask.method === 'keep' || mask.method === 'custom') && source.kind !== 'meta',
   );
@@ -148,7 +154,8 @@ function leaksOf(
         const cell = cellOf(row, name);
         return cell !== null && (anywhere.has(cell) || (raw[i] ?? []).some((text) => cell.includes(text)));
       }).length;
-      return leaking === 0 ? [] : [{ column: name, masked: column.name, rows: leaking }];
+      const [shown, hidden] = [columnName(table, name), columnName(table, column.name)];
+      return leaking === 0 ? [] : [{ column: shown, masked: hidden, rows: leaking }];
     });
   });
 }

@@ -3,9 +3,9 @@
 import { type Document, isMap, isScalar } from 'yaml';
 import { didYouMean } from '../config/suggestion.js';
 import { type ColumnPolicy, type ColumnSpec, tokenMaskOf } from '../masking/methods.js';
-import { namedParts } from '../masking/parts.js';
+import { allColumns, namedParts } from '../masking/parts.js';
 import { isRejectionCode, rejectionCodes } from '../masking/remedies.js';
-import type { Expected, ExpectedCell } from './test-case.js';
+import type { Expected, ExpectedCell, ExpectedRow } from './test-case.js';
 import type { Value, YamlFile } from './yaml-nodes.js';
 
 const TOKEN = 'token';
@@ -19,22 +19,53 @@ export function readExpected(
   value: Value,
   policy: ColumnPolicy,
 ): Expected | null {
-  const parts = yaml.members(document, value, ['row', 'rejected'], '`expect`');
+  const parts = yaml.members(document, value, ['row', 'further', 'rejected'], '`expect`');
   if (parts === null) return null;
-  if ((parts.row === undefined) === (parts.rejected === undefined)) {
-    yaml.wrong(value, 'what is expected is either a `row` or `rejected`');
+  const isRow = parts.row !== undefined || parts.further !== undefined;
+  if (isRow === (parts.rejected !== undefined)) {
+    yaml.wrong(value, 'what is expected is either a `row`, and `further` rows, or `rejected`');
     return null;
   }
-  return parts.row === undefined
-    ? readRejection(yaml, document, parts.rejected ?? null, policy)
-    : readRow(yaml, document, parts.row, policy);
+  if (!isRow) return readRejection(yaml, document, parts.rejected ?? null, policy);
+  const row = parts.row === undefined ? new Map() : readRow(yaml, document, parts.row, policy.columns);
+  const further =
+    parts.further === undefined ? new Map() : readFurther(yaml, document, parts.further, policy);
+  return row === null || further === null ? null : { row, further };
+}
+
+/** A list of rows for each table that is named. */
+function readFurther(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  { several }: ColumnPolicy,
+): ReadonlyMap<string, readonly ExpectedRow[]> | null {
+  const tables = several?.further ?? [];
+  const map = yaml.resolved(document, value);
+  if (!isMap(map)) {
+    yaml.wrong(value, '`further` must be a map of tables, each with the list of its rows');
+    return null;
+  }
+  const names = tables.map(({ table }) => table);
+  const further = new Map<string, readonly ExpectedRow[]>();
+  let isSound = true;
+  for (const [name, key, member] of yaml.entries(document, map)) {
+    const spec = tables.find(({ table }) => table === name || table === `public.${name}`);
+    const items = yaml.list(document, member, `\`${name}\``);
+    if (!spec) yaml.wrong(key, `the pipeline has no such further table${didYouMean(name, names)}`);
+    const rows = spec && items?.map((item) => readRow(yaml, document, item, spec.columns));
+    const sound = rows?.filter((row) => row !== null);
+    if (spec && sound && sound.length === rows?.length) further.set(spec.table, sound);
+    else isSound = false;
+  }
+  return isSound ? further : null;
 }
 
 function readRejection(
   yaml: YamlFile,
   document: Document,
   value: Value,
-  { columns }: ColumnPolicy,
+  policy: ColumnPolicy,
 ): Expected | null {
   const parts = yaml.members(document, value, ['code', 'path'], '`rejected`');
   if (parts === null) return null;
@@ -48,7 +79,12 @@ function readRejection(
     yaml.wrong(parts.code ?? null, `${why}${meant}; there are ${rejectionCodes.join(', ')}`);
   }
   const path = readPath(yaml, parts.path, [
-    ...new Set(columns.flatMap(namedParts).map((column) => column.path)),
+    ...new Set([
+      ...allColumns(policy)
+        .flatMap(namedParts)
+        .map((column) => column.path),
+      ...(policy.several?.further ?? []).flatMap(({ each }) => (each === null ? [] : [each.path])),
+    ]),
   ]);
   return isKnown && path !== false ? { rejected: { code, path } } : null;
 }
@@ -71,11 +107,16 @@ function readPath(
   return false;
 }
 
-function readRow(yaml: YamlFile, document: Document, value: Value, policy: ColumnPolicy): Expected | null {
-  const columns = policy.columns.flatMap(namedParts);
+function readRow(
+  yaml: YamlFile,
+  document: Document,
+  value: Value,
+  all: readonly ColumnSpec[],
+): ExpectedRow | null {
+  const columns = all.flatMap(namedParts);
   const map = yaml.resolved(document, value);
   if (!isMap(map)) {
-    yaml.wrong(value, '`row` must be a map of columns');
+    yaml.wrong(value, 'a row must be a map of columns');
     return null;
   }
   const row = new Map<string, ExpectedCell>();
@@ -86,7 +127,7 @@ function readRow(yaml: YamlFile, document: Document, value: Value, policy: Colum
     const cell = readCell(yaml, document, member, {
       column,
       known,
-      mayBeAbsent: !column || column.mask.method === 'drop' || !policy.columns.includes(column),
+      mayBeAbsent: !column || column.mask.method === 'drop' || !all.includes(column),
     });
     if (!column && cell?.kind !== ABSENT) {
       yaml.wrong(key, `the pipeline has no such column${didYouMean(name, known)}`);
@@ -94,7 +135,7 @@ function readRow(yaml: YamlFile, document: Document, value: Value, policy: Colum
     } else if (cell === null) sound = false;
     else row.set(name, cell);
   }
-  return sound ? { row } : null;
+  return sound ? row : null;
 }
 
 /** A column that something is expected of, and the names of all that there are. */

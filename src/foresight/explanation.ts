@@ -8,6 +8,7 @@ import { namedParts } from '../masking/parts.js';
 import { type RejectionCount, cellOf, countRejections } from './preview.js';
 import { type Rehearsed, type RehearsedPipeline, rehearse } from './rehearsal.js';
 import { type ShapeCount, countShapes } from './shape.js';
+import { type TableRows, columnName, tableRows } from './tables.js';
 
 /** A pipeline and the keyring that it masks with. */
 export interface Side {
@@ -66,11 +67,11 @@ export function explain(
   const pairs = pairsOf(old, fresh);
   const isSame =
     before.keyring.id === after.keyring.id && before.keyring.primaryKid === after.keyring.primaryKid;
-  const names = new Set(
-    [before, after].flatMap(({ pipeline }) =>
-      pipeline.policy.columns.flatMap(namedParts).map(({ name }) => name),
-    ),
-  );
+  const oldTables = tableRows(before.pipeline.policy, old);
+  const freshTables = tableRows(after.pipeline.policy, fresh);
+  const names = new Set([...oldTables, ...freshTables].map(({ table }) => table));
+  const tableOf = (tables: readonly TableRows[], name: string | null): TableRows =>
+    tables.find(({ table }) => table === name) ?? { table: name, columns: [], rows: [] };
   return {
     pipeline: before.pipeline.name,
     records: old.length,
@@ -79,23 +80,31 @@ export function explain(
     newly_quarantined: countRejections(pairs.filter((pair) => isRow(pair.old)).map((pair) => pair.fresh)),
     newly_accepted: countRejections(pairs.filter((pair) => isRow(pair.fresh)).map((pair) => pair.old)),
     differences: policyDifferences(before.pipeline, after.pipeline),
-    columns: [...names].map((name) => {
-      const [from, to] = [columnOf(before.pipeline, name), columnOf(after.pipeline, name)];
-      return {
-        column: name,
-        ...compareColumns(from, to, isSame),
-        values_changed:
-          from && to
-            ? pairs.filter(
-                (pair) =>
-                  isRow(pair.old) && isRow(pair.fresh) && cellOf(pair.old, name) !== cellOf(pair.fresh, name),
-              ).length
-            : 0,
-        before: from ? sideOf(old, name) : null,
-        after: to ? sideOf(fresh, name) : null,
-      };
-    }),
+    columns: [...names].flatMap((name) =>
+      columnChanges(tableOf(oldTables, name), tableOf(freshTables, name), isSame),
+    ),
   };
+}
+
+/** What becomes of the columns of one table, which may be there on one side only. */
+function columnChanges(old: TableRows, fresh: TableRows, isSameKey: boolean): readonly ColumnChange[] {
+  const pairs = pairsOf(old.rows, fresh.rows).filter((pair) => isRow(pair.old) && isRow(pair.fresh));
+  const names = new Set([old, fresh].flatMap(({ columns }) => columns.flatMap(namedParts).map(nameOf)));
+  return [...names].map((name) => {
+    const [from, to] = [columnOf(old, name), columnOf(fresh, name)];
+    const changed = pairs.filter((pair) => cellOf(pair.old, name) !== cellOf(pair.fresh, name));
+    return {
+      column: columnName(old.table, name),
+      ...compareColumns(from, to, isSameKey),
+      values_changed: from && to ? changed.length : 0,
+      before: from ? sideOf(old.rows, name) : null,
+      after: to ? sideOf(fresh.rows, name) : null,
+    };
+  });
+}
+
+function nameOf({ name }: ColumnSpec): string {
+  return name;
 }
 
 /**
@@ -127,10 +136,8 @@ function isRow({ outcome }: Rehearsed): boolean {
 }
 
 /** A column that is loaded; one that the mask drops is none. */
-function columnOf({ policy }: RehearsedPipeline, name: string): ColumnSpec | undefined {
-  return policy.columns
-    .flatMap(namedParts)
-    .find((column) => column.name === name && column.mask.method !== 'drop');
+function columnOf({ columns }: TableRows, name: string): ColumnSpec | undefined {
+  return columns.flatMap(namedParts).find((column) => column.name === name && column.mask.method !== 'drop');
 }
 
 function sideOf(records: readonly Rehearsed[], name: string): ColumnSide {
@@ -203,10 +210,18 @@ function policyDifferences(before: RehearsedPipeline, after: RehearsedPipeline):
   } as const;
   return [
     ...keys.flatMap((key) => difference(written[key], before.policy[key], after.policy[key])),
+    ...difference('targets', tablesText(before), tablesText(after)),
     ...OPENING_KEYS.flatMap(([key, place]) =>
       difference(place, before.source.opening[key] ?? null, after.source.opening[key] ?? null),
     ),
   ];
+}
+
+/** The tables besides the first, and the list that each has a row for each element of. */
+function tablesText({ policy }: RehearsedPipeline): readonly string[] {
+  return (policy.several?.further ?? []).map(({ table, each }) =>
+    each === null ? table : `${table} from_each ${each.path}`,
+  );
 }
 
 function difference(key: string, before: unknown, after: unknown): readonly string[] {

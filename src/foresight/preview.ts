@@ -8,6 +8,7 @@ import { eachUnknown, knownFields } from '../masking/unknown-fields.js';
 import { rawValues } from './raw-values.js';
 import { type Rehearsed, type RehearsedPipeline, rehearse } from './rehearsal.js';
 import { type ShapeCount, countShapes } from './shape.js';
+import { type TableRows, columnName, tableRows } from './tables.js';
 
 /** One value of a record, before and after; only for who may see it. */
 export interface Example {
@@ -34,6 +35,8 @@ export interface Preview {
   readonly records: number;
   readonly rows: number;
   readonly quarantined: number;
+  /** By `schema.table`; absent where the pipeline has but one table. */
+  readonly further_rows?: Readonly<{ [table: string]: number }>;
   readonly columns: readonly ColumnPreview[];
   readonly rejections: readonly RejectionCount[];
   readonly dropped_fields: readonly FieldCount[];
@@ -69,17 +72,28 @@ export function preview(
 ): Preview {
   const all = rehearse(pipeline, keyring, clock, envelopes);
   const rows = all.filter(({ outcome }) => 'row' in outcome);
+  const tables = tableRows(pipeline.policy, rows);
   return {
     pipeline: pipeline.name,
     records: all.length,
     rows: rows.length,
     quarantined: all.length - rows.length,
-    columns: pipeline.policy.columns
-      .flatMap(partsOf)
-      .map((column) => previewColumn(column, rows, clock, examples)),
+    ...(pipeline.policy.several === undefined ? {} : { further_rows: countFurther(tables) }),
+    columns: tables.flatMap(({ table, columns, rows: own }) =>
+      columns.flatMap(partsOf).map((column) => ({
+        ...previewColumn(column, own, clock, examples),
+        column: columnName(table, column.name),
+      })),
+    ),
     rejections: countRejections(all),
     dropped_fields: countDropped(all, pipeline.policy),
   };
+}
+
+function countFurther(tables: readonly TableRows[]): Readonly<{ [table: string]: number }> {
+  return Object.fromEntries(
+    tables.flatMap(({ table, rows }) => (table === null ? [] : [[table, rows.length]])),
+  );
 }
 
 function previewColumn(

@@ -1,4 +1,4 @@
-import type { Batch, Envelope, InputRecord, MessageHead, RejectionCode } from '../batch.js';
+import type { Batch, Envelope, InputRecord, MaskedBatch, MessageHead, RejectionCode } from '../batch.js';
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
 import { NULL_FIELD, decodeField } from '../copy-text.js';
@@ -6,14 +6,22 @@ import { PipelineError } from '../errors.js';
 import type { Keyring } from '../masking/keyring.js';
 import { compileMasker } from '../masking/mask.js';
 import { placesAt, readExact, writeJson } from '../masking/json-tree.js';
+import type { ColumnPolicy, ColumnSpec, FieldPath } from '../masking/methods.js';
 import { isJsonColumn, partOf } from '../masking/parts.js';
 import { candidateTokens } from '../masking/vault.js';
 import { ownRecord } from '../source/route.js';
 import { openMessage } from '../source/unwrap.js';
 
-/** What became of a record: a row and its parts, in the text that Postgres would read, or a rejection. */
+/** Columns and parts of them by their names, in the text that Postgres would read; null for NULL. */
+export type OutcomeRow = ReadonlyMap<string, string | null>;
+
+/** What became of a record: rows, or a rejection. */
 export type Outcome =
-  | { readonly row: ReadonlyMap<string, string | null> }
+  | {
+      readonly row: OutcomeRow;
+      /** Rows of further tables, by `schema.table`, in the order of their elements. */
+      readonly further: ReadonlyMap<string, readonly OutcomeRow[]>;
+    }
   | { readonly rejected: { readonly code: RejectionCode; readonly path: string | null } };
 
 /** A record and what the masks made of it. */
@@ -22,6 +30,8 @@ export interface Rehearsed {
   readonly message: number;
   readonly head: MessageHead;
   readonly record: InputRecord;
+  /** Of a row that is an element of the record: which, and of what list. */
+  readonly element?: { readonly index: number; readonly place: FieldPath };
   readonly outcome: Outcome;
 }
 
@@ -59,9 +69,7 @@ export function rehearse(
     }
     const { masked } = masker.mask(batch, tokens);
     const outcomes = new Map<string, Outcome>();
-    const lines = masked.rows.toString('utf8').split('\n');
-    for (const [k, { id }] of masked.keys.entries())
-      outcomes.set(id, { row: withParts(pipeline.policy, rowOf(masked.columns, lines[k] ?? '')) });
+    for (const [id, row] of rowsOf(pipeline.policy, masked)) outcomes.set(id, row);
     for (const { id, code, path } of masked.rejections) outcomes.set(id, { rejected: { code, path } });
     for (const record of batch.records) {
       const outcome = outcomes.get(record.id);
@@ -71,6 +79,29 @@ export function rehearse(
     }
   }
   return rehearsed;
+}
+
+/** The rows of each record that has some, by its id. */
+function rowsOf(
+  { columns, several }: ColumnPolicy,
+  masked: MaskedBatch,
+): readonly (readonly [id: string, outcome: Outcome])[] {
+  const linesOf = (rows: Buffer): readonly string[] => rows.toString('utf8').split('\n');
+  const own = linesOf(masked.rows);
+  const tables = (masked.several?.further ?? []).map(({ table, columns: names, records, rows }) => {
+    const specs = several?.further.find((one) => one.table === table)?.columns ?? [];
+    const byRecord = new Map<number, OutcomeRow[]>();
+    const lines = linesOf(rows);
+    for (const [k, record] of records.entries()) {
+      const row = withParts(specs, rowOf(names, lines[k] ?? ''));
+      byRecord.set(record, [...(byRecord.get(record) ?? []), row]);
+    }
+    return { table, byRecord };
+  });
+  return masked.keys.map(({ id }, k) => {
+    const further = new Map(tables.map(({ table, byRecord }) => [table, byRecord.get(k) ?? []]));
+    return [id, { row: withParts(columns, rowOf(masked.columns, own[k] ?? '')), further }];
+  });
 }
 
 /** Ids are those of this batch only: samples may hold a message twice. */
@@ -98,10 +129,7 @@ function batchOf(pipeline: RehearsedPipeline, clock: Clock, envelopes: readonly 
 }
 
 /** The row, and the parts of JSON values by their names: of a part that is many, a JSON array; of one that is not there, none. */
-function withParts(
-  { columns }: Pick<RehearsedPipeline['policy'], 'columns'>,
-  row: ReadonlyMap<string, string | null>,
-): ReadonlyMap<string, string | null> {
+function withParts(columns: readonly ColumnSpec[], row: OutcomeRow): OutcomeRow {
   const all = new Map(row);
   for (const column of columns.filter(isJsonColumn)) {
     const json = row.get(column.name) ?? null;
@@ -122,7 +150,7 @@ function textOf(value: unknown): string | null {
   return value === null || typeof value === 'string' ? value : writeJson(value);
 }
 
-function rowOf(columns: readonly string[], line: string): ReadonlyMap<string, string | null> {
+function rowOf(columns: readonly string[], line: string): OutcomeRow {
   const fields = line.split('\t');
   return new Map(
     columns.map((name, c) => {

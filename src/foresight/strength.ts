@@ -4,6 +4,7 @@ import { looksPersonal } from '../config/personal-names.js';
 import type { ColumnPolicy, ColumnSpec, Ff1Mask, MaskSpec, TokenMask } from '../masking/methods.js';
 import { partsOf } from '../masking/parts.js';
 import { snakeCase } from './proposal.js';
+import { columnName, tableRows } from './tables.js';
 
 /** What a column gives away: the values themselves, a part of them, tokens, or nothing. */
 export type Exposure = 'none' | 'token' | 'part' | 'quasi_identifier' | 'identifier' | 'other';
@@ -49,13 +50,15 @@ const SPACES: readonly (readonly [names: RegExp, space: string])[] = [
 
 /** The strength of each column's mask, in file order. */
 export function maskStrengths(policy: ColumnPolicy): readonly ColumnStrength[] {
-  return policy.columns.flatMap(partsOf).map((column) => ({
-    pipeline: policy.pipeline,
-    column: column.name,
-    from: column.path,
-    method: column.mask.method,
-    ...judge(column),
-  }));
+  return tableRows(policy, []).flatMap(({ table, columns }) =>
+    columns.flatMap(partsOf).map((column) => ({
+      pipeline: policy.pipeline,
+      column: columnName(table, column.name),
+      from: column.path,
+      method: column.mask.method,
+      ...judge(column),
+    })),
+  );
 }
 
 function judge(column: ColumnSpec): Judgement {

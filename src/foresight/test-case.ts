@@ -14,9 +14,16 @@ export type ExpectedCell =
   | { readonly kind: 'equal_to'; readonly test: string; readonly column: string }
   | { readonly kind: 'matches'; readonly pattern: RegExp };
 
-/** A row, of which the named columns are looked at, or a rejection; a `path` that is undefined may be any. */
+/** A row, of which the named columns are looked at. */
+export type ExpectedRow = ReadonlyMap<string, ExpectedCell>;
+
+/** Rows, or a rejection; a `path` that is undefined may be any. */
 export type Expected =
-  | { readonly row: ReadonlyMap<string, ExpectedCell> }
+  | {
+      readonly row: ExpectedRow;
+      /** Of further tables, by `schema.table`, all rows in their order; tables that are not named may have any. */
+      readonly further: ReadonlyMap<string, readonly ExpectedRow[]>;
+    }
   | { readonly rejected: { readonly code: string; readonly path: string | null | undefined } };
 
 /** A message, and what the pipeline is to make of it. */

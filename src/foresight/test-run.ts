@@ -3,8 +3,8 @@ import type { PipelineConfig } from '../config/config.js';
 import type { Keyring } from '../masking/keyring.js';
 import { namedParts } from '../masking/parts.js';
 import type { ColumnSpec } from '../masking/methods.js';
-import { type Outcome, rehearse } from './rehearsal.js';
-import type { ExpectedCell, TestCase } from './test-case.js';
+import { type Outcome, type OutcomeRow, rehearse } from './rehearsal.js';
+import type { ExpectedCell, ExpectedRow, TestCase } from './test-case.js';
 
 /** One thing that is not as expected. `column` is null when it is about the whole record. */
 export interface Difference {
@@ -67,9 +67,33 @@ function compare({ expected }: TestCase, outcome: Outcome, around: Surroundings)
     const { code, path } = expected.rejected;
     return [{ column: null, expected: rejectionText(code, path), actual: 'a row' }];
   }
-  return [...expected.row].flatMap(([name, cell]) => {
-    const column = around.pipeline.policy.columns.flatMap(namedParts).find((one) => one.name === name);
-    const actual = outcome.row.get(name);
+  const { policy } = around.pipeline;
+  const own = compareRow(expected.row, outcome.row, policy.columns, around);
+  const further = (policy.several?.further ?? []).flatMap(({ table, columns }) => {
+    const wanted = expected.further.get(table);
+    if (wanted === undefined) return [];
+    const rows = outcome.further.get(table) ?? [];
+    if (rows.length !== wanted.length)
+      return [{ column: table, expected: `${wanted.length} rows`, actual: String(rows.length) }];
+    return wanted.flatMap((cells, i) =>
+      compareRow(cells, rows[i] ?? new Map(), columns, around).map((found) => ({
+        ...found,
+        column: `${table}[${i}].${found.column ?? ''}`,
+      })),
+    );
+  });
+  return [...own, ...further];
+}
+
+function compareRow(
+  expected: ExpectedRow,
+  row: OutcomeRow,
+  columns: readonly ColumnSpec[],
+  around: Surroundings,
+): readonly Difference[] {
+  return [...expected].flatMap(([name, cell]) => {
+    const column = columns.flatMap(namedParts).find((one) => one.name === name);
+    const actual = row.get(name);
     const missed = missedBy(cell, actual, column, around);
     return missed === null ? [] : [{ column: name, expected: missed, actual: actualText(actual) }];
   });

@@ -1,11 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type ClientBase, escapeIdentifier } from 'pg';
-import type { OriginColumns } from './baseline.js';
 import type { PostgresPool } from './connection.js';
 import { quoteTable } from './copy.js';
+import {
+  type ErasedColumn,
+  type ErasureTarget,
+  countOf,
+  countRows,
+  deleteRows,
+  eraseReferring,
+  nameOf,
+} from './erased-rows.js';
 import { lockVault } from './remask-vault.js';
-import type { CatalogTable } from './target-catalog.js';
-import type { LoadTarget } from './upsert.js';
 
 /** A column of a target, and what is to be erased from it. */
 export interface ErasureColumn {
@@ -18,34 +24,11 @@ export interface ErasureColumn {
   readonly kidColumn: string | null;
 }
 
-/** `null` empties the column, or deletes the row where the column may not be empty; `delete` deletes the row. */
-export type ErasureMode = 'null' | 'delete';
-
-/** What was done, or would be. */
-export interface ErasedColumn {
-  readonly table: string;
-  readonly column: string;
-  readonly action: 'null' | 'delete' | 'not_searched';
-  readonly rows: number;
-}
-
 /** Vault entries that went. */
 export interface ErasedVault {
   readonly entries: number;
   /** How many of them were also of somebody else. */
   readonly shared: number;
-}
-
-/** The table that is searched, and under which record its deleted rows are noted. */
-export interface ErasureTarget {
-  readonly pipeline: string;
-  readonly target: LoadTarget;
-  readonly catalog: CatalogTable;
-  /** What tells where a row came from. */
-  readonly origin: OriginColumns;
-  /** The number of the record with which the erasure began; null: it only counts. */
-  readonly erasure: number | null;
-  readonly mode: ErasureMode;
 }
 
 /** Arrays and JSON hold many values; all else is compared as text. */
@@ -54,56 +37,34 @@ const JSONS: readonly string[] = ['jsonb', 'json'];
 const SALT_BYTES = 16;
 
 /**
- * Erases from one column of a table, within the caller's transaction; without a record it only counts. Of deleted rows
- * `prove` must know that they are not lost: they are noted by what they came from, and the baseline of the table goes
- * down with them.
+ * Erases from one column of a table, within the caller's transaction; without a record it only counts. With a row that is
+ * deleted go those that refer to it, which are named by the column that does. Of deleted rows `prove` must know that they
+ * are not lost: they are noted by what they came from, and the baseline of the table goes down with them.
  */
 export async function eraseColumn(
   client: ClientBase,
-  { pipeline, target, catalog, origin, erasure, mode }: ErasureTarget,
+  place: ErasureTarget,
   column: ErasureColumn,
-): Promise<ErasedColumn> {
-  const table = `${target.schema}.${target.table}`;
+): Promise<readonly ErasedColumn[]> {
+  const { target, catalog, erasure, mode } = place;
   const found = catalog.columns.find(({ name }) => name === column.name);
-  if (!found) return { table, column: column.name, action: 'not_searched', rows: 0 };
+  const of = { table: nameOf(place), column: column.name };
+  if (!found) return [{ ...of, action: 'not_searched', rows: 0 }];
   // What has lost a part of its key could be overwritten by nobody any more.
   const isKey = target.upsert?.keys.includes(column.name) ?? false;
   const action = mode === 'null' && !found.not_null && !isKey ? 'null' : 'delete';
-  const { sql: where, values } = conditionOf(`t.${escapeIdentifier(column.name)}`, found.base_type, column);
-  const quoted = quoteTable(target);
-  const count = async (sql: string, ...more: readonly unknown[]): Promise<ErasedColumn> => {
-    const { rows } = await client.query<{ n: number }>(`${sql} select count(*)::float8 as n from gone`, [
-      ...values,
-      ...more,
-    ]);
-    return { table, column: column.name, action, rows: rows[0]?.n ?? 0 };
-  };
-  if (erasure === null) return count(`with gone as (select from ${quoted} as t where ${where})`);
   const name = escapeIdentifier(column.name);
-  if (action === 'null')
-    return count(`with gone as (update ${quoted} as t set ${name} = null where ${where} returning 1)`);
-  const originOf = (wanted: string | null): string =>
-    catalog.columns.some((one) => one.name === wanted) && wanted !== null
-      ? `t.${escapeIdentifier(wanted)}::text`
-      : 'null::text';
-  return count(
-    `with gone as (
-       delete from ${quoted} as t where ${where}
-       returning ${originOf(origin.messageId)} as message_id, ${originOf(origin.batchId)} as batch_id),
-     noted as (
-       insert into maskline.erased (erasure, target, message_id, batch_id, rows)
-       select $4::bigint, format('%I.%I', $5::text, $6::text), message_id, batch_id, count(*) from gone group by 3, 4),
-     lowered as (
-       update maskline.baselines b set rows = b.rows - (select count(*) from gone)
-        where b.target = format('%I.%I', $5::text, $6::text) and b.pipeline = (
-          -- Of the pipelines that have the table, one: their sum is what counts.
-          select o.pipeline from maskline.baselines o where o.target = b.target
-           order by o.pipeline = $3 desc, o.pipeline limit 1))`,
-    pipeline,
-    erasure,
-    target.schema,
-    target.table,
-  );
+  const { sql: where, values } = conditionOf(`t.${name}`, found.base_type, column);
+  const meant = { alias: 't', where, values };
+  if (action === 'null') {
+    const update = `update ${quoteTable(target)} as t set ${name} = null where ${where} returning 1`;
+    const rows =
+      erasure === null ? await countRows(client, place, meant) : await countOf(client, update, values);
+    return [{ ...of, action, rows }];
+  }
+  const referring = await eraseReferring(client, place, meant, [nameOf(place)]);
+  const rows = await deleteRows(client, place, meant);
+  return [...referring, { ...of, action, rows }];
 }
 
 /** Over $1, the stored texts, and $2, their key ids; or over $1, their digests, and $2, what these begin with. */

@@ -61,8 +61,8 @@ export function oldestSentAt(batch: Pick<MaskedBatch, 'keys' | 'rejections'>): n
 const DECIDE = `
   insert into maskline.loads
     (batch_id, run_id, pipeline, state, held, received, loaded, duplicates, quarantined, released, bytes,
-     received_at, loaded_at, policy_sha256, kids, oldest_sent_at)
-  values ($1, $2, $3, 'committed', $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp(), $12, $13, $14)
+     received_at, loaded_at, policy_sha256, kids, oldest_sent_at, further_rows)
+  values ($1, $2, $3, 'committed', $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp(), $12, $13, $14, $15)
   on conflict (batch_id) do nothing`;
 
 /** What a fate's row says of its batch; the policy is null where a batch holds rows of which it is not known. */
@@ -79,7 +79,12 @@ export type DecidedBatch = Pick<
 export async function decideCommitted(
   client: ClientBase,
   batch: DecidedBatch,
-  counts: Counts & { readonly bytes: number; readonly held: readonly number[] },
+  counts: Counts & {
+    readonly bytes: number;
+    readonly held: readonly number[];
+    /** Rows by further table, if there are any. */
+    readonly furtherRows?: { readonly [table: string]: number } | null;
+  },
 ): Promise<boolean> {
   const oldest = oldestSentAt(batch);
   const { rowCount } = await client.query(DECIDE, [
@@ -97,6 +102,7 @@ export async function decideCommitted(
     batch.policySha256,
     batch.kids,
     oldest === null ? null : isoTime(oldest),
+    counts.furtherRows ?? null,
   ]);
   return rowCount === 1;
 }

@@ -2,14 +2,16 @@ import { isUtf8 } from 'node:buffer';
 import type { ClientBase } from 'pg';
 import { lineAt, lineEnds } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
-import { copyRows } from './copy.js';
+import { copyRows, quoteTable } from './copy.js';
 import { type LedgerEntry, type LedgerOwner, isoTime } from './ledger.js';
-import type { Upsert } from './upsert.js';
+import type { Section } from './sections.js';
 
 /** Why the table refused a record. */
 export interface Refusal {
   readonly sqlstate: string;
   readonly column: string | null;
+  /** Whose row it was: the index among the tables of the batch. */
+  readonly section: number;
 }
 
 /** What loading one by one came to; indexes are those of the entries. */
@@ -23,60 +25,48 @@ export interface LinedEntry extends LedgerEntry {
   readonly line: number | null;
 }
 
-interface IsolatedTarget {
-  /** As SQL has it. */
-  readonly table: string;
-  readonly columns: readonly string[];
-  readonly upsert: Upsert | null;
-}
-
 interface OneOutcome {
   readonly entry: number;
   readonly outcome: 'loaded' | 'quarantined' | 'known' | 'refused' | 'dropped';
   readonly refused_state: string | null;
   readonly refused_column: string | null;
+  /** From 1. */
+  readonly at_target: number;
 }
 
 const LOAD = `
-  select entry, outcome, refused_state, refused_column
+  select entry, outcome, refused_state, refused_column, 1 as at_target
     from maskline.load_one_by_one($1::regclass, $2::text[], $3, $4::uuid, $5::int[], $6::timestamptz[], $7::text[])`;
 
 const UPSERT = `
-  select entry, outcome, refused_state, refused_column
+  select entry, outcome, refused_state, refused_column, 1 as at_target
     from maskline.upsert_one_by_one(
       $1::regclass, $2::text[], $3, $4::uuid, $5::int[], $6::timestamptz[], $7::text[], $8::text[], $9)`;
 
+const SEVERAL = `
+  select entry, outcome, refused_state, refused_column, coalesce(at_target, 1) as at_target
+    from maskline.load_records_one_by_one($1::jsonb, $2, $3::uuid, $4::int[], $5::timestamptz[], $6::text[])`;
+
 /**
- * Loads each record by a subtransaction of its own, ledger entry and row together, within the caller's transaction:
- * one COPY into a temporary table of text, and one call. Throws `row_count_differs` when the table drops a row
- * without an error, `payload_corrupt` when the lines are not COPY text of these columns.
+ * Loads each record by a subtransaction of its own, ledger entry and rows together, within the caller's transaction:
+ * one COPY for each table into a temporary table of text, and one call. Throws `row_count_differs` when a table drops a
+ * row without an error, `payload_corrupt` when the lines are not COPY text of these columns.
  */
 export async function loadOneByOne(
   client: ClientBase,
-  target: IsolatedTarget,
+  sections: readonly Section[],
   owner: LedgerOwner,
   entries: readonly LinedEntry[],
-  rows: Buffer,
 ): Promise<Isolated> {
-  const lines = lineEnds(rows).length;
-  checkLines(rows, target.columns.length);
-  await stage(client, target.columns.length, rows, lines);
-  const { upsert } = target;
-  const { rows: outcomes } = await client.query<OneOutcome>(upsert ? UPSERT : LOAD, [
-    target.table,
-    target.columns,
-    owner.pipeline,
-    owner.batchId,
-    entries.map((entry) => (entry.line === null ? null : entry.line + 1)),
-    entries.map((entry) => isoTime(entry.sentAt)),
-    entries.map((entry) => entry.id),
-    ...(upsert ? [upsert.keys, upsert.newestBy] : []),
-  ]);
-  const dropped = outcomes.filter((one) => one.outcome === 'dropped').length;
-  if (dropped > 0) {
+  for (const { rows, columns } of sections) checkLines(rows, columns.length);
+  await stage(client, sections);
+  const outcomes = await callFor(client, sections, owner, entries);
+  const dropped = outcomes.filter((one) => one.outcome === 'dropped');
+  if (dropped.length > 0) {
+    const table = sections[(dropped[0]?.at_target ?? 1) - 1]?.place.table ?? '';
     throw new PipelineError(
       'row_count_differs',
-      `table ${target.table} took ${dropped} rows of batch ${owner.batchId} and kept none of them: a trigger drops rows`,
+      `table ${table} took ${dropped.length} rows of batch ${owner.batchId} and kept none of them: a trigger drops rows`,
     );
   }
   const refused = outcomes.filter((one) => one.outcome === 'refused');
@@ -85,24 +75,74 @@ export async function loadOneByOne(
     refused: new Map(
       refused.map((one) => [
         one.entry - 1,
-        { sqlstate: one.refused_state ?? '', column: one.refused_column },
+        { sqlstate: one.refused_state ?? '', column: one.refused_column, section: one.at_target - 1 },
       ]),
     ),
   };
 }
 
-/** A temporary table of text, which takes any line, and a view of its lines as arrays. */
-async function stage(client: ClientBase, columnCount: number, rows: Buffer, lines: number): Promise<void> {
-  const names = Array.from({ length: columnCount }, (_, index) => `c${index + 1}`);
-  await client.query(
-    `create temporary table maskline_lines (
-       ordinal integer generated always as identity, ${names.map((name) => `${name} text`).join(', ')}
-     ) on commit drop;
-     create temporary view maskline_rows as
-       select ordinal, array[${names.join(', ')}]::text[] as vals from pg_temp.maskline_lines`,
+async function callFor(
+  client: ClientBase,
+  sections: readonly Section[],
+  { pipeline, batchId }: LedgerOwner,
+  entries: readonly LinedEntry[],
+): Promise<readonly OneOutcome[]> {
+  const records = [
+    pipeline,
+    batchId,
+    entries.map((entry) => (entry.line === null ? null : entry.line + 1)),
+    entries.map((entry) => isoTime(entry.sentAt)),
+    entries.map((entry) => entry.id),
+  ];
+  const specs = sections.map(({ target, columns }) => ({
+    table: quoteTable(target),
+    columns,
+    keys: target.upsert?.keys ?? null,
+    newest: target.upsert?.newestBy ?? null,
+  }));
+  const [own] = specs;
+  if (!own || specs.length > 1)
+    return (await client.query<OneOutcome>(SEVERAL, [JSON.stringify(specs), ...records])).rows;
+  const { table, columns, keys, newest } = own;
+  const call = [table, columns, ...records];
+  const { rows } = await client.query<OneOutcome>(
+    keys ? UPSERT : LOAD,
+    keys ? [...call, keys, newest] : call,
   );
-  const copied = await copyRows(client, 'pg_temp.maskline_lines', names, rows);
-  if (copied !== lines) throw corrupt();
+  return rows;
+}
+
+/** Temporary tables of text, which take any line, and their lines as arrays, by the record that they are of, from 1. */
+async function stage(client: ClientBase, sections: readonly Section[]): Promise<void> {
+  const isOne = sections.length === 1;
+  if (!isOne)
+    await client.query(
+      `create temporary table maskline_rows (target integer, record integer, ordinal integer, vals text[])
+         on commit drop;
+       create index on pg_temp.maskline_rows (record, target, ordinal)`,
+    );
+  for (const [index, { columns, rows, records }] of sections.entries()) {
+    const names = columns.map((_, column) => `c${column + 1}`);
+    const lines = isOne ? 'maskline_lines' : `maskline_lines_${index + 1}`;
+    const fields = `array[${names.join(', ')}]::text[] as vals`;
+    await client.query(
+      `create temporary table ${lines} (
+         ordinal integer generated always as identity, ${names.map((name) => `${name} text`).join(', ')}
+       ) on commit drop`,
+    );
+    const copied = await copyRows(client, `pg_temp.${lines}`, names, rows);
+    if (copied !== records.length) throw corrupt();
+    if (isOne)
+      await client.query(
+        `create temporary view maskline_rows as select ordinal, ${fields} from pg_temp.${lines}`,
+      );
+    else
+      await client.query(
+        `insert into pg_temp.maskline_rows select $1, ($2::int[])[ordinal], ordinal, ${fields} from pg_temp.${lines}`,
+        [index + 1, records.map((record) => record + 1)],
+      );
+  }
+  if (!isOne) await client.query('analyze pg_temp.maskline_rows');
 }
 
 const TAB = 0x09;

@@ -1,10 +1,8 @@
 import type { ClientBase } from 'pg';
 import type { BatchReport, Fate, MaskedBatch } from '../batch.js';
 import { type Clock, systemClock } from '../clock.js';
-import { withoutLines } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
-import { quoteTable } from './copy.js';
 import {
   type Memory,
   beginUndecided,
@@ -16,23 +14,32 @@ import {
 import { type FifoMode, Stops, holdRejected, timesInOrder } from './groups.js';
 import { type Refusal, loadOneByOne } from './isolate.js';
 import { enterLedger, ledgerKey } from './ledger.js';
-import { type Place, type PostgresFault, RowRefused, asOutage, on, withinLimits } from './postgres-error.js';
+import { type Place, RowRefused, asOutage, on, withinLimits } from './postgres-error.js';
 import { quarantine } from './quarantine.js';
-import { type Entry, type Sorted, type Tally, report, sortOut, toQuarantine } from './settlement.js';
+import { type Section, type SinkTarget, rowsDropped, rowsWithout, sectionsOf } from './sections.js';
+import {
+  type Entry,
+  type Seal,
+  type Sorted,
+  type Tally,
+  furtherRows,
+  report,
+  sortOut,
+  toQuarantine,
+} from './settlement.js';
 import type { HeldBatch, Sink } from './sink.js';
-import { type LoadTarget, writeRows } from './upsert.js';
+import { writeRows } from './upsert.js';
 
 /** Where a commit is, for failpoints: just after each step, and before COMMIT; `committed` is before anyone knows. */
 export type CommitStep = 'begun' | 'ledger' | 'copied' | 'decided' | 'committed';
 
 /** What the sink needs. */
-export interface PostgresSinkOptions {
+export interface PostgresSinkOptions extends SinkTarget {
   readonly pool: PostgresPool;
-  readonly target: LoadTarget;
+  /** Tables that records have rows in besides `target`. */
+  readonly further?: readonly SinkTarget[];
   /** Seals refused rows under the quarantine key. `id` is the quarantine row's. Throws `key_unavailable`. */
-  readonly sealer: { seal(id: string, plain: Buffer): { readonly kid: number; readonly sealed: Buffer } };
-  /** The configured path (`from`) of each column, for the path of a refused row. */
-  readonly paths: ReadonlyMap<string, string>;
+  readonly sealer: { readonly seal: Seal };
   /** What a rejected record does to its FIFO group; `skip` unless given. */
   readonly fifo?: FifoMode;
   readonly clock?: Clock;
@@ -92,7 +99,7 @@ class Commit {
   readonly #clock: Clock;
   readonly #client: ClientBase;
   readonly #batch: MaskedBatch;
-  readonly #target: Place & { readonly kind: 'target' };
+  readonly #sections: readonly Section[];
   readonly #startedAt: number;
   #stops: Stops;
   /** Rows that the table refuses, as far as is known, by ledger key. */
@@ -109,8 +116,7 @@ class Commit {
     this.#batch = batch;
     this.#stops = new Stops(batch);
     this.#sorted = sortOut(batch, this.#stops);
-    const { schema, table } = options.target;
-    this.#target = { kind: 'target', table: `${schema}.${table}`, columns: batch.columns };
+    this.#sections = sectionsOf(batch, [options, ...(options.further ?? [])]);
     this.#startedAt = clock.now();
   }
 
@@ -137,14 +143,15 @@ class Commit {
     }
     const tally = mode === 'copy' ? await this.#copy() : await this.#oneByOne();
     if (!tally) return this.#rollback();
-    const rejections = toQuarantine(this.#batch, this.#sorted, tally, {
-      seal: (id, plain) => this.#options.sealer.seal(id, plain),
+    const rejections = toQuarantine(this.#sections, this.#sorted, tally, {
+      seal: (id, plain, form) => this.#options.sealer.seal(id, plain, form),
       newId: () => this.#clock.id(),
-      path: (column) => this.#options.paths.get(column) ?? null,
     });
     const counts = report(this.#batch, this.#sorted, tally, rejections);
+    const further = furtherRows(this.#sections, this.#sorted, tally);
     await on(MASKLINE, quarantine(this.#client, this.#batch, rejections));
-    const decided = decideCommitted(this.#client, this.#batch, { ...counts, held: this.#sorted.held });
+    const { held } = this.#sorted;
+    const decided = decideCommitted(this.#client, this.#batch, { ...counts, held, furtherRows: further });
     if (!(await on(MASKLINE, decided))) return this.#rollback();
     await this.#step('decided');
     const { command } = await on(MASKLINE, this.#client.query('commit'));
@@ -155,6 +162,7 @@ class Commit {
     return {
       ...counts,
       ...(blocking.length > 0 ? { blocked: blocking } : {}),
+      ...(further === null ? {} : { furtherRows: further }),
       copies: this.#copies,
       ms: { ledger: this.#ledgerMs, copy: this.#copyMs, total },
     };
@@ -166,7 +174,7 @@ class Commit {
 
   /** Enters all records into the ledger, and copies the rows of those that were not there. */
   async #copy(): Promise<Tally | null> {
-    const { entries, ends, repeatedLines, heldLines } = this.#sorted;
+    const { entries, repeatedLines, heldLines } = this.#sorted;
     const refused = new Map<number, Refusal>();
     for (const [index, entry] of this.#refused.size === 0 ? [] : entries.entries()) {
       const refusal = this.#refused.get(ledgerKey(entry));
@@ -184,56 +192,59 @@ class Commit {
     for (const [index, { line }] of entries.entries()) {
       if (line !== null && (entered.known.has(index) || refused.has(index))) drop.add(line);
     }
-    const rows = withoutLines(this.#batch.rows, ends, drop);
-    await this.#send(rows, drop);
+    const bytes = await this.#send(drop);
     await this.#step('copied');
-    return { known: entered.known, refused, bytes: rows.length };
+    return { known: entered.known, refused, bytes };
   }
 
-  async #send(rows: Buffer, drop: ReadonlySet<number>): Promise<void> {
-    const { columns, batchId } = this.#batch;
-    const sentAts = timesInOrder(this.#batch).filter((_, line) => !drop.has(line));
-    const expected = sentAts.length;
-    if (expected === 0) return;
-    const started = this.#clock.now();
-    this.#copies += 1;
-    try {
-      const { target } = this.#options;
-      const taken = await on(this.#target, writeRows(this.#client, target, columns, rows, sentAts));
-      if (taken === expected) return;
-      throw new PipelineError(
-        'row_count_differs',
-        `table ${this.#target.table} was sent ${expected} rows of batch ${batchId} and kept ${taken}: ` +
-          'a trigger or rule drops rows',
-      );
-    } catch (error) {
-      if (!(error instanceof RowRefused)) throw error;
-      if (this.#copies < COPIES_FIRST && this.#leaveOutSuspect(error.fault, drop)) throw new Retry('copy');
-      if (this.#copies >= MOST_COPIES) throw this.#moody();
-      // Whom the server named first may have been innocent.
-      this.#stops = new Stops(this.#batch);
-      this.#refused.clear();
-      throw new Retry('one_by_one');
-    } finally {
-      this.#copyMs += this.#clock.now() - started;
+  /** Sends the rows of all records but those, table by table; returns how many bytes that were. */
+  async #send(drop: ReadonlySet<number>): Promise<number> {
+    const times = timesInOrder(this.#batch);
+    let bytes = 0;
+    for (const [index, section] of this.#sections.entries()) {
+      const { rows, lines } = rowsWithout(section, drop);
+      if (lines.length === 0) continue;
+      if (bytes === 0) this.#copies += 1;
+      bytes += rows.length;
+      const { target, columns, place, records } = section;
+      const sentAts = lines.map((line) => times[records[line] ?? 0] ?? 0);
+      const started = this.#clock.now();
+      try {
+        const taken = await on(place, writeRows(this.#client, target, columns, rows, sentAts));
+        if (taken !== lines.length) throw rowsDropped(section, this.#batch, lines.length, taken);
+      } catch (error) {
+        if (!(error instanceof RowRefused)) throw error;
+        const { line: named } = error.fault;
+        const suspect = named === null ? undefined : records[lines[named - 1] ?? -1];
+        throw this.#retryWithout(suspect, { ...error.fault, section: index });
+      } finally {
+        this.#copyMs += this.#clock.now() - started;
+      }
     }
+    return bytes;
+  }
+
+  #retryWithout(suspect: number | undefined, refusal: Refusal): Error {
+    if (this.#copies < COPIES_FIRST && this.#leaveOutSuspect(suspect, refusal)) return new Retry('copy');
+    if (this.#copies >= MOST_COPIES) return this.#moody(refusal);
+    // Whom the server named first may have been innocent.
+    this.#stops = new Stops(this.#batch);
+    this.#refused.clear();
+    return new Retry('one_by_one');
   }
 
   /** Leaves out the record whose line the server named. That the COPY without it succeeds is what proves it guilty. */
-  #leaveOutSuspect({ line: named, sqlstate, column }: PostgresFault, drop: ReadonlySet<number>): boolean {
-    if (named === null) return false;
-    const sent = this.#sorted.ends.map((_, line) => line).filter((line) => !drop.has(line));
-    const line = sent[named - 1];
-    const suspect = this.#sorted.entries.find((entry) => line !== undefined && entry.line === line);
+  #leaveOutSuspect(record: number | undefined, { sqlstate, column, section }: Refusal): boolean {
+    const suspect = this.#sorted.entries.find(({ line }) => record !== undefined && line === record);
     if (suspect === undefined) return false;
-    this.#leaveOut(suspect, { sqlstate, column });
+    this.#leaveOut(suspect, { sqlstate, column, section });
     return true;
   }
 
-  #moody(): PipelineError {
+  #moody({ section }: Refusal): PipelineError {
     return new PipelineError(
       'table_unfit',
-      `table ${this.#target.table} refuses rows of batch ${this.#batch.batchId} together that it takes one by one: ` +
+      `table ${this.#sections[section]?.place.table ?? ''} refuses rows of batch ${this.#batch.batchId} together that it takes one by one: ` +
         'look for a trigger or constraint that depends on their order',
     );
   }
@@ -246,12 +257,10 @@ class Commit {
   async #oneByOne(): Promise<Tally> {
     const started = this.#clock.now();
     this.#copies += 1;
-    const { upsert = null } = this.#options.target;
-    const target = { table: quoteTable(this.#options.target), columns: this.#batch.columns, upsert };
-    const { rows, groups } = this.#batch;
+    const { groups } = this.#batch;
     const { entries } = this.#sorted;
     // Row errors are caught on the server, so one that arrives here is about our own tables.
-    const isolated = await on(MASKLINE, loadOneByOne(this.#client, target, this.#batch, entries, rows));
+    const isolated = await on(MASKLINE, loadOneByOne(this.#client, this.#sections, this.#batch, entries));
     this.#copyMs += this.#clock.now() - started;
     await this.#step('copied');
     if (groups !== undefined && isolated.refused.size > 0) {
@@ -261,7 +270,7 @@ class Commit {
       }
       throw new Retry('copy');
     }
-    return { ...isolated, bytes: rows.length };
+    return { ...isolated, bytes: this.#sections.reduce((sum, { rows }) => sum + rows.length, 0) };
   }
 
   async #rollback(): Promise<null> {

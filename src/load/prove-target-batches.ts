@@ -7,8 +7,7 @@ import type { TargetFacts } from './prove-target.js';
 // A raw entry is loaded by the batch that replays it; a masked one is the row that was refused, with the id of the
 // batch that it came with. A masked batch that is retried gets a new id, while its rows keep that of the one that
 // failed: so rows of retried batches can be told apart from all others, but not from each other.
-const BATCHES = `
-  with ${coveredBatches('batch_id_column')},
+const ONE_ROW_EACH = `
   part as (
     select c.batch_id, case c.trigger when 'replay' then 0 else c.loaded end as n from covered c
     union all
@@ -17,6 +16,26 @@ const BATCHES = `
     union all
     select case p.kind when 'raw' then p.replayed_in else p.batch_id end, coalesce(p.replayed_rows, p.entries)
       from maskline.purged p join covered c on c.batch_id = p.replayed_in),
+  mixed as (select null::uuid as batch_id where false)`;
+
+// Of a list, only how many rows all entries of a replay had together is known. Rows of masked ones have the ids of the
+// batches that they came with, so that with those their batches are as retried ones are.
+const LISTS = `
+  mixed as (
+    select m.batch_id
+      from (select q.batch_id, q.replayed_in from maskline.quarantine q where q.kind = 'masked'
+            union all
+            select p.batch_id, p.replayed_in from maskline.purged p where p.kind = 'masked') as r
+      join covered c on c.batch_id = r.replayed_in
+      cross join lateral (values (r.batch_id), (r.replayed_in)) as m (batch_id)),
+  part as (
+    select c.batch_id, c.loaded as n from covered c
+    union all
+    select m.batch_id, 0 from mixed m)`;
+
+const batchesSql = (isList: boolean): string => `
+  with ${coveredBatches('batch_id_column')},
+  ${isList ? LISTS : ONE_ROW_EACH},
   -- What an erasure on record has deleted.
   gone as (
     select e.batch_id as id, sum(e.rows) as n from maskline.erased e where e.target = $2 group by e.batch_id),
@@ -24,12 +43,16 @@ const BATCHES = `
     select p.batch_id::text as id, sum(p.n) as n, bool_or(c.batch_id is not null) as is_covered
       from part p left join covered c on c.batch_id = p.batch_id group by p.batch_id),
   expected as (
-    select l.id, greatest(l.n - coalesce(g.n, 0), 0) as n, l.is_covered from loaded l left join gone g on g.id = l.id),
+    select l.id, case when l.id in (select batch_id::text from mixed) then l.n - coalesce(g.n, 0)
+                      else greatest(l.n - coalesce(g.n, 0), 0) end as n, l.is_covered
+      from loaded l left join gone g on g.id = l.id),
   found as (
     select k.batch_id as id, count(*) as n from maskline.target_keys($1, $2, $6) as k group by k.batch_id)
   select coalesce(e.id, f.id) as batch_id, coalesce(e.n, 0)::float8 as expected, coalesce(f.n, 0)::float8 as found,
          coalesce(e.is_covered, false) as is_covered, l.batch_id is not null as is_on_record,
-         coalesce(e.id, f.id) is not null and coalesce(l.state <> 'committed' or r.trigger = 'retry', true) as is_loose,
+         coalesce(e.id, f.id) is not null and (
+           coalesce(l.state <> 'committed' or r.trigger = 'retry', true)
+           or coalesce(e.id, f.id) in (select batch_id::text from mixed)) as is_loose,
          coalesce(f.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and f.id >= $3::uuid::text, false) as is_recent
     from expected e full join found f on f.id = e.id
     left join maskline.loads l on l.batch_id::text = coalesce(e.id, f.id)
@@ -42,7 +65,7 @@ interface BatchRows {
   /** That many rows it must have, and no more. */
   readonly is_covered: boolean;
   readonly is_on_record: boolean;
-  /** It is one that was retried, or may be the one that failed before. */
+  /** It is one that was retried, or may be the one that failed before; or rows of a list are of several. */
   readonly is_loose: boolean;
   /** Its id is of the window: it must be on record. */
   readonly is_recent: boolean;
@@ -58,7 +81,7 @@ export async function proveByBatches(
   const { pipeline, target, since, sha256 } = facts;
   const values = [pipeline, target, window.firstId, window.ledgerFrom, since, sha256];
   const judge = new RowsOfBatches(target, findings);
-  for await (const batch of eachRow<BatchRows>(client, BATCHES, values)) judge.see(batch);
+  for await (const batch of eachRow<BatchRows>(client, batchesSql(facts.is_list), values)) judge.see(batch);
   const { rows, batches, covered, matched, named } = judge.finish();
   const others = facts.expected - covered;
   reportRowsBeyond(facts, rows - matched - others, { named, mayGo: others }, findings);
@@ -104,7 +127,7 @@ class RowsOfBatches {
     const { expected, found } = this.#loose;
     const matched = this.#sums.matched + Math.min(expected, found);
     if (found < expected) {
-      const what = `batches that were retried loaded ${expected} rows; table ${this.#target} has ${found} that can be theirs`;
+      const what = `batches that were retried or replayed loaded ${expected} rows; table ${this.#target} has ${found} that can be theirs`;
       this.#findings.add({ kind: 'batch_rows_differ', expected, found, what });
     }
     if (expected > 0) return { ...this.#sums, matched, named: 0 };

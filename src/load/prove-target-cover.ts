@@ -6,15 +6,19 @@ import type { TargetFacts } from './prove-target.js';
 /**
  * SQL of the batches whose rows must say what they came from, as a `with` part: loaded in the window ($3) and since the
  * baseline ($5), under a policy that had the same column as the one of today ($6), and of messages that the ledger has
- * not forgotten ($4). $1 is the pipeline.
+ * not forgotten ($4). $1 is the pipeline, $2 the table, of which `loaded` are the rows.
  */
 export function coveredBatches(column: 'message_id_column' | 'batch_id_column'): string {
   return `covered as materialized (
-    select l.batch_id, l.loaded, coalesce(r.trigger, '') as trigger
+    select l.batch_id, coalesce(r.trigger, '') as trigger,
+           case when b.further is null then l.loaded else coalesce((l.further_rows ->> b.further)::int, 0) end as loaded
       from maskline.loads l
+      join maskline.baselines b on b.pipeline = l.pipeline and b.target = $2
       left join maskline.runs r on r.run_id = l.run_id
-      join maskline.policies p on p.pipeline = l.pipeline and p.sha256 = l.policy_sha256
-      join maskline.policies today on today.pipeline = $1 and today.sha256 = $6 and today.${column} = p.${column}
+      join maskline.policies p
+        on p.pipeline = l.pipeline and p.sha256 = l.policy_sha256 and p.further = coalesce(b.further, '')
+      join maskline.policies today
+        on today.pipeline = $1 and today.sha256 = $6 and today.further = p.further and today.${column} = p.${column}
      where l.pipeline = $1 and l.state = 'committed' and l.batch_id >= $3 and l.loaded_at >= $5
        and (r.trigger = 'replay' or l.oldest_sent_at >= $4))`;
 }
@@ -24,7 +28,7 @@ export function coveredBatches(column: 'message_id_column' | 'batch_id_column'):
  * Of rows that were loaded before what could be looked at, `mayGo` in number, some may have been deleted by right.
  */
 export function reportRowsBeyond(
-  { target, expected, is_upsert }: TargetFacts,
+  { target, label, expected, is_upsert }: TargetFacts,
   beyond: number,
   { named, mayGo }: { readonly named: number; readonly mayGo: number },
   findings: ProofFindings,
@@ -41,7 +45,7 @@ export function reportRowsBeyond(
     findings.add({ kind: 'row_count_differs', expected, found, what });
   } else {
     findings.leave(
-      'target_rows',
+      `target_rows${label}`,
       Math.max(0, -beyond),
       'they are gone from the table, and were loaded before what could be looked at: deleted by retention or erasure, or else',
     );
@@ -55,14 +59,14 @@ const COMMITTED = `
 /** Notes how many of the window's batches could not be looked at row by row. */
 export async function leaveUncovered(
   client: ClientBase,
-  { pipeline }: TargetFacts,
+  { pipeline, label }: TargetFacts,
   { firstId }: ProofWindow,
   covered: number,
   findings: ProofFindings,
 ): Promise<void> {
   const { rows } = await client.query<{ n: number }>(COMMITTED, [pipeline, firstId]);
   findings.leave(
-    'target_batches',
+    `target_batches${label}`,
     (rows[0]?.n ?? 0) - covered,
     'their rows were only counted: they were loaded before the baseline, under a policy without that column, or of messages that the ledger may have forgotten',
   );

@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { PipelineError } from '../errors.js';
+import { loadedRows } from './baseline.js';
 import type { ProofFindings } from './prove-findings.js';
 import { proveByBatches } from './prove-target-batches.js';
 import { proveByRows } from './prove-target-rows.js';
@@ -13,6 +14,10 @@ export type TargetCheck = 'rows' | 'batches' | 'count';
 export interface TargetFacts {
   readonly pipeline: string;
   readonly sha256: string;
+  /** What tells it from the pipeline's other tables where something was left unchecked; empty for the first. */
+  readonly label: string;
+  /** Whether a record has as many rows there as a list has elements. */
+  readonly is_list: boolean;
   /** As SQL has it. */
   readonly target: string;
   /** Rows that it must have: the baselines of its pipelines, and what their batches have loaded. */
@@ -31,10 +36,12 @@ export interface TargetTotals {
   readonly target_check: TargetCheck | null;
 }
 
-interface FactsRow extends Omit<TargetFacts, 'pipeline' | 'sha256' | 'is_upsert'> {
+interface FactsRow extends Omit<TargetFacts, 'pipeline' | 'sha256' | 'label' | 'is_upsert'> {
   readonly is_there: boolean;
   readonly has_baseline: boolean;
   readonly is_noted: boolean;
+  /** Whether a record has rows of a list there, be it of another pipeline. */
+  readonly has_lists: boolean;
   /** Columns of the noted policy that the table has not. */
   readonly lost: readonly string[];
 }
@@ -42,30 +49,34 @@ interface FactsRow extends Omit<TargetFacts, 'pipeline' | 'sha256' | 'is_upsert'
 const FACTS = `
   with named as (select format('%I.%I', $2::text, $3::text) as target),
   there as (
-    select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $2 and c.relname = $3),
-  loaded as (select l.pipeline, sum(l.loaded) as loaded from maskline.loads l group by l.pipeline)
+    select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $2 and c.relname = $3)
   select named.target, exists (select from there) as is_there, b.pipeline is not null as has_baseline,
          greatest(b.taken_at, $5::timestamptz)::text as since, p.sha256 is not null as is_noted,
-         p.message_id_column, p.batch_id_column,
-         (select coalesce(sum(s.rows + coalesce(loaded.loaded, 0)), 0)
-            from maskline.baselines s left join loaded on loaded.pipeline = s.pipeline
-           where s.target = named.target)::float8 as expected,
+         p.message_id_column, p.batch_id_column, coalesce(b.is_list, false) as is_list,
+         exists (select from maskline.baselines s where s.target = named.target and s.is_list) as has_lists,
+         (select coalesce(sum(s.rows + ${loadedRows('s.pipeline', 's.further')}), 0)
+            from maskline.baselines s where s.target = named.target)::float8 as expected,
          array(select c from unnest(array[p.message_id_column, p.batch_id_column, p.sent_at_column]) as c
                 where c is not null and not exists (
                   select from pg_attribute a join there on a.attrelid = there.oid
                    where a.attname = c and not a.attisdropped)) as lost
     from named
     left join maskline.baselines b on b.pipeline = $1 and b.target = named.target
-    left join maskline.policies p on p.pipeline = $1 and p.sha256 = $4`;
+    left join maskline.policies p on p.pipeline = $1 and p.sha256 = $4 and p.further = coalesce(b.further, '')`;
+
+/** A table of a pipeline. */
+export interface ProvenTable {
+  readonly name: string;
+  readonly policySha256: string;
+  readonly target: LoadTarget;
+  /** Whether it is not the pipeline's first. */
+  readonly isFurther: boolean;
+}
 
 /** Compares a pipeline's table with what was loaded into it, as closely as its columns allow. */
 export async function proveTarget(
   client: ClientBase,
-  {
-    name,
-    policySha256,
-    target,
-  }: { readonly name: string; readonly policySha256: string; readonly target: LoadTarget },
+  { name, policySha256, target, isFurther }: ProvenTable,
   window: ProofWindow,
   findings: ProofFindings,
 ): Promise<TargetTotals> {
@@ -74,10 +85,11 @@ export async function proveTarget(
   const [found] = rows;
   if (!found) throw new PipelineError('unexpected', 'Postgres gave no answer about a target table');
   const is_upsert = Boolean(target.upsert);
-  const facts: TargetFacts = { ...found, pipeline: name, sha256: policySha256, is_upsert };
+  const label = isFurther ? ` of ${found.target}` : '';
+  const facts: TargetFacts = { ...found, pipeline: name, sha256: policySha256, label, is_upsert };
   if (!found.has_baseline) {
     const why = `there is no baseline of ${found.target}; \`maskline migrate\` takes it, where its role may read the table`;
-    findings.leave('target', 1, why);
+    findings.leave(`target${label}`, 1, why);
     return { target_rows: null, target_check: null };
   }
   if (!found.is_there) {
@@ -89,10 +101,10 @@ export async function proveTarget(
     const why =
       'under `mode: upsert` records overwrite rows: that a row is missing can not be told, only that there are too many, ' +
       'or of records that were not loaded';
-    findings.leave('target', 1, why);
+    findings.leave(`target${label}`, 1, why);
   }
   if (found.is_noted && found.lost.length === 0) {
-    if (facts.message_id_column !== null) {
+    if (facts.message_id_column !== null && !found.has_lists) {
       return { target_rows: await proveByRows(client, facts, window, findings), target_check: 'rows' };
     }
     if (facts.batch_id_column !== null && !is_upsert) {
@@ -102,7 +114,7 @@ export async function proveTarget(
     const why = found.is_noted
       ? `its rows can't be told apart: the table has lost column ${found.lost.join(', ')}`
       : 'its rows could not be told apart: the policy of today is not on record; run `maskline migrate`';
-    findings.leave('target', 1, why);
+    findings.leave(`target${label}`, 1, why);
   }
   return { target_rows: await proveByCount(client, facts, findings), target_check: 'count' };
 }

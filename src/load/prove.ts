@@ -1,6 +1,7 @@
 // Reconciles what maskline has on record with itself and with the target tables, at one moment of the database, so that
 // it may be done while loaders work: rows, ledger and fate of a batch are committed together.
 
+import type { ClientBase } from 'pg';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 import { isoTime } from './ledger.js';
@@ -17,6 +18,8 @@ export interface ProvenPipeline {
   /** Of the policy of today. */
   readonly policySha256: string;
   readonly target: LoadTarget;
+  /** Its other tables. */
+  readonly further?: readonly LoadTarget[];
 }
 
 /** What to prove. */
@@ -34,7 +37,12 @@ export interface PipelineProof {
   readonly pipeline: string;
   readonly target: string;
   readonly window: { readonly from: string; readonly to: string; readonly ledger_from: string };
-  readonly checked: BatchTotals & TargetTotals & { readonly runs: number };
+  readonly checked: BatchTotals &
+    TargetTotals & {
+      readonly runs: number;
+      /** Absent where the pipeline has but one table. */
+      readonly further?: readonly (TargetTotals & { readonly target: string })[];
+    };
   readonly unchecked: readonly Unchecked[];
   /** How many there are of each kind. */
   readonly totals: Readonly<{ [kind: string]: number }>;
@@ -64,15 +72,38 @@ export async function prove(pool: PostgresPool, request: ProofRequest): Promise<
         const runs = await proveRuns(client, pipeline.name, window, findings);
         say('batches, ledger and quarantine');
         const batches = await proveBatches(client, pipeline.name, window, findings);
-        say('the target table');
-        const target = await proveTarget(client, pipeline, window, findings);
-        proofs.push(proofOf(pipeline, window, { runs, ...batches, ...target }, findings));
+        const tables = await proveTables(client, pipeline, window, findings, say);
+        proofs.push(proofOf(pipeline, window, { runs, ...batches, ...tables }, findings));
       }
       return proofs;
     });
   } catch (error) {
     throw asTimeout(error);
   }
+}
+
+async function proveTables(
+  client: ClientBase,
+  { target, further = [], ...pipeline }: ProvenPipeline,
+  window: ProofWindow,
+  findings: ProofFindings,
+  say: (what: string) => void,
+): Promise<Pick<PipelineProof['checked'], keyof TargetTotals | 'further'>> {
+  say('the target table');
+  const own = await proveTarget(client, { ...pipeline, target, isFurther: false }, window, findings);
+  const others: (TargetTotals & { readonly target: string })[] = [];
+  for (const other of further) {
+    const name = `${other.schema}.${other.table}`;
+    say(`table ${name}`);
+    const totals = await proveTarget(
+      client,
+      { ...pipeline, target: other, isFurther: true },
+      window,
+      findings,
+    );
+    others.push({ target: name, ...totals });
+  }
+  return { ...own, ...(others.length === 0 ? {} : { further: others }) };
 }
 
 function proofOf(

@@ -40,3 +40,29 @@ export async function quarantine(
 export function maskedRow(columns: readonly string[], line: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${columns.map(encodeField).join('\t')}\n`, 'utf8'), line]);
 }
+
+/** What is sealed of a refused record: one row, or all of its rows in several tables. */
+export type MaskedForm = 'row' | 'record';
+
+/** Rows of one record in one table. */
+export interface TableRows {
+  /** `schema.table`. */
+  readonly table: string;
+  readonly columns: readonly string[];
+  /** COPY text, each ended by a newline byte. */
+  readonly lines: readonly Buffer[];
+}
+
+/**
+ * The same for a record with rows in several tables: for each table in which it has some, a line of its name and the
+ * number of rows, a line of the names of its columns, and the rows.
+ */
+export function maskedRecord(tables: readonly TableRows[]): Buffer {
+  return Buffer.concat(
+    tables.flatMap(({ table, columns, lines }) => {
+      if (lines.length === 0) return [];
+      const head = `${encodeField(table)}\t${lines.length}\n${columns.map(encodeField).join('\t')}\n`;
+      return [Buffer.from(head, 'utf8'), ...lines];
+    }),
+  );
+}

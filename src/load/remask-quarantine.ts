@@ -10,6 +10,11 @@ interface Entry {
   readonly sealed: Buffer;
 }
 
+/** Whose entries, and how; see `RemaskRequest`. */
+export type ResealRequest = Pick<RemaskRequest, 'pipeline' | 'dryRun' | 'signal' | 'attempt'> & {
+  readonly fromKid: number;
+};
+
 /** What became of the entries. */
 export interface EntriesResealed {
   readonly resealed: number;
@@ -46,7 +51,7 @@ const WRITE = `
  */
 export async function resealQuarantine(
   pool: PostgresPool,
-  request: Omit<RemaskRequest, 'target'>,
+  request: ResealRequest,
   reseal: Reseal,
 ): Promise<EntriesResealed> {
   const { signal, attempt } = request;
@@ -64,13 +69,13 @@ export async function resealQuarantine(
 
 async function resealPage(
   pool: PostgresPool,
-  { pipeline, remask, dryRun }: Omit<RemaskRequest, 'target'>,
+  { pipeline, fromKid, dryRun }: ResealRequest,
   after: string,
   reseal: Reseal,
 ): Promise<EntriesResealed & { readonly last: string | null }> {
   return pool.transaction(async (client) => {
     const sql = dryRun ? PAGES : `${PAGES} for update`;
-    const { rows } = await client.query<Entry>(sql, [pipeline, after, remask.fromKid]);
+    const { rows } = await client.query<Entry>(sql, [pipeline, after, fromKid]);
     const results: { readonly id: string; readonly result: Resealed }[] = [];
     for (const entry of rows) {
       const result = await reseal(entry, (tokens) => readSuccessors(client, tokens, dryRun));

@@ -25,20 +25,30 @@ export async function deleteSuperseded(
   return new Set(rows.map(({ place }) => place));
 }
 
-/** SQLSTATE unique_violation (PostgreSQL documentation, appendix A). */
+/** SQLSTATEs unique_violation and foreign_key_violation (PostgreSQL documentation, appendix A). */
 const UNIQUE_VIOLATION = '23505';
+const FOREIGN_KEY_VIOLATION = '23503';
 
 /**
  * What the writing of changed rows comes to. A loader may add a row of a new key after `deleteSuperseded` has looked:
- * throws `contention` then, as the next try finds the two of them.
+ * throws `contention` then, as the next try finds the two of them. Throws `table_unfit` where a foreign key is of tokens,
+ * and rows that refer to others would not follow them.
  */
 export async function orContention<T>(target: LoadTarget, writing: Promise<T>): Promise<T> {
   const table = `${target.schema}.${target.table}`;
   try {
     return await on({ kind: 'target', table, columns: [] }, writing);
   } catch (error) {
-    const isTaken = error instanceof RowRefused && error.fault.sqlstate === UNIQUE_VIOLATION;
-    if (!isTaken || !target.upsert) throw error;
+    const sqlstate = error instanceof RowRefused ? error.fault.sqlstate : null;
+    if (sqlstate === FOREIGN_KEY_VIOLATION) {
+      throw new PipelineError(
+        'table_unfit',
+        `a foreign key holds rows of ${table} where their tokens are: make it \`on update cascade\`, so that rows follow ` +
+          'those that they refer to',
+        { cause: error },
+      );
+    }
+    if (sqlstate !== UNIQUE_VIOLATION || !target.upsert) throw error;
     throw new PipelineError('contention', `${table}: a key was taken meanwhile`, { cause: error });
   }
 }

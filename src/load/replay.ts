@@ -1,23 +1,30 @@
 import type { ClientBase } from 'pg';
 import type { BatchReport, MaskedBatch } from '../batch.js';
 import { type Clock, systemClock } from '../clock.js';
-import { lineAt, lineEnds } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from './connection.js';
 import { beginUndecided, decideCommitted } from './fate.js';
 import { type Place, RowRefused, asOutage, on, withinLimits } from './postgres-error.js';
-import { type LoadTarget, writeRows } from './upsert.js';
+import {
+  type Section,
+  type SinkTarget,
+  countRows,
+  rowsDropped,
+  rowsWithout,
+  sectionsOf,
+} from './sections.js';
+import { writeRows } from './upsert.js';
 
-/** Quarantine entries on their way to the table, all with the same columns. */
+/** Quarantine entries on their way to the tables, all with the same columns. */
 export interface ReplayBatch extends Pick<
   MaskedBatch,
-  'batchId' | 'runId' | 'pipeline' | 'receivedAt' | 'kids' | 'columns' | 'rows'
+  'batchId' | 'runId' | 'pipeline' | 'receivedAt' | 'kids' | 'columns' | 'rows' | 'several'
 > {
   /** Null when what made the rows is not known any more. */
   readonly policySha256: string | null;
-  /** The entry of each line of `rows`; the lines of one that is several rows stand together, and load all or none. */
+  /** The entry of each record; the records of one that is several stand together, and load all or none. */
   readonly ids: readonly string[];
-  /** When the message of each line was sent, in epoch ms: among rows of one key the last sent wins. */
+  /** When the message of each record was sent, in epoch ms: among rows of one key the last sent wins. */
   readonly sentAts: readonly number[];
   /** Entries that turn out to hold no record. */
   readonly empty?: readonly string[];
@@ -38,11 +45,10 @@ export interface Stay {
 export type ReplayStep = 'locked' | 'copied' | 'decided' | 'committed';
 
 /** What replaying takes. */
-export interface ReplayOptions {
+export interface ReplayOptions extends SinkTarget {
   readonly pool: PostgresPool;
-  readonly target: LoadTarget;
-  /** The configured path (`from`) of each column, for the path of a refused row. */
-  readonly paths: ReadonlyMap<string, string>;
+  /** Tables that records have rows in besides `target`. */
+  readonly further?: readonly SinkTarget[];
   readonly clock?: Clock;
   /** Waited for at each step, the transaction open: where tests freeze or kill a replay. */
   readonly onStep?: (step: ReplayStep, batchId: string) => Promise<void> | void;
@@ -64,14 +70,14 @@ const STAY = `
 
 const MASKLINE: Place = { kind: 'maskline' };
 
-/** An entry, and its lines of the batch. */
+/** An entry, and its records of the batch. */
 interface Entry {
   readonly id: string;
-  readonly lines: readonly number[];
+  readonly records: readonly number[];
 }
 
-function linesOf(entries: readonly Entry[]): readonly number[] {
-  return entries.flatMap(({ lines }) => lines);
+function recordsOf(entries: readonly Entry[]): ReadonlySet<number> {
+  return new Set(entries.flatMap(({ records }) => records));
 }
 
 /**
@@ -81,23 +87,24 @@ function linesOf(entries: readonly Entry[]): readonly number[] {
 export class Replay {
   readonly #options: ReplayOptions;
   readonly #batch: ReplayBatch;
-  readonly #ends: readonly number[];
-  readonly #target: Place & { readonly kind: 'target' };
+  readonly #sections: readonly Section[];
   readonly #clock: Clock;
   #copies = 0;
   #bytes = 0;
+  /** Whose rows the server has been sent last. */
+  #sending: Section | null = null;
   /** What a COMMIT came to whose answer may have been lost. */
   #decided: BatchReport | null = null;
 
+  /** Throws `table_unfit` for rows of tables that are not among the options', `payload_corrupt` as `sectionsOf`. */
   constructor(options: ReplayOptions, batch: ReplayBatch) {
     this.#options = options;
     this.#batch = batch;
-    this.#ends = lineEnds(batch.rows);
     this.#clock = options.clock ?? systemClock;
-    const { schema, table } = options.target;
-    this.#target = { kind: 'target', table: `${schema}.${table}`, columns: batch.columns };
-    if (this.#ends.length === batch.ids.length && this.#ends.length === batch.sentAts.length) return;
-    throw new RangeError('a replay needs the entry of each of its lines, and its time');
+    const tables = [options, ...(options.further ?? [])];
+    this.#sections = sectionsOf({ ...batch, keys: batch.ids }, tables);
+    if (batch.ids.length === batch.sentAts.length) return;
+    throw new RangeError('a replay needs the time of each of its records');
   }
 
   /**
@@ -107,7 +114,8 @@ export class Replay {
    * `permission_denied`, `row_count_differs`.
    */
   async commit(): Promise<BatchReport> {
-    const what = `batch ${this.#batch.batchId} for table ${this.#target.table}`;
+    const { schema, table } = this.#options.target;
+    const what = `batch ${this.#batch.batchId} for table ${schema}.${table}`;
     const attempt = () => this.#options.pool.withClient((client) => this.#attempt(client));
     return withinLimits(what, () => asOutage(attempt));
   }
@@ -130,12 +138,14 @@ export class Replay {
     const loaded = entries.filter(({ id }) => !isRefused.has(id));
     await this.#note(client, open, loaded, stays);
     const unopened = this.#batch.unopened.filter(({ id }) => open.has(id));
-    const report = this.#count(open, linesOf(loaded).length, [...stays, ...unopened]);
+    const records = recordsOf(loaded);
+    const report = this.#count(open, records.size, [...stays, ...unopened]);
+    const furtherRows = this.#furtherRows(records);
     const fate = { ...this.#batch, keys: [], rejections: [] };
-    if (!(await on(MASKLINE, decideCommitted(client, fate, { ...report, held: [] }))))
+    if (!(await on(MASKLINE, decideCommitted(client, fate, { ...report, held: [], furtherRows }))))
       return this.#known(client);
-    const total = this.#clock.now() - started;
-    this.#decided = { ...report, ms: { ledger: 0, copy: copyMs, total } };
+    const ms = { ledger: 0, copy: copyMs, total: this.#clock.now() - started };
+    this.#decided = { ...report, ...(furtherRows === null ? {} : { furtherRows }), ms };
     await this.#options.onStep?.('decided', batchId);
     const { command } = await on(MASKLINE, client.query('commit'));
     if (command !== 'COMMIT') throw new PipelineError('unexpected', `COMMIT was answered by ${command}`);
@@ -152,17 +162,17 @@ export class Replay {
 
   /** Parts are loaded one after the other, and of one key what comes last stays: then that must be what was sent last. */
   #inOrder(entries: readonly Entry[]): readonly Entry[] {
-    if (!this.#options.target.upsert) return entries;
-    const sentAt = ({ lines: [first = 0] }: Entry): number => this.#batch.sentAts[first] ?? 0;
+    if (!this.#sections.some(({ target }) => target.upsert)) return entries;
+    const sentAt = ({ records: [first = 0] }: Entry): number => this.#batch.sentAts[first] ?? 0;
     return entries.toSorted((a, b) => sentAt(a) - sentAt(b));
   }
 
   #entries(): readonly Entry[] {
-    const entries: { readonly id: string; readonly lines: number[] }[] = [];
-    for (const [line, id] of this.#batch.ids.entries()) {
+    const entries: { readonly id: string; readonly records: number[] }[] = [];
+    for (const [record, id] of this.#batch.ids.entries()) {
       const last = entries.at(-1);
-      if (last?.id === id) last.lines.push(line);
-      else entries.push({ id, lines: [line] });
+      if (last?.id === id) last.records.push(record);
+      else entries.push({ id, records: [record] });
     }
     return entries;
   }
@@ -176,14 +186,14 @@ export class Replay {
   }
 
   /**
-   * Copies the lines, all at once; where the table refuses one, each half by itself, down to the entries of those.
-   * A savepoint each time keeps what the table has taken before.
+   * Copies the rows, all at once; where a table refuses one, each half by itself, down to the entries of those. A
+   * savepoint each time keeps what the tables have taken before.
    */
   async #load(client: ClientBase, entries: readonly Entry[], refused: Stay[]): Promise<void> {
     if (entries.length === 0) return;
     await on(MASKLINE, client.query('savepoint part'));
     try {
-      await this.#copy(client, linesOf(entries));
+      await this.#copy(client, recordsOf(entries));
       await on(MASKLINE, client.query('release savepoint part'));
     } catch (error) {
       if (!(error instanceof RowRefused)) throw error;
@@ -191,7 +201,7 @@ export class Replay {
       const middle = entries.length >> 1;
       if (middle === 0) {
         const { sqlstate, column } = error.fault;
-        const path = column === null ? null : (this.#options.paths.get(column) ?? null);
+        const path = column === null ? null : (this.#sending?.paths.get(column) ?? null);
         refused.push(...entries.map(({ id }) => ({ id, code: `refused_${sqlstate}`, path })));
         return;
       }
@@ -200,23 +210,27 @@ export class Replay {
     }
   }
 
-  async #copy(client: ClientBase, lines: readonly number[]): Promise<void> {
-    const { rows: all, columns, batchId, sentAts } = this.#batch;
-    const rows =
-      lines.length === this.#ends.length && !this.#options.target.upsert
-        ? all
-        : Buffer.concat(lines.map((line) => lineAt(all, this.#ends, line)));
+  /** The rows of those records, table by table. */
+  async #copy(client: ClientBase, records: ReadonlySet<number>): Promise<void> {
+    const { ids, sentAts } = this.#batch;
+    const others = new Set([...ids.keys()].filter((record) => !records.has(record)));
     this.#copies += 1;
-    const times = lines.map((line) => sentAts[line] ?? 0);
-    const taken = await on(this.#target, writeRows(client, this.#options.target, columns, rows, times));
-    if (taken !== lines.length) {
-      throw new PipelineError(
-        'row_count_differs',
-        `table ${this.#target.table} was sent ${lines.length} rows of batch ${batchId} and kept ${taken}: ` +
-          'a trigger or rule drops rows',
-      );
+    for (const section of this.#sections) {
+      const { rows, lines } = rowsWithout(section, others);
+      if (lines.length === 0) continue;
+      this.#sending = section;
+      const { target, place, columns } = section;
+      const times = lines.map((line) => sentAts[section.records[line] ?? 0] ?? 0);
+      const taken = await on(place, writeRows(client, target, columns, rows, times));
+      if (taken !== lines.length) throw rowsDropped(section, this.#batch, lines.length, taken);
+      this.#bytes += rows.length;
     }
-    this.#bytes += rows.length;
+  }
+
+  /** How many rows of those records went into each further table; null where there is none. */
+  #furtherRows(loaded: ReadonlySet<number>): { readonly [table: string]: number } | null {
+    const [, ...further] = this.#sections;
+    return further.length === 0 ? null : countRows(further, loaded);
   }
 
   /** Claims the entries whose rows were loaded, and says of the others why they stay. */
@@ -227,12 +241,12 @@ export class Replay {
     stays: readonly Stay[],
   ): Promise<void> {
     const { batchId, empty = [] } = this.#batch;
-    const none = empty.filter((id) => open.has(id)).map((id) => ({ id, lines: [] }));
-    const single = loaded.filter(({ lines }) => lines.length === 1).map(({ id }) => id);
-    const others = [...loaded.filter(({ lines }) => lines.length > 1), ...none];
+    const none = empty.filter((id) => open.has(id)).map((id) => ({ id, records: [] }));
+    const single = loaded.filter(({ records }) => records.length === 1).map(({ id }) => id);
+    const others = [...loaded.filter(({ records }) => records.length > 1), ...none];
     if (single.length > 0) await on(MASKLINE, client.query(CLAIM, [single, batchId]));
     if (others.length > 0) {
-      const values = [others.map(({ id }) => id), batchId, others.map(({ lines }) => lines.length)];
+      const values = [others.map(({ id }) => id), batchId, others.map(({ records }) => records.length)];
       await on(MASKLINE, client.query(CLAIM_ROWS, values));
     }
     if (stays.length === 0) return;

@@ -1,10 +1,9 @@
 import type { BatchReport, MaskedBatch, RecordKey, Rejection } from '../batch.js';
-import { lineAt, lineEnds } from '../copy-text.js';
-import { PipelineError } from '../errors.js';
 import type { Stops } from './groups.js';
 import type { LinedEntry, Refusal } from './isolate.js';
 import { ledgerKey } from './ledger.js';
-import { maskedRow } from './quarantine.js';
+import { type MaskedForm, maskedRecord, maskedRow } from './quarantine.js';
+import { type Section, countRows, rowsOf } from './sections.js';
 
 /** A record of the batch that has to be settled: a row, or a rejection. */
 export interface Entry extends LinedEntry {
@@ -15,8 +14,6 @@ export interface Entry extends LinedEntry {
 /** A batch's records, each once. */
 export interface Sorted {
   readonly entries: readonly Entry[];
-  /** Where each line of the rows ends. */
-  readonly ends: readonly number[];
   /** Lines whose record came before in the same batch. */
   readonly repeatedLines: ReadonlySet<number>;
   /** Lines whose message is held. */
@@ -36,9 +33,8 @@ export interface Tally {
   readonly bytes: number;
 }
 
-/** Tells the batch's distinct records from repeats and from what is held. Throws `payload_corrupt`. */
+/** Tells the batch's distinct records from repeats and from what is held. */
 export function sortOut(batch: MaskedBatch, stops: Stops): Sorted {
-  const ends = endsOf(batch);
   const seen = new Set<string>();
   const isFirst = (key: RecordKey): boolean => seen.size < seen.add(ledgerKey(key)).size;
   const entries: Entry[] = [];
@@ -64,7 +60,6 @@ export function sortOut(batch: MaskedBatch, stops: Stops): Sorted {
   }
   return {
     entries,
-    ends,
     repeatedLines,
     repeated: repeatedLines.size + repeatedRejections,
     heldLines,
@@ -73,33 +68,23 @@ export function sortOut(batch: MaskedBatch, stops: Stops): Sorted {
   };
 }
 
-function endsOf(batch: MaskedBatch): readonly number[] {
-  let ends: readonly number[] = [];
-  try {
-    ends = lineEnds(batch.rows);
-  } catch {
-    // Falls short of the keys below, unless there are none.
-  }
-  const complete = (ends.at(-1) ?? 0) === batch.rows.length;
-  if (ends.length === batch.keys.length && complete) return ends;
-  throw new PipelineError(
-    'payload_corrupt',
-    `batch ${batch.batchId} has ${batch.keys.length} keys and ${ends.length} whole lines`,
-  );
-}
-
 /** How refused rows are put away. */
 export interface RefusedRows {
   /** Seals under the quarantine key; `id` is the quarantine row's. Throws `key_unavailable`. */
-  readonly seal: (id: string, plain: Buffer) => { readonly kid: number; readonly sealed: Buffer };
+  readonly seal: Seal;
   readonly newId: () => string;
-  /** The configured path of a column. */
-  readonly path: (column: string) => string | null;
 }
+
+/** Seals what is left of a refused record under the quarantine key. */
+export type Seal = (
+  id: string,
+  plain: Buffer,
+  form: MaskedForm,
+) => { readonly kid: number; readonly sealed: Buffer };
 
 /** What goes to quarantine: the rejections that the ledger did not know, and the rows that the table refused. */
 export function toQuarantine(
-  batch: MaskedBatch,
+  sections: readonly Section[],
   sorted: Sorted,
   tally: Tally,
   how: RefusedRows,
@@ -111,19 +96,45 @@ export function toQuarantine(
     if (entry.rejection) rejections.push(entry.rejection);
     else if (refusal && entry.line !== null) {
       const quarantineId = how.newId();
-      const line = lineAt(batch.rows, sorted.ends, entry.line);
+      const { column, section } = refusal;
+      const path = column === null ? null : (sections[section]?.paths.get(column) ?? null);
       rejections.push({
         ...entry.key,
         quarantineId,
         code: `refused_${refusal.sqlstate}`,
-        path: refusal.column === null ? null : how.path(refusal.column),
+        path,
         kind: 'masked',
         held: false,
-        ...how.seal(quarantineId, maskedRow(batch.columns, line)),
+        ...sealRefused(quarantineId, sections, entry.line, how.seal),
       });
     }
   }
   return rejections;
+}
+
+function sealRefused(id: string, sections: readonly Section[], record: number, seal: Seal): ReturnType<Seal> {
+  const parts = sections.map((section) => {
+    const { place, columns } = section;
+    return { table: place.table, columns, lines: rowsOf(section, record) };
+  });
+  const [own] = parts;
+  const [line] = own?.lines ?? [];
+  return own && line && parts.length === 1
+    ? seal(id, maskedRow(own.columns, line), 'row')
+    : seal(id, maskedRecord(parts), 'record');
+}
+
+/** How many rows were loaded into each further table; null where there is none. */
+export function furtherRows(
+  [, ...further]: readonly Section[],
+  sorted: Sorted,
+  tally: Tally,
+): { readonly [table: string]: number } | null {
+  if (further.length === 0) return null;
+  const loaded = new Set<number>();
+  for (const [index, { line }] of sorted.entries.entries())
+    if (line !== null && !tally.known.has(index) && !tally.refused.has(index)) loaded.add(line);
+  return countRows(further, loaded);
 }
 
 /** The batch's report but for what is measured: it adds up by construction. */

@@ -26,25 +26,32 @@ export function isPartitionedBy(key: string | null, { by }: Partitioning): boole
 const NOTE = `
   insert into maskline.partitioned_targets as p (pipeline, table_schema, table_name, column_name, every, back, ahead)
   values ($1, $2, $3, $4, $5, $6, $7)
-  on conflict (pipeline) do update
-     set table_schema = $2, table_name = $3, column_name = $4, every = $5, back = $6, ahead = $7`;
+  on conflict (pipeline, table_schema, table_name) do update
+     set column_name = $4, every = $5, back = $6, ahead = $7`;
+
+const FORGET = `
+  delete from maskline.partitioned_targets p
+   where p.pipeline = $1
+     and not exists (select from unnest($2::text[], $3::text[]) as t (table_schema, table_name)
+                      where t.table_schema = p.table_schema and t.table_name = p.table_name)`;
 
 /**
- * Notes whether the pipeline's target is to get partitions; `ensureTargetPartitions` makes them from then on. Needs the
- * owner's rights. Throws `postgres_unavailable`.
+ * Notes which of the pipeline's targets are to get partitions; `ensureTargetPartitions` makes them from then on. Needs
+ * the owner's rights. Throws `postgres_unavailable`.
  */
 export async function notePartitioning(
   pool: Pick<PostgresPool, 'query'>,
   pipeline: string,
-  { schema, table }: TableName,
-  partitioning: Partitioning | null,
+  targets: readonly (TableName & { readonly partition: Partitioning | null })[],
 ): Promise<void> {
-  if (partitioning === null) {
-    await pool.query('delete from maskline.partitioned_targets where pipeline = $1', [pipeline]);
-    return;
+  const noted = targets.filter(({ partition }) => partition !== null);
+  const names = [noted.map(({ schema }) => schema), noted.map(({ table }) => table)];
+  await pool.query(FORGET, [pipeline, ...names]);
+  for (const { schema, table, partition } of noted) {
+    if (partition === null) continue;
+    const { by, every, back, ahead } = partition;
+    await pool.query(NOTE, [pipeline, schema, table, by, every, back, ahead]);
   }
-  const { by, every, back, ahead } = partitioning;
-  await pool.query(NOTE, [pipeline, schema, table, by, every, back, ahead]);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { escapeIdentifier } from 'pg';
 import type { ColumnPolicy, ColumnSpec } from '../masking/methods.js';
+import { isAlwaysThere } from '../masking/parts.js';
 import type { PostgresPool } from './connection.js';
 import { type TableName, quoteTable } from './copy.js';
 import { type CatalogColumn, type CatalogTable, readCatalog } from './target-catalog.js';
@@ -163,7 +164,7 @@ function columnFindings(spec: TargetSpec, column: ColumnSpec, found: CatalogColu
   if (length) add(length.severity, length.message);
   if (!found.not_null) return findings;
   if (column.mask.method === 'null') add('error', 'is NOT NULL, but the mask null empties it; take it out');
-  else if (!column.required && column.mask.method !== 'constant') {
+  else if (!column.required && column.mask.method !== 'constant' && !isAlwaysThere(column.source)) {
     add(
       'warning',
       'is NOT NULL, but the pipeline lets it be absent: such rows are quarantined; set `required: true`',

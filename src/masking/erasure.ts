@@ -90,12 +90,11 @@ export function holdsValue({ body, attributes, groupId = '' }: RawRecord, value:
   return false;
 }
 
-/** Whether a row, a line of COPY text, stores one of those forms: as a cell, or as a text within a list or JSON. */
-export function holdsStored(row: Buffer, stored: ReadonlySet<string>): boolean {
-  return row
+/** Whether rows, lines of COPY text, store one of those forms: as a cell, or as a text within a list or JSON. */
+export function holdsStored(rows: Buffer, stored: ReadonlySet<string>): boolean {
+  return rows
     .toString('utf8')
-    .replace(/\n$/, '')
-    .split('\t')
+    .split(/[\t\n]/)
     .map(decodeField)
     .some(
       (cell) =>

@@ -34,6 +34,41 @@ function valueFrom(start: unknown, steps: readonly PathStep[]): unknown {
   return items.includes(wrongShape) ? wrongShape : items;
 }
 
+/** The value that steps lead to from another, as `valueAtPath` has it. */
+export function valueAtSteps(start: unknown, steps: readonly PathStep[]): unknown {
+  return valueFrom(start, steps);
+}
+
+/** JSON text of that value, `text` being the JSON text that the steps begin at; they hold no `each`. */
+export function sourceAtSteps(text: string, steps: readonly PathStep[], value: unknown): string {
+  return valueSource(text, value, (whole) => textAt(whole, steps));
+}
+
+/** JSON text of each of those values, where the steps hold an `each`. */
+export function sourcesAtSteps(
+  text: string,
+  steps: readonly PathStep[],
+  items: readonly unknown[],
+): string[] {
+  return exactTexts(text, items, () => textsFrom(text, steps));
+}
+
+/** What looks at the whole text is done once, not for each of its items. */
+function exactTexts(
+  text: string,
+  items: readonly unknown[],
+  find: () => readonly (string | null)[],
+): string[] {
+  if (!mayLoseDigits(text)) return items.map((item) => JSON.stringify(item));
+  const texts = find();
+  return items.map((item, i) => exactText(texts[i] ?? null, item));
+}
+
+/** JSON text of each element that a path with `each` leads to, as it was sent. */
+export function elementsAt(body: string, { name, steps }: FieldPath): readonly (string | null)[] {
+  return textsFrom(memberText(body, name), steps);
+}
+
 /** JSON text of the value at a path without `each`, digits as they came. */
 export function sourceAt(body: string, path: FieldPath, value: unknown): string {
   return valueSource(body, value, (text) => textAt(memberText(text, path.name), path.steps));
@@ -41,10 +76,7 @@ export function sourceAt(body: string, path: FieldPath, value: unknown): string 
 
 /** JSON text of each value at a path with `each`, digits as they came; of null, any text. */
 export function listSources(body: string, { name, steps }: FieldPath, items: readonly unknown[]): string[] {
-  // What looks at the whole body is done once, not for each of its items.
-  if (!mayLoseDigits(body)) return items.map((item) => JSON.stringify(item));
-  const texts = textsFrom(memberText(body, name), steps);
-  return items.map((item, i) => exactText(texts[i] ?? null, item));
+  return exactTexts(body, items, () => textsFrom(memberText(body, name), steps));
 }
 
 function textsFrom(start: string | null, steps: readonly PathStep[]): readonly (string | null)[] {

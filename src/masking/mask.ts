@@ -1,27 +1,19 @@
-import type {
-  Batch,
-  InputRecord,
-  MaskedBatch,
-  MessageHead,
-  RecordKey,
-  Rejection,
-  RejectionCode,
-} from '../batch.js';
+import type { Batch, FurtherRows, MaskedBatch } from '../batch.js';
 import type { Clock } from '../clock.js';
 import { NULL_FIELD, encodeRows } from '../copy-text.js';
 import { PipelineError } from '../errors.js';
 import type { CustomPlace, CustomSettings } from './custom.js';
+import { type CompiledTable, type FurtherCells, liveRows, maskFurther } from './further.js';
 import { groupsOf } from './groups.js';
 import type { Keyring } from './keyring.js';
 import { asMasked } from './masked.js';
 import { type TableLimits, beyondLimit } from './limits.js';
 import { maskOf, placeOf } from './masks.js';
-import { type ColumnPolicy, type ColumnSpec, needsKeyId, tokenMaskOf } from './methods.js';
-import { masksOf, partsOf } from './parts.js';
-import { sealRaw } from './quarantined.js';
-import type { RawRecord } from './raw-record.js';
+import { type ColumnPolicy, type ColumnSpec, tokenMaskOf } from './methods.js';
+import { masksOf, needsKeyId, partsOf } from './parts.js';
 import { companionReaderOf, readerOf } from './reading.js';
 import { type Normalized, noneNormalized } from './refusal.js';
+import { keyOf, sealRejections } from './rejections.js';
 import { type CompiledColumn, type Work, liveOf, maskColumn, readBodies } from './rows.js';
 import { sentinelTest } from './sentinels.js';
 import { selfTest } from './siv.js';
@@ -70,6 +62,8 @@ export interface VaultMasker extends Masker {
 /** What the table refuses, as it is known at the time; see `beyondLimit`. */
 export interface KnownLimits {
   readonly current: TableLimits | null;
+  /** The same for a further table, by its `schema.table`. */
+  ofTable?(table: string): TableLimits | null;
   /** Called for each record that is refused by them. */
   noteRefusal(): void;
 }
@@ -92,39 +86,37 @@ export function compileMasker(
   { limits, ...settings }: MaskerSettings = {},
 ): VaultMasker {
   selfTest();
-  const columns = compileColumns(policy, keyring, clock, placeOf(policy, settings));
+  const { columns, tables } = compileTables(policy, keyring, clock, placeOf(policy, settings));
+  const all = [columns, ...tables.map((table) => table.columns)].flat();
   const copied = columns.map((column) => column.spec.mask.method !== 'drop');
   const known = knownFields(policy);
-  const vaulted = columns.filter(({ spec }) => isVaulted(spec));
+  const isAnyVaulted = all.some(({ spec }) => isVaulted(spec));
   return {
-    wanted: (batch) => (vaulted.length === 0 ? [] : wantedBy(batch, policy, vaulted, keyring)),
+    wanted: (batch) => (isAnyVaulted ? wantedBy(batch, policy, columns, tables, keyring) : []),
     mask: (batch, tokens) => {
-      const ready = tokens === undefined ? columns : withTokens(columns, tokens, keyring);
+      const ready = (some: readonly CompiledColumn[]): readonly CompiledColumn[] =>
+        tokens === undefined ? some : withTokens(some, tokens, keyring);
       const work = readBodies(batch, policy);
       const normalized = noneNormalized();
-      const cells = ready.map((column) => {
+      const cells = ready(columns).map((column) => {
         const fields = maskColumn(work, column, normalized);
-        if (limits) refuseBeyond(work, column.spec, fields, limits);
+        if (limits) refuseBeyond(work, column.spec, fields, limits, limits.current);
         return fields;
       });
+      const further = tables.map(({ spec, columns: own }) =>
+        maskFurther(work, { spec, columns: ready(own) }, normalized, (rows, column, fields) => {
+          if (limits) refuseBeyond(rows, column, fields, limits, limits.ofTable?.(spec.table) ?? null);
+        }),
+      );
       const fieldsDropped = checkUnknownFields(work, policy, known);
-      const masked = countMasked(work, columns, cells);
-      const isKeyed = columns.some(({ spec }) => isKeyedMask(spec) && (masked[spec.mask.method] ?? 0) > 0);
+      const masked = countMasked(work.live, columns, cells);
+      const furtherRows = encodeFurther(further, work.live, masked);
+      const isKeyed = all.some(({ spec }) => isKeyedMask(spec) && (masked[spec.mask.method] ?? 0) > 0);
       const rejections = sealRejections(work, policy, keyring, clock);
       return {
         masked: {
-          batchId: batch.batchId,
-          runId: batch.runId,
-          pipeline: batch.pipeline,
-          messages: batch.messages.length,
-          ...groupsOf(batch),
-          receivedAt: batch.messages.reduce(
-            (first, head) => Math.min(first, head.receivedAt),
-            Number.MAX_SAFE_INTEGER,
-          ),
-          policySha256: policy.sha256,
+          ...headOf(batch, policy),
           kids: isKeyed ? [keyring.primaryKid] : [],
-          columns: policy.columns.filter((_, c) => copied[c] === true).map((spec) => spec.name),
           keys: work.live.map((i) => keyOf(batch, i)),
           rows: asMasked(
             encodeRows(
@@ -133,6 +125,7 @@ export function compileMasker(
             ),
           ),
           rejections,
+          ...(policy.several ? { several: { table: policy.several.table, further: furtherRows } } : {}),
         },
         counts: { rows: work.live.length, rejected: rejections.length, masked, normalized, fieldsDropped },
       };
@@ -140,19 +133,68 @@ export function compileMasker(
   };
 }
 
-function compileColumns(
+/** What is true of a masked batch whatever its values. */
+function headOf(
+  batch: Batch,
+  { sha256, columns }: ColumnPolicy,
+): Omit<MaskedBatch, 'kids' | 'keys' | 'rows' | 'rejections'> {
+  const { batchId, runId, pipeline, messages } = batch;
+  return {
+    batchId,
+    runId,
+    pipeline,
+    messages: messages.length,
+    ...groupsOf(batch),
+    receivedAt: messages.reduce((first, head) => Math.min(first, head.receivedAt), Number.MAX_SAFE_INTEGER),
+    policySha256: sha256,
+    columns: columns.filter(({ mask }) => mask.method !== 'drop').map(({ name }) => name),
+  };
+}
+
+/** The rows of further tables that go on; how many were masked is added to `masked`. */
+function encodeFurther(
+  tables: readonly FurtherCells[],
+  live: readonly number[],
+  masked: { [method: string]: number },
+): readonly FurtherRows[] {
+  return tables.map((cells) => {
+    const { fields, places, ...rows } = liveRows(cells, live);
+    const counts = countMasked(places, cells.table.columns, cells.cells);
+    for (const [method, count] of Object.entries(counts)) masked[method] = (masked[method] ?? 0) + count;
+    return { ...rows, rows: asMasked(encodeRows(fields, places)) };
+  });
+}
+
+/** The columns of the first table, and the further tables. */
+function compileTables(
   policy: ColumnPolicy,
   keyring: Keyring,
   clock: Clock,
   place: CustomPlace,
+): { readonly columns: readonly CompiledColumn[]; readonly tables: readonly CompiledTable[] } {
+  return {
+    columns: compileColumns(policy, policy.columns, keyring, clock, place),
+    tables: (policy.several?.further ?? []).map((spec) => ({
+      spec,
+      columns: compileColumns(policy, spec.columns, keyring, clock, place),
+    })),
+  };
+}
+
+function compileColumns(
+  { pipeline }: ColumnPolicy,
+  columns: readonly ColumnSpec[],
+  keyring: Keyring,
+  clock: Clock,
+  place: CustomPlace,
 ): readonly CompiledColumn[] {
-  if (policy.columns.every(({ mask }) => mask.method === 'drop')) {
+  if (columns.every(({ mask }) => mask.method === 'drop')) {
     throw new PipelineError(
       'config_invalid',
-      `pipeline ${policy.pipeline} copies no column: keep or mask at least one`,
+      `pipeline ${pipeline} copies no column into one of its tables: keep or mask at least one`,
     );
   }
-  return policy.columns.map((spec) => ({
+  return columns.map((spec) => ({
     spec,
     read: readerOf(spec, clock, keyring.primaryKid),
     companion: companionReaderOf(spec),
@@ -167,8 +209,9 @@ function refuseBeyond(
   { name, path, mask }: ColumnSpec,
   fields: readonly string[],
   limits: KnownLimits,
+  ofTable: TableLimits | null,
 ): void {
-  const limit = limits.current?.get(name);
+  const limit = ofTable?.get(name);
   if (!limit || mask.method === 'drop') return;
   for (const i of work.live) {
     const code = beyondLimit(fields[i] ?? NULL_FIELD, limit);
@@ -192,13 +235,19 @@ function isVaulted(spec: ColumnSpec): boolean {
 function wantedBy(
   batch: Batch,
   policy: ColumnPolicy,
-  vaulted: readonly CompiledColumn[],
+  columns: readonly CompiledColumn[],
+  tables: readonly CompiledTable[],
   keyring: Keyring,
 ): readonly VaultEntry[] {
   const entries = new VaultEntries(keyring);
+  const asking = (all: readonly CompiledColumn[]): readonly CompiledColumn[] =>
+    all
+      .filter(({ spec }) => isVaulted(spec))
+      .map((column) => ({ ...column, mask: maskOf(column.spec, keyring, entries.add) }));
   const work = readBodies(batch, policy);
-  for (const column of vaulted)
-    maskColumn(work, { ...column, mask: maskOf(column.spec, keyring, entries.add) }, noneNormalized());
+  for (const column of asking(columns)) maskColumn(work, column, noneNormalized());
+  for (const { spec, columns: own } of tables)
+    maskFurther(work, { spec, columns: asking(own) }, noneNormalized());
   return entries.sorted();
 }
 
@@ -230,7 +279,7 @@ function checkUnknownFields(work: Work, policy: ColumnPolicy, known: KnownFields
 }
 
 function countMasked(
-  work: Work,
+  live: readonly number[],
   columns: readonly CompiledColumn[],
   cells: readonly (readonly string[])[],
 ): { [method: string]: number } {
@@ -241,57 +290,7 @@ function countMasked(
     const leavesNothing = method === 'null' || method === 'drop';
     const isMasked = (i: number): boolean =>
       leavesNothing || ofMethod.some((fields) => fields[i] !== NULL_FIELD);
-    counts[method] = work.live.filter(isMasked).length;
+    counts[method] = live.filter(isMasked).length;
   }
   return counts;
-}
-
-function sealRejections(
-  work: Work,
-  policy: ColumnPolicy,
-  keyring: Keyring,
-  clock: Clock,
-): readonly Rejection[] {
-  return work.reasons.flatMap((reason, i) => {
-    if (!reason) return [];
-    const quarantineId = clock.id();
-    return [
-      {
-        ...keyOf(work.batch, i),
-        quarantineId,
-        ...reason,
-        kind: 'raw' as const,
-        ...sealRaw(keyring, quarantineId, rawRecordOf(work.batch, i)),
-        held: policy.onReject === 'dlq',
-      },
-    ];
-  });
-}
-
-/** What was rejected for these had been opened. */
-const OPENED: ReadonlySet<RejectionCode> = new Set(['crashed_worker', 'no_route']);
-
-function rawRecordOf(batch: Batch, i: number): RawRecord {
-  const { record, head } = recordAt(batch, i);
-  const { receivedAt, attributes, groupId, sequenceNumber } = head;
-  return {
-    body: record.body,
-    badEnvelope: record.rejected !== undefined && !OPENED.has(record.rejected),
-    receivedAt,
-    attributes,
-    ...(groupId === undefined ? {} : { groupId }),
-    ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
-  };
-}
-
-function keyOf(batch: Batch, i: number): RecordKey {
-  const { record, head } = recordAt(batch, i);
-  return { id: record.id, sentAt: head.sentAt, messageId: head.messageId, message: record.message };
-}
-
-function recordAt(batch: Batch, i: number): { readonly record: InputRecord; readonly head: MessageHead } {
-  const record = batch.records[i];
-  const head = record && batch.messages[record.message];
-  if (!head) throw new RangeError('no such record');
-  return { record, head };
 }

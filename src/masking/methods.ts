@@ -141,21 +141,6 @@ export interface CustomMask {
   readonly domain?: string;
 }
 
-/** Methods whose results have no room for a key id. */
-const formatKeepingMethods: readonly MaskSpec['method'][] = [
-  'ff1',
-  'ipcrypt-det',
-  'ipcrypt-pfx',
-  'date-shift',
-];
-
-/** Whether results are made with a key and have no room for its id: their rows need a column from `$mask_kid`. */
-export function needsKeyId(mask: MaskSpec): boolean {
-  return (
-    formatKeepingMethods.includes(mask.method) || (mask.method === 'custom' && mask.domain !== undefined)
-  );
-}
-
 /** What a kept column may hold; see docs/reference.md for the accepted spellings. */
 export const columnTypes = [
   'text',
@@ -182,6 +167,11 @@ export type PathStep = { readonly member: string } | { readonly index: number } 
 export interface FieldPath {
   readonly name: string;
   readonly steps: readonly PathStep[];
+  /**
+   * In a table of which each row is an element of a list: so many of the steps lead to the element, and the rest begin
+   * there. Absent: the place is the same in all rows of a record.
+   */
+  readonly within?: number;
 }
 
 /** Where a column's value comes from: a field of the body or a place in it, or something known of its message. */
@@ -200,7 +190,9 @@ export type ColumnSource =
         | 'batch_id'
         | 'run_id'
         /** The key id that the row is masked under. */
-        | 'mask_kid';
+        | 'mask_kid'
+        /** The number of the row's element in its list, from 0. */
+        | 'index';
     }
   | { readonly kind: 'attribute'; readonly name: string }
   /** The body, but for what other columns take. */
@@ -224,7 +216,12 @@ export interface ColumnSpec {
 
 /** Whether a column takes each element of an array: its type is then `jsonb` or `text[]`, whatever its mask makes. */
 export function isList({ source }: Pick<ColumnSpec, 'source'>): boolean {
-  return source.kind === 'path' && source.steps.some((step) => 'each' in step);
+  return source.kind === 'path' && hasEach(source);
+}
+
+/** Whether a path is that of many places, in one row. */
+export function hasEach({ steps, within = 0 }: FieldPath): boolean {
+  return steps.slice(within).some((step) => 'each' in step);
 }
 
 /** The other field that a mask needs besides its own; null when it needs none. */
@@ -233,10 +230,22 @@ export function companionOf(mask: MaskSpec): FieldPath | null {
   return mask.method === 'vault' ? mask.subject : null;
 }
 
+/** What of a record goes to one of several tables. */
+export interface TablePolicy {
+  /** `schema.table`. */
+  readonly table: string;
+  readonly columns: readonly ColumnSpec[];
+  /** The list of which each element is a row, and how it is written; null: a record is one row. */
+  readonly each: { readonly path: string; readonly place: FieldPath } | null;
+}
+
 /** All that `transform` must know of a pipeline, apart from its keys. */
 export interface ColumnPolicy {
   readonly pipeline: string;
+  /** Of the pipeline's table, or the first of several. */
   readonly columns: readonly ColumnSpec[];
+  /** The name of that table, and the others. Absent: there is but one. */
+  readonly several?: { readonly table: string; readonly further: readonly TablePolicy[] };
   readonly maxDepth: number;
   /** Bytes of one record's body. */
   readonly maxBody: number;
@@ -265,9 +274,9 @@ export function tokenLength(mask: TokenMask | VaultMask, kid: number, valueBytes
 
 /** SHA-256, in hex, over the policy as JSON with its keys sorted: equal for equal policies, however they were written. */
 export function policySha256(policy: Omit<ColumnPolicy, 'sha256'>): string {
-  const { pipeline, columns, maxDepth, maxBody, onUnknownField, onReject } = policy;
+  const { pipeline, columns, several, maxDepth, maxBody, onUnknownField, onReject } = policy;
   const canonical = JSON.stringify(
-    { pipeline, columns, maxDepth, maxBody, onUnknownField, onReject },
+    { pipeline, columns, several, maxDepth, maxBody, onUnknownField, onReject },
     sortKeys,
   );
   return createHash('sha256').update(canonical).digest('hex');

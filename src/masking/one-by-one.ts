@@ -1,4 +1,4 @@
-import type { Batch } from '../batch.js';
+import type { Batch, MaskedBatch } from '../batch.js';
 import { PipelineError } from '../errors.js';
 import { loopTurn } from './blocking.js';
 import type { BatchMasker, Masking } from './mask.js';
@@ -34,6 +34,8 @@ export async function maskOneByOne(
   }
   return joined(none, parts);
 }
+
+type Several = NonNullable<MaskedBatch['several']>;
 
 /** As often a custom mask may hold a record up before the batch is given back: each time it has seconds to start. */
 const TRIES = 4;
@@ -73,6 +75,7 @@ function joined(none: Masking, parts: readonly Masking[]): Masking {
       keys: parts.flatMap((part) => part.masked.keys),
       rows: joinRows(parts.map((part) => part.masked.rows)),
       rejections: parts.flatMap((part) => part.masked.rejections),
+      ...(none.masked.several ? { several: joinedTables(none.masked.several, parts) } : {}),
     },
     counts: {
       rows: sumOf(parts, ({ counts }) => counts.rows),
@@ -91,6 +94,23 @@ function joined(none: Masking, parts: readonly Masking[]): Masking {
       fieldsDropped: sumOf(parts, ({ counts }) => counts.fieldsDropped),
     },
   };
+}
+
+function joinedTables({ table, further }: Several, parts: readonly Masking[]): Several {
+  let keys = 0;
+  const starts = parts.map(({ masked }) => {
+    keys += masked.keys.length;
+    return keys - masked.keys.length;
+  });
+  const joinedTable = (none: Several['further'][number], index: number): Several['further'][number] => {
+    const own = parts.map(({ masked }) => masked.several?.further[index] ?? none);
+    return {
+      ...none,
+      records: own.flatMap(({ records }, p) => records.map((record) => record + (starts[p] ?? 0))),
+      rows: joinRows(own.map(({ rows }) => rows)),
+    };
+  };
+  return { table, further: further.map(joinedTable) };
 }
 
 function sumOf(parts: readonly Masking[], count: (part: Masking) => number): number {

@@ -1,4 +1,14 @@
-import type { ColumnSpec, FieldPath, JsonMember, JsonMask, MaskSpec, PathStep } from './methods.js';
+import {
+  type ColumnPolicy,
+  type ColumnSpec,
+  type FieldPath,
+  type JsonMask,
+  type JsonMember,
+  type MaskSpec,
+  type PathStep,
+  companionOf,
+  hasEach,
+} from './methods.js';
 
 /** A column that stores parts of a JSON value. */
 export type JsonColumn = ColumnSpec & { readonly mask: JsonMask };
@@ -26,12 +36,11 @@ const keep = { method: 'keep' } as const;
 /** A member of such a column as a column of its own. */
 export function partOf({ name, source }: JsonColumn, { at, path, steps, mask }: JsonMember): ColumnSpec {
   const place = placeOf(source, steps);
-  const isMany = place.steps.some((step) => 'each' in step);
   return {
     name: `${name}.${at}`,
     path,
     source: { kind: 'path', ...place },
-    type: isMany ? 'jsonb' : 'text',
+    type: hasEach(place) ? 'jsonb' : 'text',
     ...plain,
     mask,
   };
@@ -39,7 +48,10 @@ export function partOf({ name, source }: JsonColumn, { at, path, steps, mask }: 
 
 /** Steps from a column's value, as a place in the body. */
 function placeOf(source: ColumnSpec['source'], steps: readonly PathStep[]): FieldPath {
-  if (source.kind === 'path') return { name: source.name, steps: [...source.steps, ...steps] };
+  if (source.kind === 'path') {
+    const { name, within } = source;
+    return { name, steps: [...source.steps, ...steps], ...(within === undefined ? {} : { within }) };
+  }
   if (source.kind === 'field') return { name: source.name, steps };
   const [first, ...rest] = steps;
   return { name: first && 'member' in first ? first.member : '', steps: rest };
@@ -55,7 +67,43 @@ export function masksOf(column: ColumnSpec): readonly MaskSpec[] {
   return partsOf(column).map(({ mask }) => mask);
 }
 
+/** Whether a column may differ between the elements of a list: its value, or what its mask needs besides. */
+export function isOfElement(spec: ColumnSpec): boolean {
+  const { source } = spec;
+  if (source.kind === 'path' && source.within !== undefined) return true;
+  if (source.kind === 'meta' && source.name === 'index') return true;
+  return masksOf(spec).some((mask) => companionOf(mask)?.within !== undefined);
+}
+
 /** The members of a column that are masked by that method. */
 export function partsBy(column: JsonColumn, method: MaskSpec['method']): readonly JsonMember[] {
   return column.mask.members.filter(({ mask }) => mask.method === method);
+}
+
+/** Whether what maskline or SQS gives is there for every row, so that none lacks it. */
+export function isAlwaysThere(source: ColumnSpec['source']): boolean {
+  return source.kind === 'meta' && source.name !== 'group_id' && source.name !== 'sequence_number';
+}
+
+/** Methods whose results have no room for a key id. */
+const formatKeepingMethods: readonly MaskSpec['method'][] = [
+  'ff1',
+  'ipcrypt-det',
+  'ipcrypt-pfx',
+  'date-shift',
+];
+
+/** Whether results are made with a key and have no room for its id: their rows need a column from `$mask_kid`. */
+export function needsKeyId(mask: MaskSpec): boolean {
+  return (
+    formatKeepingMethods.includes(mask.method) || (mask.method === 'custom' && mask.domain !== undefined)
+  );
+}
+
+/** The columns of all tables of a policy. */
+export function allColumns({
+  columns,
+  several,
+}: Pick<ColumnPolicy, 'columns' | 'several'>): readonly ColumnSpec[] {
+  return several ? [...columns, ...several.further.flatMap((table) => table.columns)] : columns;
 }

@@ -3,7 +3,15 @@ import type { Clock } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import type { Fields } from './body.js';
 import { trimAscii } from './canonical.js';
-import { listSources, sourceAt, valueAtPath, wrongShape } from './field-path.js';
+import {
+  listSources,
+  sourceAt,
+  sourceAtSteps,
+  sourcesAtSteps,
+  valueAtPath,
+  valueAtSteps,
+  wrongShape,
+} from './field-path.js';
 import { mayLoseDigits } from './json-source.js';
 import { readExact } from './json-tree.js';
 import { type ColumnSpec, type FieldPath, type JsonMask, companionOf, isList } from './methods.js';
@@ -14,6 +22,17 @@ export interface Row {
   readonly record: InputRecord;
   readonly head: MessageHead;
   readonly fields: Fields;
+  /** The element of a list that the row is, where it is not the whole record. */
+  readonly element?: Element;
+}
+
+/** An element of a list. */
+export interface Element {
+  /** Its number in the list, from 0. */
+  readonly index: number;
+  readonly value: unknown;
+  /** Its JSON text as it was sent. */
+  text(): string;
 }
 
 /**
@@ -54,15 +73,15 @@ export function readerOf(column: ColumnSpec, clock: Clock, maskKid = 0): Reader 
 export function companionReaderOf({ mask }: ColumnSpec): Reader | null {
   if (mask.method === 'json') return companionsReader(mask);
   const path = companionOf(mask);
-  return path === null ? null : ({ fields }) => valueAtPath(fields, path);
+  return path === null ? null : (row) => valueAt(row, path);
 }
 
 /** A list, with the other field of each member's mask. */
 function companionsReader({ members }: JsonMask): Reader | null {
   const paths = members.map((member) => companionOf(member.mask));
   if (paths.every((path) => path === null)) return null;
-  return ({ fields }) => {
-    const values = paths.map((path) => (path === null ? null : valueAtPath(fields, path)));
+  return (row) => {
+    const values = paths.map((path) => (path === null ? null : valueAt(row, path)));
     return values.includes(wrongShape) ? wrongShape : values;
   };
 }
@@ -72,15 +91,40 @@ function exactly(body: string, value: unknown, source: () => string): unknown {
   return mayLoseDigits(body) ? readExact(source()) : value;
 }
 
+function valueAt({ fields, element }: Row, path: FieldPath): unknown {
+  return path.within === undefined
+    ? valueAtPath(fields, path)
+    : valueAtSteps(element?.value, path.steps.slice(path.within));
+}
+
+/** The JSON text that holds the value at a path: that of the element, or of the body. */
+function textAround({ record, element }: Row, { within }: FieldPath): string {
+  return within === undefined ? record.body : (element?.text() ?? 'null');
+}
+
+function sourceOf(row: Row, path: FieldPath, value: unknown): string {
+  const text = textAround(row, path);
+  return path.within === undefined
+    ? sourceAt(text, path, value)
+    : sourceAtSteps(text, path.steps.slice(path.within), value);
+}
+
+function sourcesOf(row: Row, path: FieldPath, items: readonly unknown[]): readonly string[] {
+  const text = textAround(row, path);
+  return path.within === undefined
+    ? listSources(text, path, items)
+    : sourcesAtSteps(text, path.steps.slice(path.within), items);
+}
+
 /** Kept numbers and `jsonb`, and buckets, need the text that was sent, since parsed numbers have lost digits. */
 function fieldReader(column: ColumnSpec, path: FieldPath): Reader {
   const { type, mask } = column;
-  const read = ({ fields }: Row): unknown => valueAtPath(fields, path);
+  const read = (row: Row): unknown => valueAt(row, path);
   if (mask.method === 'json') {
     return (row) => {
       const value = read(row);
       if (value === undefined || value === null || value === wrongShape) return value;
-      return exactly(row.record.body, value, () => sourceAt(row.record.body, path, value));
+      return exactly(textAround(row, path), value, () => sourceOf(row, path, value));
     };
   }
   const isNumber = type === 'integer' || type === 'bigint' || type === 'numeric';
@@ -90,10 +134,10 @@ function fieldReader(column: ColumnSpec, path: FieldPath): Reader {
   return (row) => {
     const value = read(row);
     if (value === undefined || value === null || value === wrongShape) return value;
-    if (!inList) return asSent(column, value, () => sourceAt(row.record.body, path, value));
+    if (!inList) return asSent(column, value, () => sourceOf(row, path, value));
     if (!Array.isArray(value)) return wrongShape;
     const items: readonly unknown[] = value;
-    const sources = listSources(row.record.body, path, items);
+    const sources = sourcesOf(row, path, items);
     return items.map((item, i) => asSent(column, item, () => sources[i] ?? ''));
   };
 }
@@ -139,6 +183,8 @@ function metaReader(
       return (_, batch) => batch.runId;
     case 'mask_kid':
       return () => maskKid;
+    case 'index':
+      return ({ element }) => element?.index;
     default:
       return timeReader(column, name, clock);
   }

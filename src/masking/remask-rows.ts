@@ -1,6 +1,6 @@
 import type { Keyring } from './keyring.js';
-import { type ColumnPolicy, type ColumnSpec, type PathStep, isList, needsKeyId } from './methods.js';
-import { type JsonColumn, isJsonColumn, partsBy } from './parts.js';
+import { type ColumnPolicy, type ColumnSpec, type PathStep, isList } from './methods.js';
+import { type JsonColumn, isJsonColumn, needsKeyId, partsBy } from './parts.js';
 import { type Remask, type Successors, remaskOf, succeed } from './remask.js';
 import { jsonVaultTokens, placesOf, remaskJson } from './remask-json.js';
 

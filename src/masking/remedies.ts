@@ -111,6 +111,10 @@ const refusals: { readonly [sqlstate: string]: Remedy } = {
     remedy: 'mend the CHECK, or add the partition',
   },
   '23P01': { meaning: 'an exclusion constraint refuses the row', remedy: 'mend the constraint' },
+  '42P01': {
+    meaning: 'rows were masked for a table that the pipeline does not load now, or not in that place',
+    remedy: 'add that table to `targets` again, or purge the entry',
+  },
   '42703': {
     meaning: 'the row was masked with a column that the table does not have now',
     remedy: 'add that column again, or purge the entry',

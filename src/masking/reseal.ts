@@ -1,29 +1,53 @@
 import { NULL_FIELD, decodeField, encodeField } from '../copy-text.js';
 import type { Keyring } from './keyring.js';
-import { type SealedEntry, openMasked, openRaw, sealMasked, sealRaw } from './quarantined.js';
+import {
+  type MaskedTable,
+  type SealedEntry,
+  type UnsealedTable,
+  linesOf,
+  openMasked,
+  openRaw,
+  sealRaw,
+  sealTables,
+} from './quarantined.js';
 import type { Successors } from './remask.js';
 import type { RemaskPlan, StoredCell } from './remask-rows.js';
 import type { Sealed } from './seal.js';
 import { parseToken } from './token.js';
 
+/** How the rows of a pipeline's tables are brought from one key to another. */
+export interface RemaskPlans {
+  readonly fromKid: number;
+  /** Null is the table of a pipeline of one. Undefined: nobody knows how rows of that table were masked. */
+  ofTable(table: string | null): RemaskPlan | undefined;
+}
+
 /**
- * A quarantined record sealed anew under the primary key, with the tokens of a masked row brought to it too; null when
+ * A quarantined record sealed anew under the primary key, with the tokens of masked rows brought to it too; null when
  * nothing of it is of the old key. Throws `key_unavailable`, `payload_newer` or `payload_corrupt`, as opening does.
  */
 export function resealEntry(
   keyring: Keyring,
-  plan: RemaskPlan,
+  plans: RemaskPlans,
   entry: SealedEntry,
   successors: Successors,
 ): Sealed | null {
-  const isOld = entry.kid === plan.fromKid;
+  const isOld = entry.kid === plans.fromKid;
   if (entry.kind === 'raw') return isOld ? sealRaw(keyring, entry.id, openRaw(keyring, entry)) : null;
-  const { columns, row } = openMasked(keyring, entry);
-  const fields = fieldsOf(row);
-  const changed = changedFields(plan, columns, fields, successors) ?? fields;
-  if (!isOld && changed.every((field, i) => field === fields[i])) return null;
-  const header = columns.map(encodeField).join('\t');
-  return sealMasked(keyring, entry.id, Buffer.from(`${header}\n${changed.join('\t')}\n`, 'utf8'));
+  const tables = openMasked(keyring, entry);
+  const changed = tables.map((one) => {
+    const plan = plans.ofTable(one.table);
+    return plan ? changedTable(plan, one, successors) : one;
+  });
+  if (!isOld && changed.every(({ rows }, i) => tables[i]?.rows.equals(rows))) return null;
+  return sealTables(keyring, entry.id, changed);
+}
+
+function changedTable(plan: RemaskPlan, one: MaskedTable, successors: Successors): UnsealedTable {
+  const lines = linesOf(one.rows).map(
+    (fields) => `${(changedFields(plan, one.columns, fields, successors) ?? fields).join('\t')}\n`,
+  );
+  return { ...one, rows: Buffer.from(lines.join(''), 'utf8') };
 }
 
 /** What of a quarantined record needs keys. */
@@ -34,31 +58,43 @@ export interface EntryKeys {
   readonly vaultTokens: readonly Token[];
 }
 
-/** What a sealed entry needs: its seal, and the masked row that it holds. Throws as `openMasked`. */
-export function keysOfEntry(keyring: Keyring, entry: SealedEntry, kidColumns: readonly string[]): EntryKeys {
+/**
+ * What a sealed entry needs: its seal, and the masked rows that it holds; `kidColumns` are those of a table that hold the
+ * key id of a row. Throws as `openMasked`.
+ */
+export function keysOfEntry(
+  keyring: Keyring,
+  entry: SealedEntry,
+  kidColumns: (table: string | null) => readonly string[],
+): EntryKeys {
   const kids = new Set([entry.kid]);
   const vaultTokens: Token[] = [];
   if (entry.kind === 'raw') return { kids, vaultTokens };
-  const { columns, row } = openMasked(keyring, entry);
-  for (const [i, field] of fieldsOf(row).entries()) {
-    if (kidColumns.includes(columns[i] ?? '')) kids.add(Number(field));
-    for (const text of [cellOf(field, true)].flat()) {
-      const token = text === null ? null : parseToken(text);
-      if (text === null || !token) continue;
-      if (token.letter === 'v') vaultTokens.push({ text, kid: token.kid });
-      else kids.add(token.kid);
+  for (const { table, columns, rows } of openMasked(keyring, entry)) {
+    const ofKids = kidColumns(table);
+    for (const fields of linesOf(rows)) {
+      for (const [i, field] of fields.entries()) {
+        if (ofKids.includes(columns[i] ?? '')) kids.add(Number(field));
+        for (const token of tokensIn(field)) {
+          if (token.letter === 'v') vaultTokens.push({ text: token.text, kid: token.kid });
+          else kids.add(token.kid);
+        }
+      }
     }
   }
   return { kids, vaultTokens };
 }
 
+function tokensIn(field: string): readonly (Token & { readonly letter: string })[] {
+  return [cellOf(field, true)].flat().flatMap((text) => {
+    const token = text === null ? null : parseToken(text);
+    return text === null || !token ? [] : [{ text, kid: token.kid, letter: token.letter }];
+  });
+}
+
 interface Token {
   readonly text: string;
   readonly kid: number;
-}
-
-function fieldsOf(row: Buffer): readonly string[] {
-  return row.toString('utf8').replace(/\n$/, '').split('\t');
 }
 
 /** Null when a cell is not what its mask makes: then the row stays as it is. */

@@ -1,6 +1,6 @@
 import { isJsonObject } from './json-tree.js';
 import { type ColumnPolicy, type ColumnSpec, type PathStep, companionOf } from './methods.js';
-import { isJsonColumn } from './parts.js';
+import { allColumns, isJsonColumn } from './parts.js';
 import { PathTree } from './path-tree.js';
 
 /** The places of a body that a column takes, or needs for its mask. */
@@ -10,9 +10,13 @@ export type KnownFields = PathTree<'taken'>;
 type OnUnknown = (name: string, way: readonly string[]) => void;
 
 /** What the columns of a policy take of a body. */
-export function knownFields({ columns }: Pick<ColumnPolicy, 'columns'>): KnownFields {
+export function knownFields(policy: Pick<ColumnPolicy, 'columns' | 'several'>): KnownFields {
   const known: KnownFields = new PathTree();
-  for (const column of columns) for (const steps of placesOf(column)) known.at(steps).rule = 'taken';
+  for (const column of allColumns(policy))
+    for (const steps of placesOf(column)) known.at(steps).rule = 'taken';
+  // A list that rows are made of is known, what is in its elements only as far as columns take it.
+  for (const { each } of policy.several?.further ?? [])
+    if (each !== null) known.at([{ member: each.place.name }, ...each.place.steps]);
   return known;
 }
 

@@ -63,6 +63,7 @@ function barRemedy(bar: IntakeBar, remedyOf: (code: ErrorCode) => string): strin
 function logBatches(events: EventBus, log: Logger): void {
   events.on('batch_loaded', (batch) => {
     const { pipeline, received, loaded, duplicates, quarantined, released, bytes, copies, ms, codes } = batch;
+    const { furtherRows } = batch;
     log.info({
       event: 'batch_loaded',
       pipeline,
@@ -75,6 +76,7 @@ function logBatches(events: EventBus, log: Logger): void {
       released,
       bytes,
       copies,
+      ...(furtherRows === undefined ? {} : { further_rows: furtherRows }),
       ...(quarantined > 0 ? { codes } : {}),
       ms: { ...ms },
     });

@@ -28,7 +28,7 @@ export interface BatchMasked {
 
 /** A batch has been committed. */
 export interface BatchLoaded extends BatchReport {
-  /** The target, as `schema.table`. */
+  /** The target of a row for each record, as `schema.table`. */
   readonly table: string;
   /** From the oldest SentTimestamp in the batch to its commit; null where that says nothing, as in a backfill. */
   readonly lagMs: number | null;

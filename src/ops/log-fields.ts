@@ -35,6 +35,7 @@ export const logFields = [
   'released',
   'bytes',
   'copies',
+  'further_rows',
   'codes',
   'counts',
   'ms',

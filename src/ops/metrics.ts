@@ -137,6 +137,8 @@ function countRows(registry: Registry, events: EventBus, pipelines: readonly str
   events.on('batch_loaded', (batch) => {
     const { pipeline, table } = batch;
     loaded.inc({ pipeline, table }, batch.loaded);
+    for (const [further, rows] of Object.entries(batch.furtherRows ?? {}))
+      loaded.inc({ pipeline, table: further }, rows);
     duplicate.inc({ pipeline }, batch.duplicates);
     for (const [code, records] of Object.entries(batch.codes)) quarantined.inc({ pipeline, code }, records);
     for (const { code } of batch.blocked ?? []) blocked.inc({ pipeline, code });

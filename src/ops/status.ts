@@ -54,8 +54,10 @@ export interface RunStatus extends Counts {
 /** How one pipeline is. Null stands for what could not be found out, or has not been yet. */
 export interface PipelineStatus {
   readonly pipeline: string;
-  /** `schema.table`. */
+  /** The table of a row for each record, as `schema.table`. */
   readonly table: string;
+  /** The others that its records have rows in. */
+  readonly further_tables: readonly string[];
   /** The schedule as written, `continuous`, or null: only `drain` runs it. */
   readonly schedule: string | null;
   /** Null without a cron schedule. */

@@ -127,7 +127,9 @@ async function judge(stack: ProofStack, sent: Sent, lives: LivesFacts): Promise<
 /** What `maskline prove` makes of the same tables: after whatever happened, it must find no difference. */
 async function proven({ pool, configFile, env }: ProofStack): Promise<Pick<Findings, 'problems' | 'facts'>> {
   const { pipelines, retention } = loadConfig({ file: configFile, env });
-  const named = pipelines.map(({ name, policy, target }) => ({ name, policySha256: policy.sha256, target }));
+  const named = pipelines.map(({ name, policy, target, further }) => ({
+    ...{ name, policySha256: policy.sha256, target, further },
+  }));
   const proofs = await prove(pool, { pipelines: named, since: null, retention });
   const found = proofs.flatMap(({ differences }) => differences);
   const isByRow = proofs.every(({ checked }) => checked.target_check === 'rows');

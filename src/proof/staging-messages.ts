@@ -1,6 +1,7 @@
 // Messages for a pipeline that is not the run's own, made up by its columns.
 
 import type { ColumnPolicy } from '../masking/methods.js';
+import { allColumns } from '../masking/parts.js';
 import { Dice } from './dice.js';
 import type { Marks } from './messages.js';
 import { place, valueFor } from './staging-values.js';
@@ -10,7 +11,7 @@ const BAD_EVERY = 50;
 
 /** The `index`-th message of a run for that pipeline: always the same. */
 export function stagingMessage(
-  policy: Pick<ColumnPolicy, 'columns'>,
+  policy: Pick<ColumnPolicy, 'columns' | 'several'>,
   seed: number,
   marks: Marks,
   index: number,
@@ -18,7 +19,7 @@ export function stagingMessage(
   const isValid = new Dice(seed).of(`staging ${index}`).between(1, BAD_EVERY) > 1;
   if (!isValid) return { body: `${marks.secret} is not JSON`, isValid };
   const event: { [field: string]: unknown } = {};
-  for (const column of policy.columns) {
+  for (const column of allColumns(policy)) {
     const { source, mask } = column;
     if (source.kind === 'field') event[source.name] ??= valueFor(column, marks, index);
     if (source.kind === 'path') place(event, source, valueFor(column, marks, index));

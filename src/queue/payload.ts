@@ -1,9 +1,18 @@
 // What a frame holds, in both queues: the only coupling between processes, and a trust boundary when it is read.
 
-import type { Batch, InputRecord, MaskedBatch, MessageHead, RecordKey, Rejection } from '../batch.js';
-import { lineEnds } from '../copy-text.js';
+import type {
+  Batch,
+  FurtherRows,
+  InputRecord,
+  MaskedBatch,
+  MessageHead,
+  RecordKey,
+  Rejection,
+} from '../batch.js';
 import { asMasked } from '../masking/masked.js';
+import { type FrameRows, countLines, readSeveral, writeSeveral } from './several.js';
 import { readCode } from './rejection-code.js';
+import { versionOfBatch, versionOfMasked } from './frame-version.js';
 import { type Parts, corrupt, integer, list, oneOf, readFrame, text, writeFrame } from './frame.js';
 
 /** Key ids go into seals as u32be. */
@@ -48,13 +57,6 @@ const REJECTED_BIT: { readonly [code in NonNullable<InputRecord['rejected']>]: n
   no_route: NO_ROUTE,
 };
 
-/** By frames of these versions a reader before a reason sees that it can't make sense of them, and leaves them to another. */
-const VERSIONS: { readonly [code: string]: number } = { too_large: 2, object_gone: 4, no_route: 5 };
-/** Codes that masked batches have had from the first version on, as far as a version is named above. */
-const FIRST_CODES: ReadonlySet<string> = new Set(['too_large']);
-/** Who did not know of groups would load what is to be held. */
-const GROUPS_VERSION = 3;
-
 /** U+FFFD, which Node writes in place of what UTF-8 can't hold. */
 const REPLACEMENT = Buffer.from('\ufffd');
 
@@ -79,12 +81,7 @@ function encodeBatch(batch: Batch): Buffer {
     message.sequenceNumber ?? null,
   ]);
   const head = [batch.batchId, batch.runId, batch.pipeline, messages, records];
-  const version = records.length === 0 ? 1 : Math.max(...new Set(batch.records.map(versionOf)));
-  return writeFrame('batch', head, bodies, version);
-}
-
-function versionOf({ rejected }: InputRecord): number {
-  return VERSIONS[rejected ?? ''] ?? 1;
+  return writeFrame('batch', head, bodies, versionOfBatch(batch));
 }
 
 /** The batch in a frame. Throws `payload_newer` or `payload_corrupt`. */
@@ -185,18 +182,21 @@ function encodeMasked(batch: MaskedBatch): Buffer {
     rejections,
   ];
   const parts = [batch.rows, ...batch.rejections.map((rejection) => rejection.sealed)];
+  if (batch.several !== undefined) {
+    const several = writeSeveral(batch.several);
+    const tables = batch.several.further.map(({ rows }) => rows);
+    const all = [...head, batch.groups ?? null, several];
+    return writeFrame('masked', all, [...parts, ...tables], versionOfMasked(batch));
+  }
   const groups = batch.groups === undefined ? [] : [batch.groups];
-  const codes = new Set(batch.rejections.map(({ code }) => code));
-  const versions = [...codes].map((code) => (FIRST_CODES.has(code) ? 1 : (VERSIONS[code] ?? 1)));
-  const version = Math.max(groups.length > 0 ? GROUPS_VERSION : 1, ...versions);
-  return writeFrame('masked', [...head, ...groups], parts, version);
+  return writeFrame('masked', [...head, ...groups], parts, versionOfMasked(batch));
 }
 
 /** The masked batch in a frame: sealed after masking, hence masked. Throws `payload_newer` or `payload_corrupt`. */
 function decodeMasked(frame: Buffer): MaskedBatch {
   const { head, parts } = readFrame('masked', frame);
   const fields = list(head, 'the batch');
-  if (fields.length !== MASKED_FIELDS && fields.length !== MASKED_FIELDS + 1) throw corrupt('the batch');
+  if (fields.length < MASKED_FIELDS || fields.length > MASKED_FIELDS + 2) throw corrupt('the batch');
   const [
     batchId,
     runId,
@@ -210,12 +210,14 @@ function decodeMasked(frame: Buffer): MaskedBatch {
     length,
     rejections,
     groups,
+    several,
   ] = fields;
   const messages = integer(count, 'the count of messages');
   const recordKeys = list(keys, 'the keys').map((key) => readKey(list(key, 'a key', KEY_FIELDS), messages));
   const rows = parts.bytes(integer(length, 'the length of the rows'));
   if (countLines(rows) !== recordKeys.length) throw corrupt('the count of rows');
   const rejected = list(rejections, 'the rejections').map((item) => readRejection(item, messages, parts));
+  const tables = several === undefined ? null : readSeveral(several, recordKeys.length, parts);
   parts.end();
   return {
     batchId: text(batchId, 'the batch id'),
@@ -229,8 +231,13 @@ function decodeMasked(frame: Buffer): MaskedBatch {
     keys: recordKeys,
     rows: asMasked(rows),
     rejections: rejected,
-    ...(fields.length === MASKED_FIELDS ? {} : { groups: readGroups(groups, messages) }),
+    ...(groups === undefined || (groups === null && tables) ? {} : { groups: readGroups(groups, messages) }),
+    ...(tables === null ? {} : { several: { ...tables, further: tables.further.map(asFurther) } }),
   };
+}
+
+function asFurther({ rows, ...rest }: FrameRows): FurtherRows {
+  return { ...rest, rows: asMasked(rows) };
 }
 
 function readGroups(value: unknown, messages: number): readonly (number | null)[] {
@@ -239,7 +246,7 @@ function readGroups(value: unknown, messages: number): readonly (number | null)[
   );
 }
 
-/** Of the head, without groups. */
+/** Of the head, without groups and further tables. */
 const MASKED_FIELDS = 11;
 const KEY_FIELDS = 4;
 const REJECTION_FIELDS = KEY_FIELDS + 7;
@@ -278,13 +285,4 @@ function readSha256(value: unknown): string {
   const sha256 = text(value, 'the policy');
   if (!/^[0-9a-f]{64}$/.test(sha256)) throw corrupt('the policy');
   return sha256;
-}
-
-/** How many rows COPY would see. */
-function countLines(rows: Buffer): number {
-  try {
-    return lineEnds(rows).length;
-  } catch {
-    throw corrupt('the last row');
-  }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import type { Releases } from '../lifecycle.js';
 import { asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -29,6 +30,7 @@ import { preflight, preflightShared } from './preflight.js';
 import { concurrencyOf } from './workers.js';
 import { type PipelineQueues, openQueues } from './queues.js';
 import { QueueSharing } from './sharing.js';
+import { sinkTargetOf } from './tables.js';
 import { TargetLimits } from './target-limits.js';
 import { watchedPool } from './watch-ports.js';
 
@@ -143,7 +145,7 @@ async function assemblePipeline(
     await Promise.all([transformQueue.close(), loadQueue.close()]);
   });
   const sink = sinkOf(deployment, pipeline, shared);
-  const limits = new TargetLimits(pool, pipeline.target, clock);
+  const limits = new TargetLimits(pool, [pipeline.target, ...pipeline.further], clock);
   const own = { pipeline, queues, sink, vault: createVault(pool), limits, failpoints };
   if (!receives) return { ...own, clients: [], ingester: null, reopened: async () => null };
   const intake = createIntake(deployment, pipeline.name, { ...queues, schedules, pool, role });
@@ -193,11 +195,12 @@ function sinkOf(
   pipeline: PipelineConfig,
   { failpoints, keyring, pool }: Pick<AssembledPipeline, 'failpoints'> & Pick<Assembly, 'keyring' | 'pool'>,
 ): Sink {
+  const [own, ...further] = tablesOf(pipeline);
   const postgres = createPostgresSink({
     pool,
-    target: pipeline.target,
-    sealer: { seal: (id, plain) => sealMasked(keyring, id, plain) },
-    paths: new Map(pipeline.policy.columns.map(({ name, path }) => [name, path])),
+    ...sinkTargetOf(own),
+    sealer: { seal: (id, plain, form) => sealMasked(keyring, id, plain, form) },
+    further: further.map(sinkTargetOf),
     fifo: pipeline.fifo,
     clock,
     memory: config.retention,

@@ -1,26 +1,22 @@
 // Everything that maskline keeps of one subject, done away with as far as it can be found, and a certificate of it.
 
 import type { PipelineConfig } from '../config/config.js';
+import { type TableConfig, tablesOf } from '../config/tables.js';
 import { PipelineError } from '../errors.js';
 import { type OriginColumns, originColumns } from '../load/baseline.js';
 import type { PostgresPool } from '../load/connection.js';
 import type { TableName } from '../load/copy.js';
-import {
-  type ErasedColumn,
-  type ErasedVault,
-  type ErasureMode,
-  certifyErasure,
-  eraseColumn,
-  eraseVault,
-  forgetErased,
-} from '../load/erasure.js';
+import type { ErasedColumn, ErasureMode, ErasureTarget, ReferringTable } from '../load/erased-rows.js';
+import { type ErasedVault, certifyErasure, eraseColumn, eraseVault, forgetErased } from '../load/erasure.js';
 import { deleteEntries, pageContents } from '../load/quarantine-entries.js';
+import { readReferences } from '../load/references.js';
 import { readCatalog } from '../load/target-catalog.js';
 import { canonicalEntity } from '../masking/date-shift.js';
 import { holdsStored, holdsValue, storedForms, vaultLookups } from '../masking/erasure.js';
 import type { Keyring } from '../masking/keyring.js';
 import { openMasked, openRaw } from '../masking/quarantined.js';
-import { partsOf } from '../masking/parts.js';
+import type { ColumnSpec } from '../masking/methods.js';
+import { allColumns, partsOf } from '../masking/parts.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
 import { subjectHmac } from '../masking/vault.js';
 import type { Unsearched } from './unsearched.js';
@@ -68,30 +64,28 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
     ? null
     : await pool.transaction((client) => certifyErasure(client, who, 'begun', null));
   const quarantine = await eraseQuarantine(pool, order, subject);
-  const tables = await Promise.all(
-    order.pipelines.map(async ({ target }) => (await readCatalog(pool, target)).table),
-  );
+  const places = await placesOf(pool, order, erasure);
   return pool.transaction(async (client) => {
-    const { keyring, pipelines, mode } = order;
+    const { keyring, pipelines } = order;
     const columns: ErasedColumn[] = [];
-    for (const [i, { name, policy, target }] of pipelines.entries()) {
-      const catalog = tables[i];
-      if (!catalog) continue;
-      const [kidColumn = null] = kidColumnsOf(policy);
-      const place = { pipeline: name, target, catalog, origin: originOf(pipelines, target), erasure, mode };
-      for (const column of policy.columns) {
+    // What refers to others goes before them.
+    for (const { target, columns: specs } of places.toReversed()) {
+      const [kidColumn = null] = kidColumnsOf({ columns: specs });
+      for (const spec of specs) {
         for (const isClear of [false, true]) {
-          const parts = partsOf(column).filter(({ mask }) => (mask.method === 'keep') === isClear);
+          const parts = partsOf(spec).filter(({ mask }) => (mask.method === 'keep') === isClear);
           const forms = parts.flatMap((part) => storedForms(part, keyring, subject) ?? []);
           if (forms.length === 0) continue;
-          columns.push(await eraseColumn(client, place, { name: column.name, forms, isClear, kidColumn }));
+          columns.push(
+            ...(await eraseColumn(client, target, { name: spec.name, forms, isClear, kidColumn })),
+          );
         }
       }
     }
     if (!dryRun) await forgetErased(client);
     // At the end, as nobody else can change the vault meanwhile.
     const subjects = keyring.kids().map((kid) => subjectHmac(keyring, subject, kid));
-    const specs = pipelines.flatMap(({ policy }) => policy.columns.flatMap(partsOf));
+    const specs = pipelines.flatMap(({ policy }) => allColumns(policy).flatMap(partsOf));
     const lookups = specs.flatMap((column) => vaultLookups(column, keyring, subject));
     const vault = await eraseVault(client, subjects, lookups, dryRun);
     const report = {
@@ -105,11 +99,49 @@ export async function erase(pool: PostgresPool, order: ErasureOrder): Promise<Er
   });
 }
 
+/** A table to be searched, and the columns that a pipeline has there. */
+interface SearchedTable {
+  readonly target: ErasureTarget;
+  readonly columns: readonly ColumnSpec[];
+}
+
+/** The tables that are there, in the order of the pipelines and of their tables, with what refers to them. */
+async function placesOf(
+  pool: PostgresPool,
+  { pipelines, mode }: ErasureOrder,
+  erasure: number | null,
+): Promise<readonly SearchedTable[]> {
+  const all = pipelines.flatMap((pipeline) =>
+    tablesOf(pipeline).map((table) => ({ ...table, pipeline: pipeline.name })),
+  );
+  const places: (SearchedTable & { readonly target: { readonly referring: ReferringTable[] } })[] = [];
+  for (const { pipeline, target, columns } of all) {
+    const { table: catalog } = await readCatalog(pool, target);
+    if (!catalog) continue;
+    const origin = originOf(all, target);
+    places.push({ columns, target: { pipeline, target, catalog, origin, erasure, mode, referring: [] } });
+  }
+  for (const { target } of places) {
+    for (const { columns, ...name } of await readReferences(pool, target.target)) {
+      const referring = places.find((one) => isSameTable(one.target.target, name));
+      if (referring) target.referring.push({ target: referring.target, columns });
+    }
+  }
+  return places;
+}
+
+function isSameTable(one: TableName, other: TableName): boolean {
+  return one.schema === other.schema && one.table === other.table;
+}
+
 /** Of the pipelines that share a table, any may tell what its rows came from. */
-function originOf(pipelines: readonly PipelineConfig[], { schema, table }: TableName): OriginColumns {
-  const all = pipelines
-    .filter(({ target }) => target.schema === schema && target.table === table)
-    .map(({ policy }) => originColumns(policy.columns));
+function originOf(
+  tables: readonly Pick<TableConfig, 'target' | 'columns'>[],
+  name: TableName,
+): OriginColumns {
+  const all = tables
+    .filter(({ target }) => isSameTable(target, name))
+    .map(({ columns }) => originColumns(columns));
   return {
     messageId: all.find(({ messageId }) => messageId !== null)?.messageId ?? null,
     batchId: all.find(({ batchId }) => batchId !== null)?.batchId ?? null,
@@ -124,7 +156,7 @@ async function eraseQuarantine(
 ): Promise<ErasureReport['quarantine']> {
   const stored = new Set(
     pipelines.flatMap(({ policy }) =>
-      policy.columns
+      allColumns(policy)
         .flatMap(partsOf)
         .flatMap((column) => (storedForms(column, keyring, subject) ?? []).map((form) => form.stored)),
     ),
@@ -147,7 +179,7 @@ async function eraseQuarantine(
         const isFound =
           entry.kind === 'raw'
             ? holdsValue(openRaw(keyring, entry), subject)
-            : holdsStored(openMasked(keyring, entry).row, stored);
+            : openMasked(keyring, entry).some(({ rows }) => holdsStored(rows, stored));
         if (isFound) found.push(entry.id);
       } catch (error) {
         if (!(error instanceof PipelineError) || !ENTRY_ERRORS.includes(error.code)) throw error;

@@ -1,4 +1,5 @@
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import { type ErrorCode, asPipelineError } from '../errors.js';
 import type { Releases } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -54,8 +55,9 @@ export async function inspect(
     ...pipelines.map((pipeline) =>
       look(`table of ${pipeline.name}`, async () => {
         const pool = await connect('load');
-        const findings = await checkTarget(pool, targetSpec(pipeline.policy, pipeline.target));
-        return findings.map(({ severity, message }) => ({ severity, message }));
+        const tables = tablesOf(pipeline);
+        const checks = tables.map((table) => checkTarget(pool, targetSpec(table, table.target)));
+        return (await Promise.all(checks)).flat().map(({ severity, message }) => ({ severity, message }));
       }),
     ),
     ...pipelines.flatMap((pipeline) =>

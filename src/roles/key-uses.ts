@@ -1,6 +1,7 @@
 // Where the key of a kid is still needed, before it is destroyed.
 
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import type { Releases } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -14,8 +15,8 @@ import {
 } from '../load/key-uses.js';
 import { checkSchema } from '../load/migrate.js';
 import type { Keyring } from '../masking/keyring.js';
-import { isList, needsKeyId } from '../masking/methods.js';
-import { isJsonColumn } from '../masking/parts.js';
+import { isList } from '../masking/methods.js';
+import { isJsonColumn, needsKeyId } from '../masking/parts.js';
 import { kidColumnsOf } from '../masking/remask-rows.js';
 import { type EntryKeys, keysOfEntry } from '../masking/reseal.js';
 import { PayloadSealer } from '../masking/seal.js';
@@ -23,6 +24,7 @@ import { outlast } from '../policy.js';
 import type { BoardQueue, BoardState } from '../queue/board.js';
 import type { Deployment } from './deployment.js';
 import { type PipelineQueues, openQueues } from './queues.js';
+import { namedTable } from './tables.js';
 
 /** What is asked about a key. */
 export interface KeyQuestion {
@@ -51,14 +53,14 @@ export async function findKeyUses(
   const { pipelines } = deployment.config;
   await checkSchema(pool);
   const uses: KeyUse[] = [];
-  for (const { target, policy } of pipelines) {
+  for (const { target, columns } of pipelines.flatMap(tablesOf)) {
     // What a custom mask makes is no token, whatever it looks like.
     const others: readonly string[] = ['drop', 'keep', 'custom'];
-    const tokens = policy.columns
+    const tokens = columns
       .filter(({ mask }) => !others.includes(mask.method) && !needsKeyId(mask))
       .map((column) => ({ name: column.name, isList: isList(column) || isJsonColumn(column) }));
     uses.push(
-      ...(await targetUses(pool, { ...target, tokens, kidColumns: kidColumnsOf(policy) }, question.kid)),
+      ...(await targetUses(pool, { ...target, tokens, kidColumns: kidColumnsOf({ columns }) }, question.kid)),
     );
   }
   uses.push(...(await sealedUses(pool, question.kid)));
@@ -80,11 +82,17 @@ async function tokensInQuarantine(
   pipelines: readonly PipelineConfig[],
   { kid, keyring }: KeyQuestion,
 ): Promise<KeyUse> {
-  const kidColumns = new Map(pipelines.map(({ name, policy }) => [name, kidColumnsOf(policy)]));
+  const tables = new Map(pipelines.map((pipeline) => [pipeline.name, tablesOf(pipeline)]));
+  const kidColumns = (pipeline: string, name: string | null): readonly string[] => {
+    const table = namedTable(tables.get(pipeline) ?? [], name);
+    return table ? kidColumnsOf(table) : [];
+  };
   let count = 0;
   for await (const page of maskedRowsSealedOtherwise(pool, kid)) {
     const opened = page.flatMap((entry) => {
-      const keys = openedKeys(() => keysOfEntry(keyring, entry, kidColumns.get(entry.pipeline) ?? []));
+      const keys = openedKeys(() =>
+        keysOfEntry(keyring, entry, (table) => kidColumns(entry.pipeline, table)),
+      );
       if (keys === null) return [];
       const { kids, vaultTokens } = keys;
       return [{ kids, tokens: vaultTokens.flatMap((token) => (token.kid === kid ? [token.text] : [])) }];

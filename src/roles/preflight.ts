@@ -1,5 +1,6 @@
 import { parsePostgresUrl } from '../address/postgres-url.js';
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import { formatDuration } from '../config/units.js';
 import { type ErrorCode, PipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
@@ -136,8 +137,10 @@ export async function checkDatabase(
   await checkSchema(pool);
   const errors: string[] = [];
   for (const pipeline of pipelines) {
-    for (const finding of await checkTarget(pool, targetSpec(pipeline.policy, pipeline.target), user)) {
-      if (finding.severity === 'error') errors.push(describeFinding(pipeline.name, finding));
+    for (const table of tablesOf(pipeline)) {
+      const findings = await checkTarget(pool, targetSpec(table, table.target), user);
+      const wrong = findings.filter(({ severity }) => severity === 'error');
+      errors.push(...wrong.map((finding) => describeFinding(pipeline.name, finding)));
     }
   }
   if (errors.length > 0) throw new PipelineError('table_unfit', errors.join('\n'));

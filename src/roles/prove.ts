@@ -14,7 +14,7 @@ export interface Proof {
 export async function proveDeployment(
   pool: PostgresPool,
   config: Pick<Config, 'retention'>,
-  pipelines: readonly Pick<PipelineConfig, 'name' | 'policy' | 'target'>[],
+  pipelines: readonly Pick<PipelineConfig, 'name' | 'policy' | 'target' | 'further'>[],
   options: Pick<ProofRequest, 'onStep'> & { readonly since?: number | null } = {},
 ): Promise<Proof> {
   const { since = null, ...rest } = options;
@@ -22,7 +22,9 @@ export async function proveDeployment(
     ...rest,
     since,
     retention: config.retention,
-    pipelines: pipelines.map(({ name, policy, target }) => ({ name, policySha256: policy.sha256, target })),
+    pipelines: pipelines.map(({ name, policy, target, further }) => ({
+      ...{ name, policySha256: policy.sha256, target, further },
+    })),
   });
   const counts = proofs.flatMap(({ totals }) => Object.values(totals));
   const differences = counts.reduce((sum, count) => sum + count, 0);

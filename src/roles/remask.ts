@@ -1,21 +1,23 @@
 // Rows of a pipeline's target, and what is sealed of it in quarantine, brought from one key to the primary.
 
 import type { PipelineConfig } from '../config/config.js';
+import { type TableConfig, tablesOf } from '../config/tables.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { targetUses } from '../load/key-uses.js';
 import { asOutage } from '../load/postgres-error.js';
-import { type RemaskRequest, remaskRows } from '../load/remask.js';
+import { type RemaskRequest, type RowsRemasked, remaskRows } from '../load/remask.js';
 import { type Reseal, resealQuarantine } from '../load/remask-quarantine.js';
 import { remaskVault } from '../load/remask-vault.js';
 import type { Keyring } from '../masking/keyring.js';
 import { isList } from '../masking/methods.js';
 import { isJsonColumn } from '../masking/parts.js';
 import { type RemaskPlan, kidColumnsOf, planRemask } from '../masking/remask-rows.js';
-import { keysOfEntry, resealEntry } from '../masking/reseal.js';
+import { type RemaskPlans, keysOfEntry, resealEntry } from '../masking/reseal.js';
 import { rekeyEntry } from '../masking/vault-rekey.js';
 import { outlast } from '../policy.js';
 import type { Deployment } from './deployment.js';
+import { namedTable, tableName } from './tables.js';
 
 /** What it works with. */
 export interface RemaskParts {
@@ -36,6 +38,7 @@ export interface RemaskOptions {
 
 /** A column that stays under the old key. */
 export interface LeftBehind {
+  readonly table: string;
   readonly column: string;
   readonly method: string;
   readonly values: number;
@@ -111,13 +114,21 @@ export function requireOldKid(keyring: Keyring, kid: number): void {
   );
 }
 
+/** A table, and how its rows are brought over. */
+interface PlannedTable extends TableConfig {
+  readonly plan: RemaskPlan;
+}
+
 async function remaskLocked(
   { deployment, pool, keyring }: RemaskParts,
-  { name, policy, target }: PipelineConfig,
+  pipeline: PipelineConfig,
   { fromKid, rate, dryRun, signal }: RemaskOptions,
 ): Promise<RemaskReport> {
   const { clock, config, onWait } = deployment;
-  const plan = planRemask(policy, keyring, fromKid);
+  const planned = tablesOf(pipeline).map((table) => ({
+    ...table,
+    plan: planRemask(table, keyring, fromKid),
+  }));
   const attempt: RemaskRequest['attempt'] = (step) =>
     outlast(clock, () => asOutage(step), signal, onWait, config.startupTimeoutMs);
   const vault = { remasked: 0, unopened: 0 };
@@ -126,15 +137,19 @@ async function remaskLocked(
     vault.remasked += passage.remasked;
     vault.unopened = passage.unopened;
   };
-  const request = { pipeline: name, remask: plan, rate, dryRun, clock, signal, attempt, prepare };
-  // What stands for the vault's tokens, and then first what a replay may load while the table is gone through.
+  const request = { pipeline: pipeline.name, rate, dryRun, clock, signal, attempt, prepare };
+  // What stands for the vault's tokens, and then first what a replay may load while the tables are gone through.
   await prepare();
-  const entries = await resealQuarantine(pool, request, resealWith(keyring, plan));
-  const rows = await remaskRows(pool, { ...request, target });
+  const reseal = resealWith(keyring, { fromKid, ofTable: (name) => namedTable(planned, name)?.plan });
+  const entries = await resealQuarantine(pool, { ...request, fromKid }, reseal);
+  // In order: what rows refer to is brought over before them.
+  let rows: RowsRemasked = { remasked: 0, unopened: 0, left: 0 };
+  for (const { target, plan } of planned)
+    rows = addRows(rows, await remaskRows(pool, { ...request, target, remask: plan }));
   const unopened = rows.unopened + entries.unopened + vault.unopened;
   const isWhole = unopened === 0 && (dryRun || rows.left === 0);
   return {
-    pipeline: name,
+    pipeline: pipeline.name,
     from_kid: fromKid,
     to_kid: keyring.primaryKid,
     dry_run: dryRun,
@@ -144,16 +159,24 @@ async function remaskLocked(
     quarantine_unopened: entries.unopened,
     vault_remasked: vault.remasked,
     vault_unopened: vault.unopened,
-    one_way: signal.aborted ? [] : await attempt(() => leftBehind(pool, { policy, target }, plan)),
+    one_way: signal.aborted ? [] : await attempt(() => leftBehind(pool, planned)),
   };
 }
 
-function resealWith(keyring: Keyring, plan: RemaskPlan): Reseal {
+function addRows(a: RowsRemasked, b: RowsRemasked): RowsRemasked {
+  return {
+    remasked: a.remasked + b.remasked,
+    unopened: a.unopened + b.unopened,
+    left: a.left === null || b.left === null ? null : a.left + b.left,
+  };
+}
+
+function resealWith(keyring: Keyring, plans: RemaskPlans): Reseal {
   return async (entry, successorsOf) => {
     try {
-      const { vaultTokens } = keysOfEntry(keyring, entry, plan.kidColumns);
+      const { vaultTokens } = keysOfEntry(keyring, entry, (table) => plans.ofTable(table)?.kidColumns ?? []);
       const successors = await successorsOf(vaultTokens.map(({ text }) => text));
-      return resealEntry(keyring, plan, entry, successors) ?? 'kept';
+      return resealEntry(keyring, plans, entry, successors) ?? 'kept';
     } catch (error) {
       const isItsOwn =
         error instanceof PipelineError &&
@@ -167,25 +190,24 @@ function resealWith(keyring: Keyring, plan: RemaskPlan): Reseal {
 /** How much of the columns that can't go is under the old key. */
 async function leftBehind(
   pool: PostgresPool,
-  { policy, target }: Pick<PipelineConfig, 'policy' | 'target'>,
-  plan: RemaskPlan,
+  planned: readonly PlannedTable[],
 ): Promise<readonly LeftBehind[]> {
-  const kidColumns = kidColumnsOf(policy);
   const left: LeftBehind[] = [];
-  for (const { name, method, why } of plan.left) {
-    const column = policy.columns.find((each) => each.name === name);
-    const isToken = method === 'hmac';
-    const tokens =
-      isToken && column
-        ? [{ name, isList: isList(column) || isJsonColumn(column), letters: 'h' } as const]
-        : [];
-    const uses = await targetUses(
-      pool,
-      { ...target, tokens, kidColumns: isToken ? [] : kidColumns },
-      plan.fromKid,
-    );
-    const values = Math.max(0, ...uses.map(({ count }) => count));
-    if (values > 0) left.push({ column: name, method, values, why: REASONS[why] });
+  for (const table of planned) {
+    const { target, columns, plan } = table;
+    const kidColumns = kidColumnsOf(table);
+    for (const { name, method, why } of plan.left) {
+      const column = columns.find((each) => each.name === name);
+      const isToken = method === 'hmac';
+      const tokens =
+        isToken && column
+          ? [{ name, isList: isList(column) || isJsonColumn(column), letters: 'h' } as const]
+          : [];
+      const keyed = { ...target, tokens, kidColumns: isToken ? [] : kidColumns };
+      const uses = await targetUses(pool, keyed, plan.fromKid);
+      const values = Math.max(0, ...uses.map(({ count }) => count));
+      if (values > 0) left.push({ table: tableName(table), column: name, method, values, why: REASONS[why] });
+    }
   }
   return left;
 }

@@ -6,13 +6,13 @@ import type { PipelineConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
 import type { QuarantineEntry } from '../load/quarantine-entries.js';
 import type { ReplayBatch, Stay } from '../load/replay.js';
-import type { CatalogColumn } from '../load/target-catalog.js';
 import type { Keyring } from '../masking/keyring.js';
 import type { LeakGate } from '../masking/leak-gate.js';
 import type { BatchMasker } from '../masking/mask.js';
-import { type MaskedRow, joinRows, openMasked, openRaw } from '../masking/quarantined.js';
+import { openMasked, openRaw } from '../masking/quarantined.js';
 import type { RawRecord } from '../masking/raw-record.js';
 import { ownRecord } from '../source/route.js';
+import { type MaskedEntry, type TableNow, maskedBatches, unfit } from './replay-masked.js';
 import { type LooseRecord, type Opening, openMessage, prepareOpening } from '../source/unwrap.js';
 
 /** What it takes to make batches of one pipeline's entries. */
@@ -23,16 +23,12 @@ export interface ReplayMaker {
   readonly leakGate: LeakGate | null;
   readonly keyring: Keyring;
   readonly clock: Clock;
-  /** The columns of the target as the table has them now. */
-  readonly columns: readonly Pick<CatalogColumn, 'name' | 'generated'>[];
+  /** The pipeline's tables, the first that of its records, as they are now. */
+  readonly tables: readonly TableNow[];
 }
 
 /** An entry may hold many records; batches are closed at so many, as those of an ingester are by default. */
 const BATCH_RECORDS = 1_000;
-
-/** SQLSTATEs (PostgreSQL documentation, appendix A): undefined_column and generated_always. */
-const UNDEFINED_COLUMN = '42703';
-const GENERATED_ALWAYS = '428C9';
 
 /** An error about one entry's own bytes or key, which leaves the others unharmed. */
 const ENTRY_ERRORS = new Set<string>(['key_unavailable', 'payload_newer', 'payload_corrupt']);
@@ -46,15 +42,14 @@ interface OpenedRaw {
 
 interface Opened {
   readonly raw: OpenedRaw[];
-  readonly masked: { readonly entry: QuarantineEntry; readonly row: MaskedRow }[];
+  readonly masked: MaskedEntry[];
   readonly stays: Stay[];
   readonly empty: string[];
   readonly unopened: ReplayBatch['unopened'][number][];
 }
 
 /**
- * The entries as batches: of what was raw or can't go on, and one for each column list and policy under which
- * rows were masked. Throws `key_unavailable` when the key is missing that masking needs, and `leak_found`.
+ * The entries as batches: of what was raw or can't go on, and those of `maskedBatches`. Throws `key_unavailable` when the key is missing that masking needs, and `leak_found`.
  */
 export async function replayBatches(
   maker: ReplayMaker,
@@ -71,12 +66,12 @@ export async function replayBatches(
     batches.push(await rawBatch(maker, runId, raw, rest));
     rest = { empty: [], stays: [], unopened: [] };
   }
-  for (const group of sameColumns(opened.masked)) batches.push(maskedBatch(maker, runId, group));
-  return batches;
+  const about = { runId, pipeline: maker.pipeline.name };
+  return [...batches, ...maskedBatches(about, maker.tables, opened.masked, maker.clock)];
 }
 
 function openEntries(
-  { pipeline, keyring, columns }: ReplayMaker,
+  { pipeline, keyring, tables }: ReplayMaker,
   entries: readonly QuarantineEntry[],
 ): Opened {
   const opened: Opened = { raw: [], masked: [], stays: [], empty: [], unopened: [] };
@@ -89,44 +84,16 @@ function openEntries(
         else opened.stays.push({ id: entry.id, code: entry.code, path: entry.path });
         continue;
       }
-      const row = openMasked(keyring, entry);
-      const stay = unfit(pipeline, columns, entry, row);
+      const masked = { entry, rows: openMasked(keyring, entry) };
+      const stay = unfit(tables, masked);
       if (stay) opened.stays.push(stay);
-      else opened.masked.push({ entry, row });
+      else opened.masked.push(masked);
     } catch (error) {
       if (!(error instanceof PipelineError) || !ENTRY_ERRORS.has(error.code)) throw error;
       opened.unopened.push({ id: entry.id, code: error.code });
     }
   }
   return opened;
-}
-
-/** Why the table can't take a masked row any more; null when it may. */
-function unfit(
-  { policy }: PipelineConfig,
-  columns: ReplayMaker['columns'],
-  { id }: QuarantineEntry,
-  row: MaskedRow,
-): Stay | null {
-  for (const name of row.columns) {
-    const found = columns.find((column) => column.name === name);
-    if (found && !found.generated) continue;
-    const path = policy.columns.find((column) => column.name === name)?.path ?? null;
-    return { id, code: `refused_${found ? GENERATED_ALWAYS : UNDEFINED_COLUMN}`, path };
-  }
-  return null;
-}
-
-/** The rows by their columns and policy. */
-function sameColumns(masked: Opened['masked']): Iterable<Opened['masked']> {
-  const groups = new Map<string, Opened['masked']>();
-  for (const one of masked) {
-    const key = JSON.stringify([one.row.columns, one.entry.policy_sha256]);
-    const group = groups.get(key);
-    if (group) group.push(one);
-    else groups.set(key, [one]);
-  }
-  return groups.values();
 }
 
 /** One at least if `isOne`, though it be of nothing. */
@@ -183,6 +150,7 @@ async function rawBatch(
     kids: masked.kids,
     columns: masked.columns,
     rows: masked.rows,
+    ...(masked.several ? { several: masked.several } : {}),
     ids: masked.keys.map(({ message }) => raw[message]?.entry.id ?? ''),
     sentAts: masked.keys.map(({ sentAt }) => sentAt),
     stays: [...rest.stays, ...refused.values()],
@@ -226,24 +194,4 @@ function ofRoute({ route, name }: PipelineConfig, { entry, record, records }: Op
     ownRecord(route, name, { body, ...(rejected === undefined ? {} : { rejected }) }, record.attributes),
   );
   return { entry, record, records: own };
-}
-
-function maskedBatch({ pipeline, clock }: ReplayMaker, runId: string, group: Opened['masked']): ReplayBatch {
-  const [first] = group;
-  // Without the fate of its batch, of a row's keys only that is known under which it was sealed, at about that time.
-  const kids = group.flatMap(({ entry }) => entry.kids ?? [entry.kid]);
-  return {
-    batchId: clock.id(),
-    runId,
-    pipeline: pipeline.name,
-    receivedAt: clock.now(),
-    policySha256: first?.entry.policy_sha256 ?? null,
-    kids: [...new Set(kids)].sort((a, b) => a - b),
-    columns: first?.row.columns ?? [],
-    rows: joinRows(group.map(({ row }) => row.row)),
-    ids: group.map(({ entry }) => entry.id),
-    sentAts: group.map(({ entry }) => Date.parse(entry.sent_at)),
-    stays: [],
-    unopened: [],
-  };
 }

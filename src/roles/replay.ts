@@ -10,6 +10,7 @@ import {
   noCounts,
 } from '../batch.js';
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { releaseUndecided } from '../load/fate.js';
@@ -29,7 +30,9 @@ import { outlast } from '../policy.js';
 import type { RunOptions } from '../run.js';
 import type { Deployment } from './deployment.js';
 import { type ReplayMaker, replayBatches } from './replay-batches.js';
+import type { TableNow } from './replay-masked.js';
 import { type ReportedRun, RunRecord } from './run-record.js';
+import { sinkTargetOf, tableName } from './tables.js';
 
 /** What replays of a process share. */
 export interface ReplayParts {
@@ -118,18 +121,18 @@ async function replayAll(
   const { deployment, pool } = parts;
   const { pipeline } = request;
   const { clock, events, onWait } = deployment;
-  const { schema, table } = pipeline.target;
-  const paths = new Map(pipeline.policy.columns.map(({ name, path }) => [name, path]));
+  const [own, ...further] = tablesOf(pipeline);
+  const tables = { ...sinkTargetOf(own), further: further.map(sinkTargetOf) };
   const patient = outlasting(parts, stop);
   const maker = await makerOf(parts, pipeline, patient, createVault(patient));
   for await (const entries of pageContents(patient, request.filter, request.limit)) {
     for (const batch of await replayBatches(maker, run.options.runId, entries)) {
       if (stop.aborted) return;
-      const one = new Replay({ pool, target: pipeline.target, paths, clock }, batch);
+      const one = new Replay({ pool, ...tables, clock }, batch);
       try {
         const done = await outlast(clock, () => one.commit(), stop, onWait);
         run.count(done);
-        events.emit('batch_loaded', { ...done, table: `${schema}.${table}`, lagMs: null });
+        events.emit('batch_loaded', { ...done, table: tableName(own), lagMs: null });
       } catch (error) {
         run.count(await letGo(pool, batch));
         throw error;
@@ -183,10 +186,14 @@ async function makerOf(
   vault: Vault,
 ): Promise<ReplayMaker> {
   const { clock } = deployment;
-  const { table } = await readCatalog(pool, pipeline.target);
+  const tables: TableNow[] = [];
+  for (const { target, columns } of tablesOf(pipeline)) {
+    const { table } = await readCatalog(pool, target);
+    tables.push({ target, columns, found: table?.columns ?? [] });
+  }
   const masker = unhurried(withVault(compileMasker(pipeline.policy, keyring, clock), vault));
   const leakGate = pipeline.leakGate ? compileLeakGate(pipeline.policy, clock) : null;
-  return { pipeline, masker, leakGate, keyring, clock, columns: table?.columns ?? [] };
+  return { pipeline, masker, leakGate, keyring, clock, tables };
 }
 
 /** The same connections, for reading: outages are waited out. */

@@ -1,6 +1,7 @@
 // Values had back from what is stored, for who may have them: first the record of it, committed, then the values.
 
 import type { PipelineConfig } from '../config/config.js';
+import { tablesOf } from '../config/tables.js';
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import {
@@ -13,7 +14,7 @@ import {
 } from '../load/reveals.js';
 import type { Keyring } from '../masking/keyring.js';
 import type { ColumnSpec, TokenMask } from '../masking/methods.js';
-import { masksOf } from '../masking/parts.js';
+import { allColumns, masksOf } from '../masking/parts.js';
 import { auditReference, openSivTokens } from '../masking/reveal.js';
 import { parseToken } from '../masking/token.js';
 import { unmaskOf } from '../masking/unmask.js';
@@ -23,6 +24,8 @@ import { openVaultValue } from '../masking/vault.js';
 export interface RevealPlace {
   readonly pipeline: string;
   readonly column: ColumnSpec;
+  /** As it goes on record: of columns of one name that are masked in different ways, with their table. */
+  readonly name: string;
   readonly kid: number;
 }
 
@@ -67,7 +70,7 @@ export async function reveal(
   const items = itemsOf(order);
   const details = place && {
     pipeline: place.pipeline,
-    column: place.column.name,
+    column: place.name,
     kid: place.kid,
   };
   const decision = await beginReveal(pool, revealer, request, items, details && JSON.stringify(details));
@@ -84,12 +87,12 @@ export async function reveal(
 /** The place of what a column keeps the format of. Throws `usage` for a column that is none of those, and a key that is away. */
 export function revealPlace(
   keyring: Keyring,
-  { name, policy }: PipelineConfig,
+  pipeline: PipelineConfig,
   columnName: string,
   kid: number,
 ): RevealPlace {
-  const column = policy.columns.find((one) => one.name === columnName);
-  if (!column) throw new PipelineError('usage', `pipeline ${name} has no column ${columnName}`);
+  const { name } = pipeline;
+  const { column, ...place } = columnOf(pipeline, columnName);
   if (!keyring.kids().includes(kid)) {
     throw new PipelineError('key_unavailable', `key ${String(kid)} is not in keyring ${keyring.id}`);
   }
@@ -100,14 +103,45 @@ export function revealPlace(
         'tokens of siv and vault are revealed by themselves, and all others not at all',
     );
   }
-  return { pipeline: name, column, kid };
+  return { ...place, pipeline: name, column, kid };
+}
+
+/** By its name; of pipelines with several tables also as `table.column`, where a name alone is one of several columns. */
+function columnOf(pipeline: PipelineConfig, given: string): Pick<RevealPlace, 'column' | 'name'> {
+  const { name } = pipeline;
+  const named = tablesOf(pipeline).flatMap(({ target, columns }) =>
+    columns
+      .map((column) => ({ column, longName: `${target.table}.${column.name}` }))
+      .filter(({ column, longName }) => column.name === given || longName === given),
+  );
+  const [found] = named;
+  if (!found) throw new PipelineError('usage', `pipeline ${name} has no column ${given}`);
+  const mask = JSON.stringify(found.column.mask);
+  // Tables that have it in common have it masked alike: then it is one.
+  if (named.every(({ column }) => JSON.stringify(column.mask) === mask))
+    return {
+      column: found.column,
+      name: isAlone(pipeline, found.column) ? found.column.name : found.longName,
+    };
+  const names = named.map(({ longName }) => longName).join(' or ');
+  throw new PipelineError(
+    'usage',
+    `tables of pipeline ${name} mask column ${given} in different ways: say ${names}`,
+  );
+}
+
+/** Whether no table has a column of that name that is masked in another way. */
+function isAlone(pipeline: PipelineConfig, { name, mask }: ColumnSpec): boolean {
+  return allColumns(pipeline.policy)
+    .filter((one) => one.name === name)
+    .every((one) => JSON.stringify(one.mask) === JSON.stringify(mask));
 }
 
 /** What of each goes on record: of what is no token nothing, since it may be a value. */
 function itemsOf({ keyring, stored, place }: RevealOrder): readonly RevealItem[] {
   if (place) {
-    const { kid, pipeline, column } = place;
-    const at = { pipeline, column: column.name };
+    const { kid, pipeline, name } = place;
+    const at = { pipeline, column: name };
     return stored.map((text) => ({ token: auditReference(keyring, kid, at, text), outcome: 'granted' }));
   }
   const kids = new Set(keyring.kids());
@@ -160,7 +194,7 @@ async function openAll(
 
 function tokenMasks(pipelines: readonly PipelineConfig[]): readonly TokenMask[] {
   return pipelines.flatMap(({ policy }) =>
-    policy.columns
+    allColumns(policy)
       .flatMap(masksOf)
       .flatMap((mask) => (mask.method === 'siv' || mask.method === 'hmac' ? [mask] : [])),
   );

@@ -184,12 +184,13 @@ function processStatus({
 
 function pipelineStatus(observed: Observed, now: number): PipelineStatus {
   const { pipeline, steering, state, depth, depths, backlog, failed } = observed;
-  const { schedule, target } = pipeline;
+  const { schedule, target, further } = pipeline;
   const lag = lagMs(observed, now);
   const breaker = steering?.breaker ?? null;
   return {
     pipeline: pipeline.name,
     table: `${target.schema}.${target.table}`,
+    further_tables: further.map(({ schema, table }) => `${schema}.${table}`),
     schedule: scheduleText(schedule),
     timezone: schedule?.kind === 'cron' ? schedule.timezone : null,
     next_at: isoOrNull(nextRunAt(schedule, steering, now)),

@@ -9,27 +9,36 @@ import type { BatchMasker } from '../masking/mask.js';
 /** A table that has become stricter is noticed so late; until then its refusals cost an attempt at COPY. */
 const MAX_AGE_MS = 60_000;
 
+const NONE: ReadonlyMap<string, TableLimits> = new Map();
+
 /**
- * What a pipeline's table refuses, for the masker. Nothing is refused by limits that are older than the batch: they are
+ * What a pipeline's tables refuse, for the masker. Nothing is refused by limits that are older than the batch: they are
  * read again, and where they have changed, or can't be read, the batch is masked again.
  */
 export class TargetLimits {
   readonly #pool: Pick<PostgresPool, 'query'>;
-  readonly #table: TableName;
+  readonly #tables: readonly TableName[];
   readonly #clock: Clock;
-  #limits: TableLimits | null = null;
+  #limits: ReadonlyMap<string, TableLimits> = NONE;
   #readAt = -Infinity;
   #refusals = 0;
 
-  constructor(pool: Pick<PostgresPool, 'query'>, table: TableName, clock: Clock) {
+  /** The first of the tables is that of a row for each record. */
+  constructor(pool: Pick<PostgresPool, 'query'>, tables: readonly TableName[], clock: Clock) {
     this.#pool = pool;
-    this.#table = table;
+    this.#tables = tables;
     this.#clock = clock;
   }
 
-  /** The limits as last read; null: none are known. */
+  /** The limits of the first table as last read; null: none are known. */
   get current(): TableLimits | null {
-    return this.#limits;
+    const [own] = this.#tables;
+    return own ? this.ofTable(nameOf(own)) : null;
+  }
+
+  /** The same of a table by its `schema.table`. */
+  ofTable(table: string): TableLimits | null {
+    return this.#limits.get(table) ?? null;
   }
 
   /** To be called for each record that is refused by them. */
@@ -54,14 +63,23 @@ export class TargetLimits {
   /** Without Postgres there are no limits: the table decides. */
   async #read(): Promise<void> {
     try {
-      this.#limits = await readLimits(this.#pool, this.#table);
+      const read = await Promise.all(
+        this.#tables.map(async (table) => [nameOf(table), await readLimits(this.#pool, table)] as const),
+      );
+      this.#limits = new Map(read);
     } catch {
-      this.#limits = null;
+      this.#limits = NONE;
     }
     this.#readAt = this.#clock.elapsed();
   }
 }
 
-function isSame(one: TableLimits | null, other: TableLimits | null): boolean {
-  return JSON.stringify([...(one ?? [])]) === JSON.stringify([...(other ?? [])]);
+function nameOf({ schema, table }: TableName): string {
+  return `${schema}.${table}`;
+}
+
+function isSame(one: ReadonlyMap<string, TableLimits>, other: ReadonlyMap<string, TableLimits>): boolean {
+  const written = (all: ReadonlyMap<string, TableLimits>): string =>
+    JSON.stringify([...all].map(([table, limits]) => [table, [...limits]]));
+  return written(one) === written(other);
 }

@@ -1,9 +1,10 @@
 // Where a value may be that an erasure does not look for it: it says so, with what is to be done about each place.
 
 import type { PipelineConfig } from '../config/config.js';
+import { type TableConfig, tablesOf } from '../config/tables.js';
 import type { PostgresPool } from '../load/connection.js';
 import { unconfiguredPlaces } from '../load/erasure.js';
-import { masksOf, partsOf } from '../masking/parts.js';
+import { allColumns, masksOf, partsOf } from '../masking/parts.js';
 import { type Answer, attempt } from '../ops/attempt.js';
 import { queueAddress } from '../source/queue-address.js';
 import { depthOf } from '../source/sqs-source.js';
@@ -32,7 +33,9 @@ export async function findUnsearched(
   const passed = all.filter(({ name }) => !searched.some((one) => one.name === name));
   const waiting = await Promise.all(parts.pipelines.map(waitingIn));
   const domains = all.flatMap(({ policy }) =>
-    policy.columns.flatMap(masksOf).flatMap((mask) => (mask.method === 'vault' ? [mask.domain] : [])),
+    allColumns(policy)
+      .flatMap(masksOf)
+      .flatMap((mask) => (mask.method === 'vault' ? [mask.domain] : [])),
   );
   const { rows, entries } = await unconfiguredPlaces(
     pool,
@@ -42,7 +45,7 @@ export async function findUnsearched(
   return [
     ...waiting.flat(),
     ...passed.map(({ name }) => ({ place: `pipeline ${name}`, count: null, why: 'it was not named' })),
-    ...searched.flatMap(unsearchedColumns),
+    ...searched.flatMap((pipeline) => tablesOf(pipeline).flatMap(unsearchedColumns)),
     ...rows.map(({ name, count }) => ({
       place: `masked rows of pipeline ${name} in quarantine`,
       count,
@@ -97,8 +100,8 @@ async function waitingInQueue(
   ];
 }
 
-function unsearchedColumns({ policy, target }: PipelineConfig): readonly Unsearched[] {
-  return policy.columns
+function unsearchedColumns({ columns, target }: TableConfig): readonly Unsearched[] {
+  return columns
     .flatMap(partsOf)
     .filter(({ mask }) => mask.method === 'custom' || LOSSY.includes(mask.method))
     .map(({ name, mask }) => ({

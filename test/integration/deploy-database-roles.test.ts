@@ -85,6 +85,8 @@ const MATRIX = {
   'maskline.ensure_ledger_partitions': { ingest: 'EXECUTE', operator: 'EXECUTE' },
   'maskline.ensure_target_partitions': { ingest: 'EXECUTE', operator: 'EXECUTE' },
   'maskline.load_one_by_one': { loader: 'EXECUTE' },
+  'maskline.load_records_one_by_one': { loader: 'EXECUTE' },
+  'maskline.row_plan': { loader: 'EXECUTE' },
   'maskline.upsert_one_by_one': { loader: 'EXECUTE' },
   'maskline.refuses_row': { loader: 'EXECUTE' },
   'maskline.refused_column': { loader: 'EXECUTE' },

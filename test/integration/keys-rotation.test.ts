@@ -217,8 +217,20 @@ describe('a rotation of the key', () => {
     assert.equal(last.code, 0, last.stderr + last.stdout);
     assertHas(last.rows[0], { state: 'done', remasked: afterSignal, unopened: 0, left: 0 });
     assert.deepEqual(last.rows[0]?.['one_way'], [
-      { column: 'counted', method: 'hmac', values: ROUND, why: 'the method has no way back to the value' },
-      { column: 'sums', method: 'hmac', values: ROUND, why: 'the method has no way back to the value' },
+      {
+        table: TABLE,
+        column: 'counted',
+        method: 'hmac',
+        values: ROUND,
+        why: 'the method has no way back to the value',
+      },
+      {
+        table: TABLE,
+        column: 'sums',
+        method: 'hmac',
+        values: ROUND,
+        why: 'the method has no way back to the value',
+      },
     ]);
     const [checkpoint] = await deployment.query('select sum(remasked)::int as n from maskline.remasks');
     assert.equal(checkpoint?.['n'], ROUND, 'no row was brought over twice');

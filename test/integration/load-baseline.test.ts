@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { uuidv7 } from 'uuidv7';
 import { systemClock } from '../../src/clock.js';
-import { type BaselinePipeline, recordBaseline, retakeBaseline } from '../../src/load/baseline.js';
+import {
+  type BaselinePipeline,
+  type BaselineState,
+  recordBaselines,
+  retakeBaselines,
+} from '../../src/load/baseline.js';
 import { createPool } from '../../src/load/connection.js';
 import { prove } from '../../src/load/prove.js';
 import { prune } from '../../src/load/prune.js';
@@ -32,6 +37,15 @@ function pipelineOf(name: string, table = 'events', messageIds: string | null = 
   };
   const policy = { columns: messageIds === null ? [] : [column], sha256: batchOf({}).policySha256 };
   return { name, policy, target: { schema: 'public', table } };
+}
+
+/** Of the only table of a pipeline. */
+async function recordBaseline(...given: Parameters<typeof recordBaselines>): Promise<BaselineState> {
+  return (await recordBaselines(...given))[0]?.state ?? 'missing';
+}
+
+async function retakeBaseline(...given: Parameters<typeof retakeBaselines>): Promise<BaselineState> {
+  return (await retakeBaselines(...given))[0]?.state ?? 'missing';
 }
 
 /** Commits so many rows as a batch of that pipeline; its run is on record. */

@@ -191,7 +191,7 @@ function movable(): Clock & { ms: number } {
 
 test('a record that the table would refuse is rejected beforehand, by code and path, its first column first', async () => {
   await withTable('create table public.events (name varchar(3) not null, n int2)', async (pool) => {
-    const limits = new TargetLimits(pool, TABLE, systemClock);
+    const limits = new TargetLimits(pool, [TABLE], systemClock);
     const masker = compileMasker(POLICY, testKeyring(), systemClock, { limits });
     const { masked, counts } = await limits.confirming(masker).mask(batchOf(BODIES));
     assert.deepEqual(
@@ -209,7 +209,7 @@ test('a record that the table would refuse is rejected beforehand, by code and p
 test('a table that was made wider meanwhile refuses nothing that it takes now; one made narrower is noticed in time', async () => {
   await withTable('create table public.events (name varchar(3) not null, n int2)', async (pool, url) => {
     const clock = movable();
-    const limits = new TargetLimits(pool, TABLE, clock);
+    const limits = new TargetLimits(pool, [TABLE], clock);
     const masker = limits.confirming(compileMasker(POLICY, testKeyring(), systemClock, { limits }));
     const rejected = async (): Promise<number> =>
       (await masker.mask(batchOf(BODIES))).masked.rejections.length;
@@ -233,10 +233,53 @@ test('while Postgres is away, nothing is rejected by what it said before', async
     let isAway = false;
     const query: PostgresPool['query'] = (text, values) =>
       isAway ? Promise.reject(new Error('away')) : pool.query(text, values);
-    const limits = new TargetLimits({ query }, TABLE, systemClock);
+    const limits = new TargetLimits({ query }, [TABLE], systemClock);
     const masker = limits.confirming(compileMasker(POLICY, testKeyring(), systemClock, { limits }));
     assert.equal((await masker.mask(batchOf(BODIES))).masked.rejections.length, 3);
     isAway = true;
     assert.equal((await masker.mask(batchOf(BODIES))).masked.rejections.length, 0);
+  });
+});
+
+test('each table refuses what it refuses itself, and a record that one of them would refuse is in none', async () => {
+  const items = { schema: 'public', table: 'items' };
+  const each = { path: 'items[*]', place: { name: 'items', steps: [{ each: true }] } } as const;
+  const sku = column('name', {
+    path: 'items[*].sku',
+    source: { kind: 'path', name: 'items', steps: [{ each: true }, { member: 'sku' }], within: 1 },
+  });
+  const policy = policyOf([column('name')], {
+    several: { table: 'public.events', further: [{ table: 'public.items', columns: [sku], each }] },
+  });
+  const ddl =
+    'create table public.events (name varchar(3)); create table public.items (name varchar(5) not null)';
+  await withTable(ddl, async (pool, url) => {
+    const limits = new TargetLimits(pool, [TABLE, items], systemClock);
+    const masker = limits.confirming(compileMasker(policy, testKeyring(), systemClock, { limits }));
+    const mask = async () => {
+      const { masked } = await masker.mask(
+        batchOf([
+          '{"name":"abc","items":[{"sku":"abcde"}]}',
+          '{"name":"abcd","items":[]}',
+          '{"name":"b","items":[{"sku":"x"},{"sku":"abcdef"}]}',
+          '{"name":"c","items":[{"sku":"y"},{}]}',
+        ]),
+      );
+      return {
+        rejected: masked.rejections.map(({ id, code, path }) => [id, code, path]),
+        rows: [masked.rows, masked.several?.further[0]?.rows].map(String),
+      };
+    };
+    assert.deepEqual(await mask(), {
+      rejected: [
+        ['message-1', 'too_long', 'name'],
+        ['message-2', 'too_long', 'items[*].sku'],
+        ['message-3', 'missing_field', 'items[*].sku'],
+      ],
+      rows: ['abc\n', 'abcde\n'],
+    });
+    // One that takes more meanwhile refuses nothing that it takes now.
+    await rowsOf(url, 'alter table public.items alter name type text, alter name drop not null');
+    assert.deepEqual((await mask()).rejected, [['message-1', 'too_long', 'name']]);
   });
 });

@@ -57,7 +57,7 @@ test('a table that maskline makes gets the partitions of the days around today, 
       await rowsOf(url, 'drop table if exists public.events');
       const spec = specOf(DAILY, { upsert });
       await createTarget(pool, spec);
-      await notePartitioning(pool, 'logins', spec, spec.partition);
+      await notePartitioning(pool, 'logins', [spec]);
       const made = await Promise.all([1, 2, 3].map(() => ensureTargetPartitions(pool)));
       assert.equal(
         made.reduce((sum, n) => sum + n, 0),
@@ -79,7 +79,7 @@ test('a row for which there is no partition is quarantined, and its neighbours l
     const it = await openSink(server, 'select', { target: spec });
     try {
       await createTarget(it.pool, spec);
-      await notePartitioning(it.pool, 'logins', spec, spec.partition);
+      await notePartitioning(it.pool, 'logins', [spec]);
       await ensureTargetPartitions(it.pool);
       const days = [0, 60, -2, 3, -60];
       const rows = days.map((day, i) => ({ id: `m${i}`, values: [`n${i}`, at(day)] }));
@@ -100,9 +100,9 @@ test('partitions are made with the rights of the owner, while rows are being loa
   await withPool(async (pool, url) => {
     const spec = specOf(DAILY);
     await createTarget(pool, spec);
-    await notePartitioning(pool, 'logins', spec, { ...DAILY, ahead: 0 });
+    await notePartitioning(pool, 'logins', [{ ...spec, partition: { ...DAILY, ahead: 0 } }]);
     await ensureTargetPartitions(pool);
-    await notePartitioning(pool, 'logins', spec, DAILY);
+    await notePartitioning(pool, 'logins', [{ ...spec, partition: DAILY }]);
     await rowsOf(
       url,
       `create role maker login password 'test'; grant usage on schema maskline to maker;
@@ -153,7 +153,7 @@ test('a month that another partition has a part of, or that a default partition 
        insert into public.events values ('a', '${month(2)}')`,
     );
     const monthly: Partitioning = { by: 'at', every: 'month', back: 1, ahead: 3 };
-    await notePartitioning(pool, 'logins', { schema: 'public', table: 'events' }, monthly);
+    await notePartitioning(pool, 'logins', [{ schema: 'public', table: 'events', partition: monthly }]);
     assert.equal(await ensureTargetPartitions(pool), 3);
     const name = (n: number): string => `events_${month(n).slice(0, 7).replace('-', '')}`;
     assert.deepEqual(await partitions(url), [name(-1), name(0), name(3), 'own', 'rest']);
@@ -162,9 +162,38 @@ test('a month that another partition has a part of, or that a default partition 
       `select relname from pg_class where relname in ('${name(1)}', '${name(2)}')`,
     );
     assert.deepEqual(left, []);
-    await notePartitioning(pool, 'logins', { schema: 'public', table: 'events' }, null);
+    await notePartitioning(pool, 'logins', [{ schema: 'public', table: 'events', partition: null }]);
     await rowsOf(url, `drop table public.${name(3)}`);
     assert.equal(await ensureTargetPartitions(pool), 0);
+  });
+});
+
+test('each table of a pipeline has partitions of its own, and those that it has no more get none', async () => {
+  await withPool(async (pool, url) => {
+    const monthly: Partitioning = { by: 'at', every: 'month', back: 0, ahead: 1 };
+    const events = specOf(DAILY);
+    const items = specOf(monthly, { table: 'items' });
+    for (const spec of [events, items]) await createTarget(pool, spec);
+    await notePartitioning(pool, 'logins', [
+      events,
+      items,
+      specOf(DAILY, { table: 'other', partition: null }),
+    ]);
+    await notePartitioning(pool, 'others', [items]);
+    const made = await Promise.all([ensureTargetPartitions(pool), ensureTargetPartitions(pool)]);
+    assert.equal(made[0] + made[1], 6 + 2);
+    const noted = (): Promise<readonly unknown[]> =>
+      rowsOf(url, 'select pipeline, table_name, every from maskline.partitioned_targets order by 1, 2');
+    assert.deepEqual(await noted(), [
+      { pipeline: 'logins', table_name: 'events', every: 'day' },
+      { pipeline: 'logins', table_name: 'items', every: 'month' },
+      { pipeline: 'others', table_name: 'items', every: 'month' },
+    ]);
+    await notePartitioning(pool, 'logins', [{ ...items, partition: DAILY }]);
+    assert.deepEqual(await noted(), [
+      { pipeline: 'logins', table_name: 'items', every: 'day' },
+      { pipeline: 'others', table_name: 'items', every: 'month' },
+    ]);
   });
 });
 

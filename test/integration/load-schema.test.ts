@@ -26,6 +26,9 @@ const MIGRATIONS = [
   '0011_leases',
   '0012_process-stops',
   '0013_replayed-rows',
+  '0014_several-tables',
+  '0015_partitions-of-several',
+  '0016_proof-of-several-tables',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;

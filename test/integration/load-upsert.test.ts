@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { uuidv7 } from 'uuidv7';
 import { encodeField } from '../../src/copy-text.js';
 import { PipelineError } from '../../src/errors.js';
-import { recordBaseline } from '../../src/load/baseline.js';
+import { recordBaselines } from '../../src/load/baseline.js';
 import { createPool } from '../../src/load/connection.js';
 import { prove } from '../../src/load/prove.js';
 import { Replay } from '../../src/load/replay.js';
@@ -518,7 +518,7 @@ test('prove takes overwritten rows for right, and names a row that no record wro
   };
   try {
     await rowsOf(it.url, 'create unique index on public.events (note)');
-    await recordBaseline(it.pool, { name: 'logins', policy: { columns, sha256 }, target });
+    await recordBaselines(it.pool, { name: 'logins', policy: { columns, sha256 }, target });
     const sink = it.another({ target });
     for (const id of ['p1', 'p2', 'p3']) {
       await sink.commit(batchOf({ rows: [{ id, values: [id, '1', id === 'p3' ? 'other' : 'same'] }] }));
@@ -553,7 +553,7 @@ test('a table that can only be counted may have fewer rows than were loaded, nev
     return Object.keys(one?.totals ?? {}).filter((kind) => kind.startsWith('row_'));
   };
   try {
-    await recordBaseline(it.pool, { name: 'logins', policy: { columns, sha256 }, target: LAST });
+    await recordBaselines(it.pool, { name: 'logins', policy: { columns, sha256 }, target: LAST });
     await it.sink.commit(batchOf({ rows: [row('a', 1, 'x'), row('a', 2, 'y'), row('b', 2, 'y')] }));
     assert.deepEqual(await differences(), []);
     await rowsOf(it.url, `insert into public.events select 's' || i from generate_series(1, 2) i`);

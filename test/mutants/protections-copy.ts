@@ -90,8 +90,8 @@ export const copyProtections: readonly Mutant[] = [
     row: 'a row whose COPY text',
     name: 'rows are not counted before COMMIT',
     file: SINK,
-    replace: 'if (taken === expected) return;',
-    by: 'if (taken >= 0) return;',
+    replace: 'if (taken !== lines.length) throw',
+    by: 'if (taken < 0) throw',
     tests: [
       {
         file: 'integration/load-refused.test.ts',

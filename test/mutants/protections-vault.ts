@@ -82,8 +82,8 @@ export const vaultProtections: readonly Mutant[] = [
     row: PROMISE,
     name: 'erased rows are not taken off their batch',
     file: 'src/load/prove-target-batches.ts',
-    replace: 'select l.id, greatest(l.n - coalesce(g.n, 0), 0) as n, l.is_covered',
-    by: 'select l.id, l.n, l.is_covered',
+    replace: 'else greatest(l.n - coalesce(g.n, 0), 0) end as n, l.is_covered',
+    by: 'else l.n end as n, l.is_covered',
     tests: [
       {
         file: ERASE,

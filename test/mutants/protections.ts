@@ -6,6 +6,7 @@ import { ledgerProtections } from './protections-ledger.js';
 import { queueProtections } from './protections-queue.js';
 import { turnProtections } from './protections-turns.js';
 import { sharingProtections } from './protections-sharing.js';
+import { severalProtections } from './protections-several.js';
 import { vaultProtections } from './protections-vault.js';
 
 /** Every protection that can be taken away, by row of the failure table. */
@@ -16,6 +17,7 @@ export const protections: readonly Mutant[] = [
   ...queueProtections,
   ...edgeProtections,
   ...turnProtections,
+  ...severalProtections,
   ...vaultProtections,
   ...sharingProtections,
 ];

@@ -146,7 +146,7 @@ async function replayAll(pool: PostgresPool, pipeline: PipelineConfig): Promise<
     leakGate: null,
     keyring,
     clock: systemClock,
-    columns: table?.columns ?? [],
+    tables: [{ target: pipeline.target, columns: pipeline.policy.columns, found: table?.columns ?? [] }],
   };
   const filter = {
     ids: null,

@@ -18,6 +18,7 @@ export function pipelineStatus(over: Partial<PipelineStatus> = {}): PipelineStat
   return {
     pipeline: 'user_logins',
     table: 'public.user_logins',
+    further_tables: [],
     schedule: '*/30 * * * * *',
     timezone: 'UTC',
     next_at: before(-12),

@@ -7,6 +7,7 @@ import type { PipelineStatus, Status } from '../../src/ops/status.js';
 const unknown: PipelineStatus = {
   pipeline: 'logins',
   table: 'public.logins',
+  further_tables: [],
   schedule: '*/30 * * * * *',
   timezone: 'UTC',
   next_at: '2026-03-10T12:00:30.000Z',
@@ -145,4 +146,10 @@ test('spans are told in their two largest units', () => {
     '1 d 1 h',
     '0 s',
   ]);
+});
+
+test('a pipeline of several tables names all of them', () => {
+  const further_tables = ['public.items', 'shop.contacts'];
+  const lines = screen(statusOf({ ...known, further_tables }));
+  assert.ok(lines.includes('logins → public.logins, public.items, shop.contacts'), lines.join('\n'));
 });

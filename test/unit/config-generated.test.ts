@@ -13,6 +13,7 @@ const root = new URL('../../../', import.meta.url);
 const committed = readFileSync(new URL('schema.json', root), 'utf8');
 const reference = readFileSync(new URL('docs/reference.md', root), 'utf8');
 const example = readFileSync(new URL('examples/login-events/maskline.yaml', root), 'utf8');
+const severalTables = readFileSync(new URL('examples/order-items/maskline.yaml', root), 'utf8');
 const HOW = 'out of date: run node scripts/write-generated.mjs';
 
 /** Whether an editor that follows the committed schema takes the text without a complaint. */
@@ -53,8 +54,9 @@ test('every key has a description, for editors and for the reference', () => {
   assert.ok(keys > 60, `only ${keys} keys`);
 });
 
-test('the schema takes the example and what init writes, before interpolation', () => {
+test('the schema takes the examples and what init writes, before interpolation', () => {
   assert.ok(accepts(example));
+  assert.ok(accepts(severalTables));
   assert.ok(accepts(initTemplate().yaml));
 });
 

@@ -81,6 +81,7 @@ test('a file with nothing but columns and a target gets every default', () => {
     fifo: 'skip',
     leakGate: false,
     target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
+    further: [],
   });
   const { sha256, ...rules } = policy;
   assert.match(sha256, /^[0-9a-f]{64}$/);

@@ -45,7 +45,7 @@ pipelines:
     'maskline.yaml:13:26 pipelines.user_logins.limits.max_depth: must be a whole number from 1 to 256',
     'maskline.yaml:13:45 pipelines.user_logins.limits.breaker.min_mesages: unknown key; did you mean "min_messages"?',
     'maskline.yaml:15:38 pipelines.user_logins.columns.masked_ip.mask.metod: unknown key; did you mean "method"?',
-    'maskline.yaml:16:20 pipelines.user_logins.columns.day.from: no such source; did you mean "$sent_at"?; it must be a field or one of $message_id, $sent_at, $received_at, $loaded_at, $group_id, $sequence_number, $batch_id, $run_id, $mask_kid, $attributes.NAME, $rest',
+    'maskline.yaml:16:20 pipelines.user_logins.columns.day.from: no such source; did you mean "$sent_at"?; it must be a field or one of $message_id, $sent_at, $received_at, $loaded_at, $group_id, $sequence_number, $batch_id, $run_id, $mask_kid, $index, $attributes.NAME, $rest',
     'maskline.yaml:16:37 pipelines.user_logins.columns.day.type: must be one of text, integer, bigint, numeric, boolean, date, timestamptz, uuid, inet, jsonb, version_int, text[]; did you mean "date"?',
     'maskline.yaml:17:21 pipelines.user_logins.columns.kept.from: lacks a name behind the "." at character 2',
     'maskline.yaml:18:22 pipelines.user_logins.target.table: must be `schema.table` or `table`',
@@ -79,6 +79,7 @@ test('keys that are missing are reported where they belong', () => {
   assert.deepEqual(problems('version: 1\npipelines:\n  logins:\n    columns:\n      a: { from: a }\n', {}), [
     'maskline.yaml:1:1 database.url: required: the URL of Postgres; or set DATABASE_URL',
     'maskline.yaml:3:3 pipelines.logins.target: required',
+    'maskline.yaml:3:3 pipelines.logins.source.sqs.queue: required: the URL, ARN or name of the queue; or set SQS_QUEUE_URL',
   ]);
   assert.deepEqual(problems('version: 1\npipelines: {}\n'), [
     'maskline.yaml:2:1 pipelines: at least one pipeline is needed',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PipelineError } from '../../src/errors.js';
+import { maskedRecord } from '../../src/load/quarantine.js';
 import {
   type SealedEntry,
   joinRows,
@@ -8,6 +9,7 @@ import {
   openRaw,
   sealMasked,
   sealRaw,
+  sealTables,
 } from '../../src/masking/quarantined.js';
 import { type RawRecord, readRawRecord, writeRawRecord } from '../../src/masking/raw-record.js';
 import { seal } from '../../src/masking/seal.js';
@@ -70,10 +72,12 @@ test('a body that UTF-8 cannot hold is kept as it came', () => {
 
 test('a masked row comes back with the names of its columns, and rows are joined line by line', () => {
   const text = Buffer.from('user_id\tod\\td\nu1\t\\N\n');
-  const { columns, row } = openMasked(keyring, entryOf('masked', sealMasked(keyring, ID, text)));
-  assert.deepEqual(columns, ['user_id', 'od\td']);
-  assert.equal(row.toString(), 'u1\t\\N\n');
-  assert.equal(joinRows([row, row]).toString(), 'u1\t\\N\nu1\t\\N\n');
+  const [only, ...others] = openMasked(keyring, entryOf('masked', sealMasked(keyring, ID, text)));
+  assert.deepEqual([only?.table, only?.columns, others], [null, ['user_id', 'od\td'], []]);
+  const { rows } = only ?? { rows: null };
+  assert.ok(rows);
+  assert.equal(rows.toString(), 'u1\t\\N\n');
+  assert.equal(joinRows([rows, rows]).toString(), 'u1\t\\N\nu1\t\\N\n');
 });
 
 test('a raw body is never taken for a masked row, nor the other way round, whatever the row in the table says', () => {
@@ -102,7 +106,7 @@ test('a key that the keyring does not hold is no fault of the bytes', () => {
 test('what a newer version has sealed is left for it', () => {
   for (const [kind, text] of [
     ['raw', 'R\u0002anything'],
-    ['masked', 'M\u0002anything'],
+    ['masked', 'M\u0003anything'],
   ] as const) {
     const entry = entryOf(kind, seal(keyring, 'quarantine', ID, Buffer.from(text, 'latin1')));
     refuses(() => (kind === 'raw' ? openRaw(keyring, entry) : openMasked(keyring, entry)), 'payload_newer');
@@ -152,5 +156,43 @@ test('malformed bytes are refused, and nothing of them is quoted', () => {
   ]) {
     const entry = entryOf('masked', sealMasked(keyring, ID, Buffer.from(text)));
     refuses(() => openMasked(keyring, entry), 'payload_corrupt');
+  }
+});
+
+test('all rows that a record has in several tables come back, each with its table and columns', () => {
+  const plain = maskedRecord([
+    { table: 'public.orders', columns: ['id', 'a\tb'], lines: [Buffer.from('1\tx\n')] },
+    { table: 'public.none', columns: ['id'], lines: [] },
+    { table: 'public.it\\ems', columns: ['sku'], lines: [Buffer.from('s\n'), Buffer.from('\\N\n')] },
+  ]);
+  const tables = openMasked(keyring, entryOf('masked', sealMasked(keyring, ID, plain, 'record')));
+  assert.deepEqual(
+    tables.map(({ rows, ...rest }) => ({ ...rest, rows: rows.toString() })),
+    [
+      { table: 'public.orders', columns: ['id', 'a\tb'], rows: '1\tx\n' },
+      { table: 'public.it\\ems', columns: ['sku'], rows: 's\n\\N\n' },
+    ],
+  );
+});
+
+test('a record of several tables is never taken for one row, nor cut short', () => {
+  const of = (text: string): SealedEntry =>
+    entryOf('masked', sealMasked(keyring, ID, Buffer.from(text), 'record'));
+  const twoRows = entryOf('masked', sealMasked(keyring, ID, Buffer.from(`t\t1\na\tb\nc\n${CANARY}\n`)));
+  refuses(() => openMasked(keyring, twoRows), 'payload_corrupt');
+  for (const text of ['', 't\t2\nid\n1\n', 't\t0\nid\n', 't\nid\n1\n', 't\t1\nid\n1\t2\n', 't\t1\nid\n1'])
+    refuses(() => openMasked(keyring, of(text)), 'payload_corrupt');
+});
+
+test('what was opened is sealed again to the same bytes, be it one row or rows of several tables', () => {
+  for (const [text, form] of [
+    ['a\\tb\n\\N\n', 'row'],
+    ['t\t1\nid\n1\nit\\\\ems\t2\nsku\ns\n\\N\n', 'record'],
+  ] as const) {
+    const entry = entryOf('masked', sealMasked(keyring, ID, Buffer.from(text), form));
+    const again = sealTables(keyring, ID, openMasked(keyring, entry));
+    const plain = (sealed: Buffer): Buffer =>
+      openSealOracle(primaryMaster, again.kid, 'quarantine', ID, sealed);
+    assert.deepEqual(plain(again.sealed), plain(entry.sealed));
   }
 });

@@ -4,13 +4,15 @@ import { test } from 'node:test';
 import { encodeField } from '../../src/copy-text.js';
 import type { ColumnSpec, JsonMask } from '../../src/masking/methods.js';
 import { openMasked, sealMasked } from '../../src/masking/quarantined.js';
-import { planRemask } from '../../src/masking/remask-rows.js';
-import { keysOfEntry, resealEntry } from '../../src/masking/reseal.js';
+import { type RemaskPlan, planRemask } from '../../src/masking/remask-rows.js';
+import { type RemaskPlans, keysOfEntry, resealEntry } from '../../src/masking/reseal.js';
 import { column, testKeyring, testMasters, token } from '../support/masking.js';
 import { tokenOracle } from '../support/oracle.js';
 
 // 2 is primary, 1 opens only.
 const keyring = testKeyring();
+/** Of a pipeline of one table. */
+const plansOf = (plan: RemaskPlan): RemaskPlans => ({ fromKid: plan.fromKid, ofTable: () => plan });
 /** Nothing of the vault is asked for. */
 const none = new Map<string, string | null>();
 /** The one in which 1 is primary, as it was before. */
@@ -80,10 +82,10 @@ test('within JSON, tokens at the places of masks come over; what is elsewhere, a
   assert.deepEqual(plan.change(rows, none), [[doc(newToken)], [doc(newToken)], ['{"a":3}'], [null], null]);
   const row = Buffer.from(`json\n${encodeField(doc(oldToken))}\n`);
   const sealed = sealMasked(before, 'e', row);
-  const resealed = resealEntry(keyring, plan, { id: 'e', kind: 'masked', ...sealed }, none);
+  const resealed = resealEntry(keyring, plansOf(plan), { id: 'e', kind: 'masked', ...sealed }, none);
   assert.ok(resealed);
   const opened = openMasked(keyring, { id: 'e', kind: 'masked', ...resealed });
-  assert.equal(opened.row.toString('utf8'), `${encodeField(doc(newToken))}\n`);
+  assert.equal(opened[0]?.rows.toString('utf8'), `${encodeField(doc(newToken))}\n`);
 });
 
 test('a row with a token that was altered in any bit, or is of another domain, stays, and no other does for it', () => {
@@ -137,14 +139,17 @@ test('a masked row in quarantine is sealed under the new key with its tokens and
     // Sealed under the old key, or under the new one by a process that met an older batch.
     for (const sealer of [before, keyring]) {
       const entry = { id, kind: 'masked' as const, ...sealMasked(sealer, id, text) };
-      assert.ok(keysOfEntry(keyring, entry, ['kid']).kids.has(1));
-      const resealed = resealEntry(keyring, plan, entry, none);
+      assert.ok(keysOfEntry(keyring, entry, () => ['kid']).kids.has(1));
+      const resealed = resealEntry(keyring, plansOf(plan), entry, none);
       assert.equal(resealed?.kid, 2);
       const opened = { id, kind: 'masked' as const, ...resealed };
-      assert.deepEqual(openMasked(keyring, opened).row.toString(), rowOf(make, newToken, '2').toString());
-      assert.deepEqual([...keysOfEntry(keyring, opened, ['kid']).kids], [2]);
+      assert.deepEqual(
+        openMasked(keyring, opened)[0]?.rows.toString(),
+        rowOf(make, newToken, '2').toString(),
+      );
+      assert.deepEqual([...keysOfEntry(keyring, opened, () => ['kid']).kids], [2]);
       assert.equal(
-        resealEntry(keyring, plan, opened, none),
+        resealEntry(keyring, plansOf(plan), opened, none),
         null,
         'nothing of it is of the old key any more',
       );
@@ -194,12 +199,17 @@ test('a masked row in quarantine gets what stands for its tokens of the vault, a
   const id = '01890a5d-ac96-774b-bcce-b302099a8057';
   const rowOf = (text: string): Buffer => Buffer.from(`vaulted\n${text}\n`);
   const entry = { id, kind: 'masked' as const, ...sealMasked(keyring, id, rowOf(vaultToken(1, 1))) };
-  const keys = keysOfEntry(keyring, entry, []);
+  const keys = keysOfEntry(keyring, entry, () => []);
   assert.deepEqual([...keys.kids], [2], 'whether its token needs a key, the vault knows');
   assert.deepEqual(keys.vaultTokens, [{ text: vaultToken(1, 1), kid: 1 }]);
-  assert.equal(resealEntry(keyring, plan, entry, none), null);
-  const resealed = resealEntry(keyring, plan, entry, new Map([[vaultToken(1, 1), vaultToken(2, 5)]]));
+  assert.equal(resealEntry(keyring, plansOf(plan), entry, none), null);
+  const resealed = resealEntry(
+    keyring,
+    plansOf(plan),
+    entry,
+    new Map([[vaultToken(1, 1), vaultToken(2, 5)]]),
+  );
   assert.ok(resealed);
   const opened = openMasked(keyring, { id, kind: 'masked', ...resealed });
-  assert.equal(opened.row.toString(), `${vaultToken(2, 5)}\n`);
+  assert.equal(opened[0]?.rows.toString(), `${vaultToken(2, 5)}\n`);
 });

@@ -80,6 +80,16 @@ test('counters of a pipeline start at zero, so that the first event shows as a r
   assert.ok(lines.includes('maskline_build_info{version="1.2.3"} 1'));
 });
 
+test('rows of further tables are counted by theirs', async () => {
+  const { events, scrape } = setUp();
+  const furtherRows = { 'public.items': 7, 'public.none': 0 };
+  events.emit('batch_loaded', { ...loadedBatch, furtherRows });
+  events.emit('batch_loaded', { ...loadedBatch, furtherRows });
+  const lines = await scrape();
+  for (const line of ['public.user_logins"} 180', 'public.items"} 14', 'public.none"} 0'])
+    assert.ok(lines.includes(`maskline_rows_loaded_total{pipeline="logins",table="${line}`), line);
+});
+
 test('a committed batch counts its rows by outcome, table and code', async () => {
   const { events, scrape } = setUp();
   events.emit('batch_loaded', loadedBatch);

@@ -43,6 +43,7 @@ const PIPELINE: PipelineConfig = {
   fifo: 'skip',
   leakGate: false,
   target: { schema: 'public', table: 'logins', create: false, upsert: null, partition: null, grants: [] },
+  further: [],
 };
 
 function delivery(): Delivery {

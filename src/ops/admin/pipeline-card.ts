@@ -9,7 +9,7 @@ export function pipelineCard(pipeline: PipelineStatus, now: number): Html {
     <header>
       <h2>${pipeline.pipeline}</h2>
       <span class="pill ${tone}">${word}</span>
-      <span class="soft">into ${pipeline.table}</span>
+      <span class="soft">into ${[pipeline.table, ...pipeline.further_tables].join(', ')}</span>
     </header>
     <ol class="stages">
       ${sourceStage(pipeline)} ${queueStage('Transform', pipeline.backlog?.transform)}
