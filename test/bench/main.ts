@@ -28,7 +28,10 @@ process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 const [name, ...rest] = process.argv.slice(2);
 const part = parts.get(name);
 if (part === undefined) {
-  process.exitCode = await runCommandLine(['bench', ...process.argv.slice(2)], process);
+  process.exitCode = await runCommandLine(
+    [...process.argv.slice(0, 2), 'bench', ...process.argv.slice(2)],
+    process,
+  );
 } else {
   try {
     process.stdout.write(`${await part(rest)}\n`);

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { bench } from '../../src/proof/bench/bench.js';
+import type { BenchReport } from '../../src/proof/bench/report.js';
+
+const MAIN = fileURLToPath(new URL('../bench/main.js', import.meta.url));
 
 const MESSAGES = 300;
 /** The kernel's counters are cut to 10 ms, and there are two of each process. */
@@ -9,10 +15,10 @@ const RESOLUTION_US = 20_000 / MESSAGES;
 process.env['AWS_ACCESS_KEY_ID'] ??= 'bench';
 process.env['AWS_SECRET_ACCESS_KEY'] ??= 'bench';
 
-const measured = (profile: string, messages: number) =>
+const measured = () =>
   bench({
-    profile,
-    messages,
+    profile: 'end-to-end',
+    messages: MESSAGES,
     runs: 1,
     cpuProfileDir: null,
     searchPath: process.env['PATH'] ?? '',
@@ -22,7 +28,7 @@ const measured = (profile: string, messages: number) =>
 
 /** These start servers: each is the benchmark itself, only small. */
 test('a small benchmark accounts for every message, adds up, and has its floor beside it', async () => {
-  const { parameters, summary, runs } = await measured('end-to-end', MESSAGES);
+  const { parameters, summary, runs } = await measured();
   assert.equal(parameters['messages'], MESSAGES);
   const [only = {}, more] = runs;
   assert.equal(more, undefined);
@@ -40,8 +46,11 @@ test('a small benchmark accounts for every message, adds up, and has its floor b
   assert.equal(summary['cpu_us_per_message']?.median, all);
 });
 
-test('a stage is measured alone: masked batches in Redis to committed rows', async () => {
-  const { runs } = await measured('load', MESSAGES);
+test('a stage is measured alone, from the command line: masked batches in Redis to committed rows', async () => {
+  const args = ['--profile', 'load', '--rows', String(MESSAGES), '--runs', '1', '--json'];
+  const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args]);
+  const { profile, runs } = JSON.parse(stdout) as BenchReport;
+  assert.equal(profile, 'load');
   const rate = runs[0]?.['messages_per_second'] ?? 0;
   assert.ok(rate > 0 && rate < 10_000_000, `${rate} messages a second`);
 });
