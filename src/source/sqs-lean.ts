@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type https from 'node:https';
 import { ReceiveMessageCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import { StandardRetryStrategy, isThrottlingError, isTransientError } from '@smithy/core/retry';
 import aws4 from 'aws4';
 import { packageVersion } from '../version.js';
-import { type Answer, type Site, exchange, siteAt } from './exchange.js';
+import { type Answer, Site, type SiteAddress } from './exchange.js';
 import { parsedOrNull } from './json-text.js';
 import type { AnsweredMessage, BatchAnswer } from './sqs-answers.js';
 import type { SqsWire, WireOptions } from './sqs-wire.js';
@@ -64,7 +64,7 @@ class LeanWire implements SqsWire {
 
   close(): void {
     this.#place?.then(
-      ({ site }) => site.agent.destroy(),
+      ({ site }) => site.close(),
       () => undefined,
     );
     this.#sdk.destroy();
@@ -112,7 +112,7 @@ class LeanWire implements SqsWire {
     const credentials = await this.#sdk.config.credentials();
     const request = { service: 'sqs', region, method: 'POST', path: site.path, headers, body };
     const signed = aws4.sign(request, credentials).headers ?? {};
-    const answer = await exchange(site, signed, body, options.requestTimeout, options.abortSignal);
+    const answer = await site.post(signed, body, options.requestTimeout, options.abortSignal);
     const parsed = parsedOrNull(answer.text);
     if (answer.status === 200 && isObject(parsed)) return parsed;
     const mended = this.#mendClock(answer);
@@ -149,18 +149,31 @@ class CallError extends Error {
 
 /** What the SDK would call: a command is let go as far as its client resolves that, and no further. */
 async function resolvePlace(sdk: SQSClient, options: https.AgentOptions): Promise<Place> {
-  let site: Site | null = null;
+  let address: SiteAddress | null = null;
   const command = new ReceiveMessageCommand({ QueueUrl: undefined });
   command.middlewareStack.add(
     () => (args) => {
-      site = siteAt(args.request, options);
+      address = addressOf(args.request);
       return Promise.resolve({ response: null, output: { $metadata: {} } });
     },
     { step: 'finalizeRequest', priority: 'high' },
   );
   await sdk.send(command);
-  if (site === null) throw new CallError('NoEndpoint', 0);
-  return { site, region: await sdk.config.region() };
+  if (address === null) throw new CallError('NoEndpoint', 0);
+  return { site: new Site(address, options), region: await sdk.config.region() };
+}
+
+/** Of a request that the SDK has built. */
+function addressOf(request: unknown): SiteAddress | null {
+  if (!isObject(request)) return null;
+  const { protocol, hostname, port, path } = request;
+  if (typeof hostname !== 'string') return null;
+  return {
+    isTls: protocol !== 'http:',
+    hostname,
+    port: typeof port === 'number' ? port : null,
+    path: typeof path === 'string' ? path : '/',
+  };
 }
 
 /** By its `__type`, com.amazonaws.sqs#QueueDoesNotExist; by the header of the protocol before; or by its status. */
@@ -175,7 +188,7 @@ function errorCode({ status, headers }: Answer, body: unknown): string {
 /** What was changed on its way is no message (MD5OfBody, Amazon SQS API Reference). */
 function checkedMessage(message: AnsweredMessage): AnsweredMessage {
   const { Body: body = '', MD5OfBody: md5 } = message;
-  if (createHash('md5').update(body).digest('hex') !== md5) throw new CallError('MD5 mismatch', 200);
+  if (hash('md5', body) !== md5) throw new CallError('MD5 mismatch', 200);
   return message;
 }
 
