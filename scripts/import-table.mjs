@@ -95,6 +95,7 @@ export const packages = [
   { package: '@aws-sdk/*', users: ['source/sqs*', 'source/s3', 'embedded/sqs', 'masking/kek-kms'] },
   { package: '@smithy/*', users: ['source/sqs*'] },
   { package: 'aws4', users: ['source/sqs-lean'] },
+  { package: 'undici', users: ['source/exchange', 'proof/bench/floor-process'] },
   { package: 'bullmq', users: ['queue/bullmq*'] },
   { package: 'ioredis', users: ['queue/bullmq*'] },
   { package: 'pg', users: ['load/*'] },
