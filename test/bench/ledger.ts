@@ -35,6 +35,7 @@ none. The loader loads B batches (default 40) of 1,000 masked rows into each, a 
 ones, then such that half of each batch is known already, from all of the 14 days. Ratios: full beside empty, within one
 run. The data is made below DIR (default the directory for temporary files), and removed in the end.`;
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const BATCH_ROWS = 1_000;
 /** Of each batch in the second part. */
 const KNOWN_ROWS = BATCH_ROWS / 2;
@@ -81,6 +82,9 @@ export async function runLedger(args: readonly string[]): Promise<string> {
     machine: machine(),
   };
   const releases = new Releases();
+  // Filling takes minutes and much of a disk: who gives up shall not have to clean up. What is under way then fails.
+  const giveUp = (): void => void releases.release().catch(() => undefined);
+  for (const signal of SIGNALS) process.once(signal, giveUp);
   try {
     const startedAt = performance.now();
     const bench = await prepare(releases, root, ids);
@@ -94,6 +98,7 @@ export async function runLedger(args: readonly string[]): Promise<string> {
     const report = reportOf({ ...head, parameters, versions: { ...versions(), ...server } }, rounds);
     return asked.json ? JSON.stringify(report) : benchText(report);
   } finally {
+    for (const signal of SIGNALS) process.off(signal, giveUp);
     await releases.release();
   }
 }
