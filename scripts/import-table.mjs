@@ -51,6 +51,7 @@ export const modules = [
       'masking/decimal',
       'masking/custom-files',
     ],
+    types: ['source/route', 'source/sqs'],
   },
   // The queues of the board are handed in; what they can tell is the queues' to say.
   { module: 'ops/admin/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'], types: ['queue/board'] },
