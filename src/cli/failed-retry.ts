@@ -17,6 +17,7 @@ import { FORECAST_COLUMNS, forecastCauses, forecastRow } from './failed-causes.j
 import { countJobs } from './failed-text.js';
 import { reportLifecycle } from './lifecycle-report.js';
 import type { Output } from './output.js';
+import { followBatches, openProgress } from './progress.js';
 import { reportRow, reportText } from './report.js';
 import { readTargets } from './selection.js';
 
@@ -40,7 +41,7 @@ export const failedRetry: Command<FailedChangeOptions> = async (context, options
 };
 
 async function startRetry(
-  { out }: CliContext,
+  { out, line }: CliContext,
   deployment: Deployment,
   entries: readonly FailedEntry[],
   up: Parameters<Parameters<typeof runService>[0]['start']>[0],
@@ -55,6 +56,9 @@ async function startRetry(
     const onError = (error: unknown): void => retry.onError(error);
     return startWorkers(deployment, one, assembly.keyring, { role: 'all', jobs: null, onError });
   });
+  const progress = openProgress(line, deployment.log);
+  const expected = entries.reduce((sum, { payload }) => sum + (payload.records ?? 0), 0);
+  followBatches(progress, deployment.events, { what: countJobs(entries), expected });
   const soft = new AbortController();
   const hard = new AbortController();
   const retryAll = async (): Promise<number> => {
@@ -67,7 +71,7 @@ async function startRetry(
     }
     return isClean ? exitCode.ok : exitCode.failed;
   };
-  const done = retryAll();
+  const done = retryAll().finally(() => progress.end());
   const retrying = {
     stop: async (mode: 'soft' | 'hard' = 'soft') => {
       soft.abort();

@@ -23,6 +23,7 @@ import { declined } from './failed.js';
 import { reportLifecycle } from './lifecycle-report.js';
 import { quarantineFilter } from './quarantine-selection.js';
 import { codesText, openByCode, remedyLines } from './quarantine-text.js';
+import { followBatches, openProgress } from './progress.js';
 import { reportRow, reportText } from './report.js';
 import { type Selection, type SelectionOptions, readTargets } from './selection.js';
 
@@ -146,7 +147,23 @@ function startWork(
 }
 
 async function replayPlan(
-  { out }: CliContext,
+  { out, line }: CliContext,
+  parts: ReplayParts,
+  plan: Plan,
+  stop: AbortSignal,
+): Promise<number> {
+  const { log, events } = parts.deployment;
+  const progress = openProgress(line, log);
+  followBatches(progress, events, { what: 'replay', expected: plan.records });
+  try {
+    return await replayEach(out, parts, plan, stop);
+  } finally {
+    progress.end();
+  }
+}
+
+async function replayEach(
+  out: CliContext['out'],
   parts: ReplayParts,
   plan: Plan,
   stop: AbortSignal,
