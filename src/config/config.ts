@@ -164,6 +164,16 @@ export interface SentinelConfig {
   readonly tls: boolean;
 }
 
+/** Whom to tell of what needs a person. */
+export interface NotifyConfig {
+  readonly webhook: Secret;
+  /** By name. */
+  readonly headers: Readonly<{ [name: string]: Secret }>;
+  readonly on: readonly ('breaker' | 'overdue' | 'quarantine')[];
+  /** Open records of a pipeline within an hour from which on its quarantine grows. */
+  readonly quarantineGrowth: number;
+}
+
 /** A maskline.yaml, parsed, checked, completed with defaults and frozen. Durations in ms unless named otherwise. */
 export interface Config {
   /** The file it came from. */
@@ -196,5 +206,7 @@ export interface Config {
   readonly reveal: { readonly rate: number; readonly quota: number };
   readonly startupTimeoutMs: number;
   readonly healthMaxLagMs: number;
+  /** Null: nobody. */
+  readonly notify: NotifyConfig | null;
   readonly pipelines: readonly PipelineConfig[];
 }

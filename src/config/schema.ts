@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { databaseSchema, sentinelSchema, tlsSchema } from './connection-schema.js';
+import { notifySchema } from './notify.js';
 import { pipelineSchema } from './pipeline-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, text } from './scalars.js';
 
@@ -148,6 +149,9 @@ export const configSchema = z
       '1h',
     ).prefault('60s'),
     health: health.meta({ description: 'What counts as healthy.' }).prefault({}),
+    notify: notifySchema
+      .meta({ description: 'Whom the admin role, and `run all`, tell of what needs a person.' })
+      .prefault({}),
     pipelines: z.record(z.string(), pipelineSchema).meta({
       description: 'One entry per pipeline, by name: a queue, the masks of its fields, and a table.',
     }),

@@ -71,6 +71,8 @@ export interface PipelineStatus {
   readonly last_started_at: string | null;
   /** When the latest tick that ended well began, also one that found nothing. */
   readonly last_succeeded_at: string | null;
+  /** Since when no run of its schedule has ended well, though two were due; null when it is not overdue. */
+  readonly overdue_since: string | null;
   readonly breaker: 'closed' | 'open' | null;
   readonly breaker_since: string | null;
   readonly breaker_reason: string | null;

@@ -12,6 +12,7 @@ import type { Status } from '../ops/status.js';
 import { packageVersion } from '../version.js';
 import type { Deployment } from './deployment.js';
 import type { Endpoint } from './endpoint.js';
+import { startNotifier } from './notifier.js';
 import type { PipelineQueues } from './queues.js';
 import { type StatusParts, collectStatus } from './status.js';
 
@@ -62,9 +63,12 @@ export async function serveAdmin(
     version: packageVersion(),
   });
   watch.start();
+  const read = async (): Promise<Status> => (await watch.read()).status;
+  const notifier = startNotifier({ config, clock, log, pool, read });
   log.info({ event: 'listening', host: server.host, port: server.port });
   const stop = async (mode?: StopMode): Promise<void> => {
-    await Promise.all([server.stop(mode), watch.stop()]);
+    await Promise.all([server.stop(mode), notifier?.stop()]);
+    await watch.stop();
   };
   return { host: server.host, port: server.port, stop };
 }

@@ -128,24 +128,47 @@ function breakerProblems({ pipeline: { name }, steering }: Observed): readonly P
 }
 
 function overdueProblems(
-  { pipeline, steering, state }: Observed,
+  one: Observed,
   live: readonly ProcessRecord[] | null,
   now: number,
 ): readonly Problem[] {
-  const { name, schedule } = pipeline;
-  if (schedule === null || steering === null || live === null || !mayRun(steering)) return [];
-  if (pausedUntil(schedule, now) !== null) return [];
-  const ingesters = live.filter((one) => serves([one], 'ingest', pipeline));
-  // Without one that is the problem, and this follows from it.
-  if (ingesters.length === 0) return [];
-  const startedAt = Math.min(...ingesters.map((one) => one.startedAt));
+  const { name } = one.pipeline;
+  // Without an ingester that is the problem, and this follows from it.
+  if (live === null || !live.some((process) => serves([process], 'ingest', one.pipeline))) return [];
+  const since = overdueSince(one, live, now);
+  if (since === null) return [];
+  return [
+    {
+      subject: `pipeline ${name}`,
+      what: `no run of its schedule has ended well since ${iso(since)}`,
+      remedy: `see \`maskline runs list -p ${name}\`, and run_error in the log of the ingest role`,
+    },
+  ];
+}
+
+/**
+ * Since when (epoch ms) no run of the pipeline's schedule has ended well, though two were due; null when it is not
+ * overdue, or has never run, or nobody knows.
+ */
+export function overdueSince(
+  { pipeline, steering, state }: Observed,
+  processes: readonly ProcessRecord[] | null,
+  now: number,
+): number | null {
+  const { schedule } = pipeline;
+  if (schedule === null || steering === null || processes === null || !mayRun(steering)) return null;
+  if (pausedUntil(schedule, now) !== null) return null;
+  const ingesters = processes.filter((one) => one.silentMs <= GONE_MS && serves([one], 'ingest', pipeline));
+  const startedAt = ingesters.length === 0 ? null : Math.min(...ingesters.map((one) => one.startedAt));
   const { lastSucceededAt, resumedAt } = steering.schedule;
+  const first = lastSucceededAt ?? startedAt;
+  if (first === null) return null;
   const catchesUp = schedule.kind === 'continuous' || schedule.catchUp;
   const since = Math.max(
-    lastSucceededAt ?? startedAt,
+    first,
     resumedAt ?? 0,
     // Who doesn't catch up may rightly wait for the next slot.
-    catchesUp ? 0 : startedAt,
+    catchesUp ? 0 : (startedAt ?? 0),
     schedule.kind === 'continuous' ? (lastPauseEnd(schedule, now) ?? 0) : 0,
   );
   const limit =
@@ -154,14 +177,7 @@ function overdueProblems(
       : (runsAfter(schedule, since, 3)[2] ?? Infinity);
   // A long run is late with nothing but its end, and `lag` tells of that.
   const isAtWork = schedule.kind === 'cron' && state?.isRunning === true;
-  if (now <= limit + SLOT_GRACE_MS || isAtWork) return [];
-  return [
-    {
-      subject: `pipeline ${name}`,
-      what: `no run of its schedule has ended well since ${iso(since)}`,
-      remedy: `see \`maskline runs list -p ${name}\`, and run_error in the log of the ingest role`,
-    },
-  ];
+  return now <= limit + SLOT_GRACE_MS || isAtWork ? null : since;
 }
 
 /** Neither paused nor broken. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { unsealedRow } from '../../src/cli/unsealed.js';
 import { pageContents } from '../../src/load/quarantine-entries.js';
-import { type ReplayResult, rehearse } from '../../src/roles/replay.js';
+import type { ReplayResult } from '../../src/roles/replay.js';
+import { rehearse } from '../../src/roles/replay-rehearsal.js';
 import { type TestPostgres, startTestPostgres } from '../support/postgres.js';
 import { OPEN, type Shop, TARGETS, order, replayAll, withShop } from '../support/shop.js';
 

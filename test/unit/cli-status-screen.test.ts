@@ -16,6 +16,7 @@ const unknown: PipelineStatus = {
   pause_reason: null,
   last_started_at: null,
   last_succeeded_at: null,
+  overdue_since: null,
   breaker: null,
   breaker_since: null,
   breaker_reason: null,
