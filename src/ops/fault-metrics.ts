@@ -1,10 +1,20 @@
 import type { Registry } from 'prom-client';
-import type { EventBus, IntakeBar } from './events.js';
+import type { ErrorCode } from '../errors.js';
+import type { EventBus, IntakeBar, Stage } from './events.js';
 import { counter, gauge, plainCounter } from './instruments.js';
 import { metricNames } from './metric-names.js';
 
 /** Refused, or not there to be had: who looks for holes gets these. */
 const REFUSALS = new Set([400, 401, 403, 404, 405, 413, 421, 429]);
+
+const STAGES: readonly Stage[] = ['transform', 'load'];
+/** What alerts count: a series that begins with its first event shows no increase (Prometheus docs, `increase`). */
+const WATCHED: readonly { readonly code: ErrorCode; readonly final: 'true' | 'false' }[] = [
+  { code: 'leak_found', final: 'true' },
+  { code: 'worker_died', final: 'true' },
+  { code: 'contention', final: 'false' },
+  { code: 'statement_timeout', final: 'false' },
+];
 
 /** Counts what goes wrong, by batch, job or wait; it is what alerts about a fault are built on. */
 export function countFaults(registry: Registry, events: EventBus, pipelines: readonly string[]): void {
@@ -16,6 +26,9 @@ export function countFaults(registry: Registry, events: EventBus, pipelines: rea
     [],
     ['stage', 'code', 'final'],
   );
+  for (const pipeline of pipelines)
+    for (const stage of STAGES)
+      for (const { code, final } of WATCHED) failures.inc({ pipeline, stage, code, final }, 0);
   events.on('job_failed', ({ pipeline, stage, code, final }) =>
     failures.inc({ pipeline, stage, code, final: String(final) }),
   );
@@ -47,6 +60,13 @@ function countReturns(registry: Registry, events: EventBus, pipelines: readonly 
     pipelines,
   );
   events.on('receipt_lost', ({ pipeline, receipts }) => lost.inc({ pipeline }, receipts));
+  const refused = counter(
+    registry,
+    metricNames.originsRefused,
+    'Messages with an origin that no redrive of ours gave them: they count as new.',
+    pipelines,
+  );
+  events.on('origin_refused', ({ pipeline, messages }) => refused.inc({ pipeline }, messages));
 }
 
 /** An outage is the process's, not one pipeline's: whoever waits for Postgres waits for all of them. */
@@ -83,6 +103,7 @@ export function countRefusals(registry: Registry): (status: number) => void {
     'HTTP requests that were refused, by status.',
     ['status'],
   );
+  for (const status of REFUSALS) refused.inc({ status }, 0);
   return (status) => {
     if (REFUSALS.has(status)) refused.inc({ status });
   };

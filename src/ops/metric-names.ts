@@ -30,6 +30,7 @@ export const metricNames = {
   outageWaits: 'maskline_outage_waits_total',
   intakeBarred: 'maskline_intake_barred',
   receiptsLost: 'maskline_receipts_lost_total',
+  originsRefused: 'maskline_origins_refused_total',
   scheduleOverlaps: 'maskline_schedule_overlaps_total',
   httpRefused: 'maskline_http_refused_total',
   reveals: 'maskline_reveals_total',
