@@ -68,6 +68,7 @@ export function assembleConfig(
     },
     startupTimeoutMs: shell.startup_timeout,
     healthMaxLagMs: shell.health.max_lag,
+    metrics: shell.metrics,
     pipelines: routed,
   };
 }

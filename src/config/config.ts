@@ -214,5 +214,7 @@ export interface Config {
   readonly reveal: { readonly rate: number; readonly quota: number };
   readonly startupTimeoutMs: number;
   readonly healthMaxLagMs: number;
+  /** Whether metrics go to stdout too, in CloudWatch's embedded metric format. */
+  readonly metrics: { readonly emf: boolean };
   readonly pipelines: readonly PipelineConfig[];
 }

@@ -119,6 +119,12 @@ const health = z.strictObject({
   ).prefault('15m'),
 });
 
+const metrics = z.strictObject({
+  emf: flag(
+    'Whether each process writes a line a minute for each pipeline to stdout, in the embedded metric format of Amazon CloudWatch.',
+  ).prefault(false),
+});
+
 const version = scalar(
   'Version of this file format: 1.',
   { anyOf: [{ const: 1 }, { type: 'string', pattern: '^1$|\\$\\{' }] },
@@ -148,6 +154,7 @@ export const configSchema = z
       '1h',
     ).prefault('60s'),
     health: health.meta({ description: 'What counts as healthy.' }).prefault({}),
+    metrics: metrics.meta({ description: 'Metrics besides `/metrics`.' }).prefault({}),
     pipelines: z.record(z.string(), pipelineSchema).meta({
       description: 'One entry per pipeline, by name: a queue, the masks of its fields, and a table.',
     }),

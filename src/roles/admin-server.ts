@@ -12,6 +12,7 @@ import type { Check } from '../ops/probes.js';
 import type { Status } from '../ops/status.js';
 import { packageVersion } from '../version.js';
 import type { Deployment } from './deployment.js';
+import { startEmf } from './emf.js';
 import type { Endpoint } from './endpoint.js';
 import type { PipelineQueues } from './queues.js';
 import { type StatusParts, collectStatus } from './status.js';
@@ -64,9 +65,10 @@ export async function serveAdmin(
     version: packageVersion(),
   });
   watch.start();
+  const emf = startEmf(deployment, { pipelines: [], status: async () => (await watch.read()).status });
   log.info({ event: 'listening', host: server.host, port: server.port });
   const stop = async (mode?: StopMode): Promise<void> => {
-    await Promise.all([server.stop(mode), watch.stop()]);
+    await Promise.all([server.stop(mode), watch.stop(), emf?.stop()]);
   };
   return { host: server.host, port: server.port, stop };
 }

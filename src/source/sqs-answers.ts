@@ -7,6 +7,9 @@ import { saysGone } from './sqs-errors.js';
 const DEFAULT_VISIBILITY_S = 30;
 const DEFAULT_RETENTION_S = 345_600;
 
+/** The system attribute of AWS X-Ray; it goes with the others. */
+const TRACE_HEADER = 'AWSTraceHeader';
+
 type Attributes = Readonly<{ [name: string]: string | undefined }>;
 
 /** A message as SQS answers, as far as it is used. */
@@ -44,6 +47,8 @@ export function rawMessage(message: AnsweredMessage): RawMessage {
     DeadLetterQueueSourceArn: deadLetterSource,
   } = system;
   const attributes: [string, string][] = [];
+  const traceHeader = system[TRACE_HEADER];
+  if (traceHeader !== undefined) attributes.push([TRACE_HEADER, traceHeader]);
   for (const [name, { StringValue }] of Object.entries(message.MessageAttributes ?? {})) {
     if (StringValue !== undefined) attributes.push([name, StringValue]);
   }
