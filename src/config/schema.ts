@@ -120,6 +120,12 @@ const health = z.strictObject({
   ).prefault('15m'),
 });
 
+const metrics = z.strictObject({
+  emf: flag(
+    'Whether each process writes a line a minute for each pipeline to stdout, in the embedded metric format of Amazon CloudWatch.',
+  ).prefault(false),
+});
+
 const version = scalar(
   'Version of this file format: 1.',
   { anyOf: [{ const: 1 }, { type: 'string', pattern: '^1$|\\$\\{' }] },
@@ -152,6 +158,7 @@ export const configSchema = z
     notify: notifySchema
       .meta({ description: 'Whom the admin role, and `run all`, tell of what needs a person.' })
       .prefault({}),
+    metrics: metrics.meta({ description: 'Metrics besides `/metrics`.' }).prefault({}),
     pipelines: z.record(z.string(), pipelineSchema).meta({
       description: 'One entry per pipeline, by name: a queue, the masks of its fields, and a table.',
     }),

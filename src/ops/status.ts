@@ -1,8 +1,24 @@
 import type { Counts, RunState, Trigger } from '../batch.js';
 import type { ErrorCode } from '../errors.js';
 
+/**
+ * What sort of thing is wrong; stable, since alerts are built on it. The first three: a dependency does not answer, or
+ * not as it should.
+ */
+export type ProblemKind =
+  | 'postgres'
+  | 'queue'
+  | 'source'
+  | 'role_missing'
+  | 'pipeline_stopped'
+  | 'breaker_open'
+  | 'schedule_overdue'
+  | 'jobs_failed'
+  | 'lag';
+
 /** Why something is unhealthy, and how to mend it. Texts quote ids, counts and configured names only. */
 export interface Problem {
+  readonly kind: ProblemKind;
   /** `pipeline NAME`, `postgres`, `queue`, `source NAME` or `role NAME`. */
   readonly subject: string;
   readonly what: string;

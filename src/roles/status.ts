@@ -1,7 +1,7 @@
 import type { PipelineConfig, Schedule } from '../config/config.js';
 import type { ErrorCode } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
-import { checkSchema } from '../load/migrate.js';
+import { checkDatabase } from '../load/database-check.js';
 import { type LatestRun, type PipelineState, readPipelineStates } from '../load/pipeline-state.js';
 import { type ProcessRecord, listProcesses } from '../load/processes.js';
 import { type Steering, createScheduleLog } from '../load/schedules.js';
@@ -110,7 +110,7 @@ interface DatabaseAnswer {
 }
 
 async function askDatabase({ pool, pipelines }: StatusParts): Promise<DatabaseAnswer> {
-  await checkSchema(pool);
+  await checkDatabase(pool);
   const names = pipelines.map(({ pipeline }) => pipeline.name);
   const [steerings, states, processes] = await Promise.all([
     createScheduleLog(pool).readAll(names),

@@ -50,6 +50,7 @@ test('a file with nothing but columns and a target gets every default', () => {
     startupTimeoutMs: 60_000,
     healthMaxLagMs: 900_000,
     notify: null,
+    metrics: { emf: false },
   });
   const { policy, ...pipeline } = first(config);
   assert.deepEqual(pipeline, {
