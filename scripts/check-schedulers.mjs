@@ -3,13 +3,11 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { parse } from 'yaml';
 
 /** From the first signal to the end of a process (STOP_DEADLINE_MS). */
 const STOP_S = 25;
 
 const SYSTEMD = ['deploy/systemd/maskline-drain.service', 'deploy/systemd/maskline-drain.timer'];
-const CRONJOB = 'deploy/kubernetes/cronjob.yaml';
 const DAG = 'deploy/airflow/maskline_drain.py';
 
 /** What is wrong with the recipes below `root`, as lines. */
@@ -17,7 +15,6 @@ export function schedulerProblems(root) {
   const read = (file) => readFileSync(path.join(root, file), 'utf8');
   return [
     ...systemdProblems(read),
-    ...cronJobProblems(parse(read(CRONJOB))),
     ...dagProblems(read(DAG)),
     ...analyzed('systemd-analyze', ['verify', ...SYSTEMD.map((file) => path.join(root, file))]),
     ...analyzed('python3', [
@@ -41,27 +38,6 @@ function systemdProblems(read) {
       'TimeoutStartSec must be more than --timeout and the time to stop',
     ],
     [timer.has('OnCalendar') && timer.get('Persistent') === 'yes', 'the timer must make up for missed slots'],
-  ]);
-}
-
-function cronJobProblems({ kind, spec }) {
-  const job = spec.jobTemplate.spec;
-  const pod = job.template.spec;
-  const [container] = pod.containers;
-  const [, timeout] = container.args.slice(container.args.indexOf('--timeout'));
-  return unless(CRONJOB, [
-    [kind === 'CronJob' && container.args[0] === 'drain', 'must be a CronJob that drains'],
-    [spec.concurrencyPolicy === 'Forbid', 'concurrencyPolicy must be Forbid'],
-    [
-      spec.startingDeadlineSeconds > 0,
-      'without startingDeadlineSeconds a hundred missed slots end it for good',
-    ],
-    [job.backoffLimit === 0 && pod.restartPolicy === 'Never', 'the next slot is the retry: no other'],
-    [pod.terminationGracePeriodSeconds > STOP_S, `the grace period must be more than ${STOP_S} s`],
-    [
-      job.activeDeadlineSeconds > seconds(timeout) + STOP_S,
-      'activeDeadlineSeconds must be more than --timeout and the time to stop',
-    ],
   ]);
 }
 
