@@ -51,6 +51,7 @@ export const modules = [
       'masking/decimal',
       'masking/custom-files',
     ],
+    types: ['source/route', 'source/sqs'],
   },
   // The queues of the board are handed in; what they can tell is the queues' to say.
   { module: 'ops/admin/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'], types: ['queue/board'] },
@@ -95,6 +96,7 @@ export const packages = [
   { package: '@aws-sdk/*', users: ['source/sqs*', 'source/s3', 'embedded/sqs', 'masking/kek-kms'] },
   { package: '@smithy/*', users: ['source/sqs*'] },
   { package: 'aws4', users: ['source/sqs-lean'] },
+  { package: 'undici', users: ['source/exchange', 'proof/bench/floor-process'] },
   { package: 'bullmq', users: ['queue/bullmq*'] },
   { package: 'ioredis', users: ['queue/bullmq*'] },
   { package: 'pg', users: ['load/*'] },

@@ -89,13 +89,9 @@ export class InFlight implements Service {
   /** Turns what was set aside into what came, which may be nothing. From here on the heartbeat keeps it. */
   admit(reserved: number, receipts: readonly Receipt[]): void {
     this.#reserved -= reserved;
+    const extendedAt = this.#options.clock.elapsed();
     for (const receipt of receipts) {
-      this.#held.set(receipt.handle, {
-        receipt,
-        extendedAt: this.#options.clock.elapsed(),
-        kept: true,
-        extending: null,
-      });
+      this.#held.set(receipt.handle, { receipt, extendedAt, kept: true, extending: null });
       this.#bytes += receipt.bytes;
     }
     if (receipts.length > 0) {

@@ -8,7 +8,7 @@ import { ORIGIN_ATTRIBUTE, type Origin, type OriginSealer } from './origin.js';
 import type { Received } from './parts.js';
 import type { QueueClient, RawMessage } from './queue-client.js';
 import type { OnSourceEvent } from './source-events.js';
-import { type OpenedMessage, type Opening, openMessage, prepareOpening } from './unwrap.js';
+import { NO_ATTRIBUTES, type OpenedMessage, type Opening, openMessage, prepareOpening } from './unwrap.js';
 
 /** A soft stop lets polls of a second end by themselves: cutting one may strand what SQS has just handed out. */
 const SOFT_STOP_GRACE_MS = 1_500;
@@ -141,7 +141,7 @@ export class Polls implements Service {
       messageId: message.id,
       sentAt: message.sentAt,
     };
-    const { [ORIGIN_ATTRIBUTE]: _, ...attributes } = message.attributes;
+    const attributes = ownAttributes(message);
     const receivedAt = this.#options.clock.now();
     const opened = openMessage(messageId, body, this.#options.opening);
     return {
@@ -152,7 +152,8 @@ export class Polls implements Service {
         receivedAt,
         ...(groupId === undefined ? {} : { groupId }),
         ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
-        attributes: { ...opened.attributes, ...attributes },
+        attributes:
+          opened.attributes === NO_ATTRIBUTES ? attributes : { ...opened.attributes, ...attributes },
       },
       records: opened.records,
       receipt: {
@@ -176,6 +177,13 @@ export class Polls implements Service {
     if (origin === null) this.#options.onEvent({ kind: 'origin_refused', messages: 1 });
     return origin;
   }
+}
+
+/** Without what `dlq redrive` has added. */
+function ownAttributes({ attributes }: RawMessage): RawMessage['attributes'] {
+  if (attributes[ORIGIN_ATTRIBUTE] === undefined) return attributes;
+  const { [ORIGIN_ATTRIBUTE]: _, ...own } = attributes;
+  return own;
 }
 
 /** By these the Extended Client Library says how large the payload is that a message points to. */

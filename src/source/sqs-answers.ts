@@ -16,9 +16,13 @@ export interface AnsweredMessage {
   readonly Body?: string | undefined;
   readonly MD5OfBody?: string | undefined;
   readonly Attributes?: Attributes | undefined;
-  readonly MessageAttributes?:
-    Readonly<{ [name: string]: { readonly StringValue?: string | undefined } }> | undefined;
+  readonly MessageAttributes?: MessageAttributes | undefined;
 }
+
+type MessageAttributes = Readonly<{ [name: string]: { readonly StringValue?: string | undefined } }>;
+
+/** Of most messages; one for all of them. */
+const NONE: RawMessage['attributes'] = {};
 
 /** The answer to a batch call. */
 export interface BatchAnswer {
@@ -43,10 +47,6 @@ export function rawMessage(message: AnsweredMessage): RawMessage {
     SequenceNumber: sequenceNumber,
     DeadLetterQueueSourceArn: deadLetterSource,
   } = system;
-  const attributes: [string, string][] = [];
-  for (const [name, { StringValue }] of Object.entries(message.MessageAttributes ?? {})) {
-    if (StringValue !== undefined) attributes.push([name, StringValue]);
-  }
   return {
     id,
     body,
@@ -56,8 +56,17 @@ export function rawMessage(message: AnsweredMessage): RawMessage {
     ...(groupId === undefined ? {} : { groupId }),
     ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
     ...(deadLetterSource === undefined ? {} : { deadLetterSource }),
-    attributes: Object.fromEntries(attributes),
+    attributes: message.MessageAttributes === undefined ? NONE : texts(message.MessageAttributes),
   };
+}
+
+/** Those that are texts. */
+function texts(attributes: MessageAttributes): RawMessage['attributes'] {
+  const found: [string, string][] = [];
+  for (const [name, { StringValue }] of Object.entries(attributes)) {
+    if (StringValue !== undefined) found.push([name, StringValue]);
+  }
+  return Object.fromEntries(found);
 }
 
 /** Results by index, which is the entry id. An entry that is in neither list counts as failed, never as done. */

@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import type https from 'node:https';
 import { ReceiveMessageCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import { StandardRetryStrategy, isThrottlingError, isTransientError } from '@smithy/core/retry';
 import aws4 from 'aws4';
@@ -25,7 +24,7 @@ interface Place {
 }
 
 /**
- * The same calls without the SDK's layers: one request by `node:http`, signed by aws4. Endpoint, region, credentials
+ * The same calls without the SDK's layers: one request by undici, signed by aws4. Endpoint, region, credentials
  * and retries stay the SDK's, asked of `sdk`, which is closed with it. At ten messages a call it costs about a quarter
  * of the CPU (docs/benchmarks.md).
  */
@@ -36,7 +35,7 @@ export function leanWire(sdk: SQSClient, maxAttempts: number, maxSockets: number
 class LeanWire implements SqsWire {
   readonly #sdk: SQSClient;
   readonly #retries: StandardRetryStrategy;
-  readonly #agentOptions: https.AgentOptions;
+  readonly #maxSockets: number;
   readonly #userAgent = `maskline/${packageVersion()}`;
   #place: Promise<Place> | null = null;
   /** How far the clock of SQS is ahead of ours, once that has made a difference. */
@@ -45,7 +44,7 @@ class LeanWire implements SqsWire {
   constructor(sdk: SQSClient, maxAttempts: number, maxSockets: number) {
     this.#sdk = sdk;
     this.#retries = new StandardRetryStrategy(maxAttempts);
-    this.#agentOptions = { keepAlive: true, maxSockets };
+    this.#maxSockets = maxSockets;
   }
 
   async receive(input: object, options: WireOptions): Promise<readonly AnsweredMessage[]> {
@@ -102,16 +101,20 @@ class LeanWire implements SqsWire {
 
   async #try(action: string, body: string, options: WireOptions): Promise<JsonObject> {
     const { site, region } = await this.#resolved();
+    const credentials = await this.#sdk.config.credentials();
+    const { sessionToken } = credentials;
     const headers = {
       Host: site.host,
+      'Content-Length': String(Buffer.byteLength(body)),
       'Content-Type': CONTENT_TYPE,
       'User-Agent': this.#userAgent,
       'X-Amz-Date': amzDate(Date.now() + this.#skewMs),
       'X-Amz-Target': `AmazonSQS.${action}`,
+      ...(sessionToken === undefined ? {} : { 'X-Amz-Security-Token': sessionToken }),
     };
-    const credentials = await this.#sdk.config.credentials();
     const request = { service: 'sqs', region, method: 'POST', path: site.path, headers, body };
-    const signed = aws4.sign(request, credentials).headers ?? {};
+    const { Authorization } = aws4.sign(request, credentials).headers ?? {};
+    const signed = { ...headers, Authorization: String(Authorization) };
     const answer = await site.post(signed, body, options.requestTimeout, options.abortSignal);
     const parsed = parsedOrNull(answer.text);
     if (answer.status === 200 && isObject(parsed)) return parsed;
@@ -121,14 +124,14 @@ class LeanWire implements SqsWire {
 
   /** A refusal may be for our clock: from then on it is signed by theirs. Returns whether that has changed. */
   #mendClock({ status, headers }: Answer): boolean {
-    const skewMs = Date.parse(headers.date ?? '') - Date.now();
+    const skewMs = Date.parse(String(headers['date'])) - Date.now();
     if (status < 400 || status >= 500 || !(Math.abs(skewMs - this.#skewMs) >= MAX_SKEW_MS)) return false;
     this.#skewMs = skewMs;
     return true;
   }
 
   #resolved(): Promise<Place> {
-    this.#place ??= resolvePlace(this.#sdk, this.#agentOptions).catch((error: unknown) => {
+    this.#place ??= resolvePlace(this.#sdk, this.#maxSockets).catch((error: unknown) => {
       this.#place = null;
       throw error;
     });
@@ -148,7 +151,7 @@ class CallError extends Error {
 }
 
 /** What the SDK would call: a command is let go as far as its client resolves that, and no further. */
-async function resolvePlace(sdk: SQSClient, options: https.AgentOptions): Promise<Place> {
+async function resolvePlace(sdk: SQSClient, maxSockets: number): Promise<Place> {
   let address: SiteAddress | null = null;
   const command = new ReceiveMessageCommand({ QueueUrl: undefined });
   command.middlewareStack.add(
@@ -160,7 +163,7 @@ async function resolvePlace(sdk: SQSClient, options: https.AgentOptions): Promis
   );
   await sdk.send(command);
   if (address === null) throw new CallError('NoEndpoint', 0);
-  return { site: new Site(address, options), region: await sdk.config.region() };
+  return { site: new Site(address, maxSockets), region: await sdk.config.region() };
 }
 
 /** Of a request that the SDK has built. */
@@ -199,7 +202,8 @@ function isSdkError(error: unknown): error is Parameters<typeof isTransientError
 
 /** As SigV4 writes it: 20261122T015300Z. */
 function amzDate(ms: number): string {
-  return new Date(ms).toISOString().replace(/[:-]|\.\d{3}/g, '');
+  const [date = '', time = ''] = new Date(ms).toISOString().split('T');
+  return `${date.replaceAll('-', '')}T${time.slice(0, 8).replaceAll(':', '')}Z`;
 }
 
 function isObject(value: unknown): value is JsonObject {

@@ -54,7 +54,8 @@ type Inner =
   | { readonly points: Points; readonly attributes: OpenedMessage['attributes'] }
   | { readonly rejected: 'bad_envelope' | 'too_large' };
 
-const NO_ATTRIBUTES = {};
+/** Of most messages: one for all of them, told by its identity. */
+export const NO_ATTRIBUTES: OpenedMessage['attributes'] = {};
 
 /**
  * The records of a message. The id of one alone is the message id, that of several `messageId#index`. A message that
@@ -116,11 +117,13 @@ function innerText(body: string, opening: Opening): Inner {
 /** Null when the text points to nothing, or nothing is to be followed; a bucket that is not named is not read. */
 function pointsOf(
   text: string,
-  { buckets, ...opening }: Opening,
+  whole: Opening,
   isNotified: boolean,
 ): Points | { readonly rejected: 'bad_envelope' } | null {
+  if (whole.buckets === undefined) return null;
+  const { buckets, ...opening } = whole;
   const { envelope } = opening;
-  if (buckets === undefined || envelope === 'none') return null;
+  if (envelope === 'none') return null;
   const payload = payloadPointer(text);
   const objects = envelope === 'auto' || envelope === 's3' ? createdObjects(text) : null;
   const places = payload === null ? objects : [payload];

@@ -41,9 +41,12 @@ async function oneRound(messages: number, run: number): Promise<Figures> {
   try {
     const signal = new AbortController().signal;
     const searchPath = process.env['PATH'] ?? '';
-    const fleet = await startFleet(releases, { messages, run, searchPath, cpuProfileDir: null, other: true });
+    const fleet = await startFleet(releases, { messages, run, searchPath, cpuProfileDir: null, others: 1 });
     const ours = await drain(fleet, { messages, signal });
-    const theirs = await measureOther(releases, BASELINE, fleet.stack, fleet.pool, { messages, signal });
+    const theirs = await measureOther(releases, { script: BASELINE, queue: 0 }, fleet.stack, fleet.pool, {
+      messages,
+      signal,
+    });
     const cpu = cpuPerMessage(ours);
     return {
       maskline_cpu_us_per_message: cpu,

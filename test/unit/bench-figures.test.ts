@@ -38,7 +38,7 @@ const DRAINED: Drained = {
 };
 
 describe("a run's figures", () => {
-  const figures = figuresOf({ ...DRAINED, floorMicros: 52 });
+  const figures = figuresOf({ ...DRAINED, floorMicros: 52, undiciFloorMicros: 40 });
 
   test('CPU per message is what a role used between the two readings, divided by the messages', () => {
     const { ingest_cpu_us_per_message: ingest, transform_cpu_us_per_message: transform } = figures;
@@ -57,6 +57,10 @@ describe("a run's figures", () => {
 
   test('the floor is the other program’s, and the multiple is of it', () => {
     assert.deepEqual([figures['floor_cpu_us_per_message'], figures['times_the_floor']], [52, 2.5]);
+    assert.deepEqual(
+      [figures['undici_floor_cpu_us_per_message'], figures['times_the_undici_floor']],
+      [40, 3.25],
+    );
   });
 
   test('start-up is what a role had used before it received anything', () => {

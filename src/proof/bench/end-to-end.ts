@@ -6,7 +6,7 @@ import { createScheduleLog } from '../../load/schedules.js';
 import { type RoleProcess, profilerArgs, runCommand, startRole } from './cli-process.js';
 import { checkOutcome, received, until, wallMs } from './drained.js';
 import type { Figures } from './figures.js';
-import { FLOOR, measureOther } from './other.js';
+import { FLOOR, type HttpClient, type OtherUsage, measureOther } from './other.js';
 import type { RunOptions } from './profiles.js';
 import { type ServerName, type Stack, type StackOptions, serverNames, startStack } from './stack.js';
 import { type Usage, readUsage } from './usage.js';
@@ -65,10 +65,13 @@ export async function startFleet(
 
 /** maskline over all messages, and then the floor program over as many of another queue. */
 export async function measureEndToEnd(releases: Releases, options: RunOptions): Promise<Figures> {
-  const fleet = await startFleet(releases, { ...options, other: true });
+  const fleet = await startFleet(releases, { ...options, others: 2 });
   const drained = await drain(fleet, options);
-  const floor = await measureOther(releases, FLOOR, fleet.stack, fleet.pool, options);
-  return figuresOf({ ...drained, floorMicros: floor.cpuMicros });
+  const floor = (queue: number, client: HttpClient): Promise<OtherUsage> =>
+    measureOther(releases, { script: FLOOR, queue, client }, fleet.stack, fleet.pool, options);
+  const http = await floor(0, 'node:http');
+  const undici = await floor(1, 'undici');
+  return figuresOf({ ...drained, floorMicros: http.cpuMicros, undiciFloorMicros: undici.cpuMicros });
 }
 
 /**
@@ -109,8 +112,14 @@ export function cpuPerMessage({ messages, before, after }: Drained): number {
   return ROLES.reduce((sum, role) => sum + after[role].cpuMicros - before[role].cpuMicros, 0) / messages;
 }
 
-/** CPU without start-up, which is told apart; servers are in no sum. `floorMicros` is the floor's, per message. */
-export function figuresOf({ floorMicros, ...drained }: Drained & { readonly floorMicros: number }): Figures {
+/** What the floor program has taken per message, with Node's own HTTP client and with the leanest that is known. */
+interface Floors {
+  readonly floorMicros: number;
+  readonly undiciFloorMicros: number;
+}
+
+/** CPU without start-up, which is told apart; servers are in no sum. */
+export function figuresOf({ floorMicros, undiciFloorMicros, ...drained }: Drained & Floors): Figures {
   const { messages, before, after } = drained;
   const perMessage = (name: keyof Usages): number =>
     (after[name].cpuMicros - before[name].cpuMicros) / messages;
@@ -121,6 +130,8 @@ export function figuresOf({ floorMicros, ...drained }: Drained & { readonly floo
     cpu_us_per_message: all,
     floor_cpu_us_per_message: floorMicros,
     times_the_floor: all / floorMicros,
+    undici_floor_cpu_us_per_message: undiciFloorMicros,
+    times_the_undici_floor: all / undiciFloorMicros,
     ...Object.fromEntries(ofRoles('cpu_us_per_message', perMessage)),
     transform_and_load_cpu_us_per_message: perMessage('transform') + perMessage('load'),
     ...Object.fromEntries(serverNames.map((name) => [`${name}_cpu_us_per_message`, perMessage(name)])),

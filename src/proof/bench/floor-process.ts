@@ -3,6 +3,7 @@
 
 import { createHash, createHmac } from 'node:crypto';
 import http from 'node:http';
+import { Pool } from 'undici';
 import { createPool } from '../../load/connection.js';
 import { copyRows } from '../../load/copy.js';
 import { kekFromFile } from '../../masking/kek.js';
@@ -43,7 +44,9 @@ const textOf = (cell: unknown): string => (typeof cell === 'string' ? cell : '\\
 
 const order = orderOf(process.argv[2]);
 const origin = new URL(order.endpoint);
-const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
+const SOCKETS = 64;
+const agent = new http.Agent({ keepAlive: true, maxSockets: SOCKETS });
+const undici = new Pool(origin.origin, { connections: SOCKETS });
 const pool = createPool({ url: order.databaseUrl, applicationName: 'floor', max: 2 });
 const keyring = loadKeyring(order.keyringFile, kekFromFile(order.kekFile));
 const spec = { maxLength: null };
@@ -72,8 +75,10 @@ function keyOf(day: string): Buffer {
   return signingKey.key;
 }
 
+type SignedHeaders = Readonly<{ [name: string]: string }>;
+
 /** SigV4 with nothing in it that could be left out (IAM User Guide, "Create a signed AWS API request"). */
-function signed(target: string, body: string): http.OutgoingHttpHeaders {
+function signed(target: string, body: string): SignedHeaders {
   const time = new Date().toISOString().replace(/[:-]|\.\d{3}/g, '');
   const day = time.slice(0, 8);
   const scope = `${day}/${order.region}/sqs/aws4_request`;
@@ -86,7 +91,7 @@ function signed(target: string, body: string): http.OutgoingHttpHeaders {
   return {
     host: origin.host,
     'content-type': type,
-    'content-length': Buffer.byteLength(body),
+    'content-length': String(Buffer.byteLength(body)),
     'x-amz-date': time,
     'x-amz-target': target,
     authorization: `AWS4-HMAC-SHA256 Credential=${CREDENTIALS.id}/${scope}, SignedHeaders=${names}, Signature=${signature}`,
@@ -96,6 +101,26 @@ function signed(target: string, body: string): http.OutgoingHttpHeaders {
 function call(action: string, input: object): Promise<string> {
   const body = JSON.stringify(input);
   const headers = signed(`AmazonSQS.${action}`, body);
+  return order.client === 'undici' ? viaUndici(headers, body) : viaNode(headers, body);
+}
+
+function viaUndici(headers: SignedHeaders, body: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    undici.dispatch(
+      { path: '/', method: 'POST', headers, body },
+      {
+        // A handler is known by this one.
+        onRequestStart: () => undefined,
+        onResponseData: (_, chunk) => void chunks.push(chunk),
+        onResponseEnd: () => resolve(Buffer.concat(chunks).toString()),
+        onResponseError: (_, error) => reject(error),
+      },
+    );
+  });
+}
+
+function viaNode(headers: SignedHeaders, body: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const at = { agent, hostname: origin.hostname, port: origin.port, path: '/', method: 'POST', headers };
     const request = http.request(at, (response) => {

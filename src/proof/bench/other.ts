@@ -8,9 +8,6 @@ import type { PostgresPool } from '../../load/connection.js';
 import type { Stack } from './stack.js';
 import { readUsage } from './usage.js';
 
-/** Shaped like the pipeline's table. */
-const TABLE = 'other_logins';
-
 /** What the program works on, as JSON in its only argument. It says `ready`, waits for `go`, and says `done`. */
 export interface OtherOrder {
   readonly endpoint: string;
@@ -20,7 +17,11 @@ export interface OtherOrder {
   readonly table: string;
   readonly keyringFile: string;
   readonly kekFile: string;
+  readonly client: HttpClient;
 }
+
+/** What the floor program sends requests with; others have clients of their own. */
+export type HttpClient = 'node:http' | 'undici';
 
 /** What it took, its start left out. */
 export interface OtherUsage {
@@ -32,24 +33,33 @@ export interface OtherUsage {
 /** The least that any design must do. */
 export const FLOOR = new URL('./floor-process.js', import.meta.url);
 
-/** Lets the program drain the other queue. Throws when it did not end with one row for each message. */
+/** A program, and which of the queues for others it drains. */
+export interface OtherProgram {
+  readonly script: URL;
+  readonly queue: number;
+  readonly client?: HttpClient;
+}
+
+/** Lets the program drain its queue. Throws when it did not end with one row for each message. */
 export async function measureOther(
   releases: Releases,
-  script: URL,
+  { script, queue, client = 'node:http' }: OtherProgram,
   stack: Stack,
   pool: PostgresPool,
   { messages, signal }: { readonly messages: number; readonly signal: AbortSignal },
 ): Promise<OtherUsage> {
-  const { sqs, otherQueueUrl, databaseUrl, keyringFile, kekFile, pipeline } = stack;
-  await pool.query(`create table ${TABLE} (like ${pipeline.target.schema}.${pipeline.target.table})`);
+  const { sqs, otherQueueUrls, databaseUrl, keyringFile, kekFile, pipeline } = stack;
+  const table = `other_logins_${queue}`;
+  await pool.query(`create table ${table} (like ${pipeline.target.schema}.${pipeline.target.table})`);
   const order: OtherOrder = {
     endpoint: sqs.endpoint,
     region: sqs.region,
-    queueUrl: otherQueueUrl,
+    queueUrl: otherQueueUrls[queue] ?? '',
     databaseUrl,
-    table: TABLE,
+    table,
     keyringFile,
     kekFile,
+    client,
   };
   const child = await releases.acquire(
     fork(fileURLToPath(script), [JSON.stringify(order)], {
@@ -65,7 +75,7 @@ export async function measureOther(
   await told(child, signal);
   const ms = performance.now() - startedAt;
   const after = await readUsage(child.pid ?? 0);
-  const { rows } = await pool.query<{ n: number }>(`select count(*)::float8 as n from ${TABLE}`);
+  const { rows } = await pool.query<{ n: number }>(`select count(*)::float8 as n from ${table}`);
   if (rows[0]?.n !== messages) throw new Error(`the other program wrote ${rows[0]?.n} rows of ${messages}`);
   return { cpuMicros: (after.cpuMicros - before.cpuMicros) / messages, ms };
 }

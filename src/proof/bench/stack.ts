@@ -13,7 +13,7 @@ import { createKeyring } from '../../masking/keyring-file.js';
 import { writeKeyring } from '../../masking/keyring.js';
 import { type SqsChild, startSqsChild } from './sqs-child.js';
 
-/** The queue that maskline reads, and that of another program, which is measured beside it. */
+/** The queue that maskline reads, and those of other programs, which are measured beside it. */
 const QUEUE = 'login-queue';
 const OTHER_QUEUE = 'other-queue';
 const PIPELINE = 'user_logins';
@@ -33,8 +33,8 @@ export interface Stack {
   readonly databaseUrl: string;
   readonly sqs: SqsChild;
   readonly queueUrl: string;
-  /** Holds the same messages. */
-  readonly otherQueueUrl: string;
+  /** Each holds the same messages. */
+  readonly otherQueueUrls: readonly string[];
   readonly pids: Readonly<Record<ServerName, number>>;
 }
 
@@ -49,20 +49,21 @@ export interface StackOptions {
   readonly messages: number;
   /** What PATH is looked through for servers. */
   readonly searchPath: string;
-  /** Whether the other queue is filled too. Default false. */
-  readonly other?: boolean;
+  /** How many queues for other programs are filled too. Default 0. */
+  readonly others?: number;
   /** Of the pipeline, as YAML has it, besides its schedule, which is every second unless it is named here. */
   readonly settings?: Readonly<{ [key: string]: unknown }>;
 }
 
 /** Starts all servers as they come (Postgres durable, Redis in memory only), and sends the messages. */
 export async function startStack(releases: Releases, options: StackOptions): Promise<Stack> {
-  const { messages, searchPath, other = false, settings = {} } = options;
+  const { messages, searchPath, others = 0, settings = {} } = options;
   const dir = await temporaryDirectory(releases);
+  const otherQueues = Array.from({ length: others }, (_, index) => `${OTHER_QUEUE}-${index}`);
   const [postgres, redis, sqs] = await Promise.all([
     releases.acquire(startPostgres({ dir: join(dir, 'postgres'), searchPath }), (server) => server.stop()),
     releases.acquire(startRedis({ dir: join(dir, 'redis') }), (server) => server.stop()),
-    startSqsChild(releases, other ? [QUEUE, OTHER_QUEUE] : [QUEUE], messages),
+    startSqsChild(releases, [QUEUE, ...otherQueues], messages),
   ]);
   const queueUrl = sqs.queueUrls[QUEUE] ?? '';
   const files = {
@@ -95,7 +96,7 @@ export async function startStack(releases: Releases, options: StackOptions): Pro
     databaseUrl: postgres.url,
     sqs,
     queueUrl,
-    otherQueueUrl: sqs.queueUrls[OTHER_QUEUE] ?? '',
+    otherQueueUrls: otherQueues.map((queue) => sqs.queueUrls[queue] ?? ''),
     pids: { postgres: postgres.pid, redis: redis.pid, sqs_emulator: sqs.pid },
   };
 }
