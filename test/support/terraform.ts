@@ -1,8 +1,8 @@
 // deploy/terraform, parsed: what it makes and refers to. Providers can't be asked here, so that expressions stay text.
 
 import { readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { parse } from '@cdktn/hcl2json';
 import { ROOT } from './kustomize.js';
 
 /** Arguments of a block; expressions are text within `${ }`. */
@@ -28,6 +28,12 @@ export interface Module {
   readonly resources: ReadonlyMap<string, Block>;
 }
 
+/** Without its types, which would bring those of browsers into all of our files. */
+const require = createRequire(import.meta.url);
+const { parse } = require('@cdktn/hcl2json') as {
+  parse(file: string, text: string): Promise<Parsed>;
+};
+
 /** The folder of the module. */
 export const TERRAFORM = join(ROOT, 'deploy/terraform');
 
@@ -35,9 +41,7 @@ export const TERRAFORM = join(ROOT, 'deploy/terraform');
 export async function readModule(): Promise<Module> {
   const files = readdirSync(TERRAFORM).filter((file) => file.endsWith('.tf'));
   const texts = files.map((file) => readFileSync(join(TERRAFORM, file), 'utf8'));
-  const parsed = await Promise.all(
-    texts.map(async (text, index) => (await parse(files[index] ?? '', text)) as Parsed),
-  );
+  const parsed = await Promise.all(texts.map((text, index) => parse(files[index] ?? '', text)));
   return {
     text: texts.join('\n').replaceAll(/^\s*#.*$| # .*$/gm, ''),
     variables: new Map(parsed.flatMap(({ variable = {} }) => firsts(variable))),
