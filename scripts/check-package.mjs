@@ -14,7 +14,7 @@ const ALLOWED = [
   /^deploy\/iam\/[\w-]+\.(?:json|md)$/,
   /^deploy\/kubernetes\/[\w/-]+\.(?:yaml|md)$/,
   /^deploy\/postgres\/roles\.sql$/,
-  /^deploy\/systemd\/[\w-]+\.(?:service|timer)$/,
+  /^deploy\/systemd\/[\w@-]+\.(?:service|timer)$/,
   /^deploy\/terraform\/[\w-]+\.(?:tf|yaml|md)$/,
 ];
 const REQUIRED = [
