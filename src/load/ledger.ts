@@ -95,7 +95,8 @@ const DAYS_AHEAD = 7;
 
 /**
  * Makes the ledger's daily partitions from 15 days back (less when its retention is shorter: older ones are pruned) to
- * 7 ahead, where missing; to be called once a day. Safe in parallel; needs the right to execute `maskline.ensure_ledger_partitions`. Returns how many it made.
+ * 7 ahead, where missing; to be called once a day. Safe in parallel; needs the right to execute
+ * `maskline.ensure_ledger_partitions`. Returns how many it made.
  */
 export async function ensureLedgerPartitions(
   pool: Pick<PostgresPool, 'query'>,

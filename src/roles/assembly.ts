@@ -121,7 +121,11 @@ export function loads(role: string): boolean {
 }
 
 /** Connections for what all pipelines share, and to each its own: one that waits for locks takes none from the others. */
-function connectionsFor({ pipelines, role, jobs = null }: AssemblyOptions): number {
+export function connectionsFor({
+  pipelines,
+  role,
+  jobs = null,
+}: Pick<AssemblyOptions, 'pipelines' | 'role' | 'jobs'>): number {
   const own = pipelines.map((pipeline) => {
     const { transform, load } = concurrencyOf(pipeline, jobs);
     return (role === 'load' ? 0 : transform) + (role === 'transform' ? 0 : load);
