@@ -22,6 +22,8 @@ const overlays = [workers, cron];
 const pods = overlays.flatMap(podsOf);
 const roles = podsOf(workers).filter(({ name }) => name !== 'migrate');
 
+const README = readFileSync(join(ROOT, 'deploy/kubernetes/README.md'), 'utf8');
+
 /** What each process needs, as docs/operations.md has it. */
 const KEYED = ['ingest', 'transform', 'load', 'drain'];
 const ASKING_AWS = ['ingest', 'admin', 'drain'];
@@ -71,6 +73,15 @@ describe('each pod of deploy/kubernetes', () => {
     for (const { spec } of pods) await assertCommandLine(spec.containers[0]?.args ?? []);
     await assert.rejects(assertCommandLine(['drain', '--timout', '10m']), /unknown option/);
     await assert.rejects(assertCommandLine(['run', 'ingester']), /must be one of/);
+  });
+
+  test('takes the commands that the README runs in it', async () => {
+    const found = [...README.matchAll(/ exec deploy\/maskline-(\w+) -- maskline (.*)$/gm)];
+    assert.ok(found.length > 0);
+    for (const [, name = '', words = ''] of found) {
+      assert.ok(pod(name));
+      await assertCommandLine(words.split(' '));
+    }
   });
 
   test('finds a configuration without errors or warnings where the image looks, and every file that it names', () => {
@@ -124,7 +135,7 @@ describe('each pod of deploy/kubernetes', () => {
   });
 
   test('takes its secrets from Secrets that the README says how to make', () => {
-    const rows = readFileSync(join(ROOT, 'deploy/kubernetes/README.md'), 'utf8').split('\n');
+    const rows = README.split('\n');
     for (const { secret, key } of pods.flatMap(secretsOf)) {
       const row = rows.find((line) => line.startsWith(`| \`${secret}\` `));
       assert.ok(row, `there is no row of ${secret}`);
