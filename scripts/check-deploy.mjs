@@ -1,5 +1,6 @@
 // Lint of what deploys: docker-compose.yml as written and with its anchors resolved, which is what Compose gets to see;
-// the Dockerfile; the shell script; the recipes for schedulers; and that what the Dockerfile copies is there and reaches the builder.
+// the Dockerfile; the shell script; and that what the Dockerfile copies is there and reaches the builder. The recipes
+// below deploy/ are looked at by test/unit/deploy-*.test.ts, beside the code that they are for.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +9,6 @@ import { fileURLToPath } from 'node:url';
 import { DCLinter } from 'dclint';
 import { ValidationSeverity, validate } from 'dockerfile-utils';
 import { parse, stringify } from 'yaml';
-import { schedulerProblems } from './check-schedulers.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const read = (file) => readFileSync(path.join(root, file), 'utf8');
@@ -90,12 +90,7 @@ function scriptProblems() {
   return status === 0 ? [] : [stderr.trim()];
 }
 
-const problems = [
-  ...composeProblems(),
-  ...dockerfileProblems(),
-  ...scriptProblems(),
-  ...schedulerProblems(root),
-];
+const problems = [...composeProblems(), ...dockerfileProblems(), ...scriptProblems()];
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) process.exitCode = 1;
-else console.log('deploy: docker-compose.yml, Dockerfile, setup.sh and the recipes of schedulers are sound');
+else console.log('deploy: docker-compose.yml, Dockerfile and setup.sh are sound');

@@ -15,6 +15,8 @@ export interface SqsCall {
   readonly action: string;
   readonly input: { readonly [name: string]: unknown };
   readonly at: number;
+  /** The id of the access key that it was signed with (SigV4); null: it was not signed. */
+  readonly accessKey: string | null;
 }
 
 /** What happens to a call instead of passing it on and back unchanged. */
@@ -87,7 +89,8 @@ export class SqsFaultProxy {
   async #handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const body = await textOf(incoming);
     const action = String(incoming.headers['x-amz-target']).replace('AmazonSQS.', '');
-    const call = { action, input: objectOf(body), at: Date.now() };
+    const [, accessKey = null] = /Credential=([^/]+)\//.exec(incoming.headers.authorization ?? '') ?? [];
+    const call = { action, input: objectOf(body), at: Date.now(), accessKey };
     this.#listeners.onCall?.(call);
     const fault = this.fault(call);
     if (fault?.kind === 'reset') return void incoming.socket.destroy();

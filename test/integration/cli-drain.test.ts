@@ -55,7 +55,7 @@ const commandLines = (): Readonly<Record<'systemd' | 'airflow' | 'kubernetes', r
     fileOf('deploy/systemd/maskline-drain.service'),
   );
   const dag = /bash_command="exec maskline (.*)"/.exec(fileOf('deploy/airflow/maskline_drain.py'));
-  const job = parse(fileOf('deploy/kubernetes/cronjob.yaml')) as {
+  const job = parse(fileOf('deploy/kubernetes/components/cron/drain.yaml')) as {
     spec: { jobTemplate: { spec: { template: { spec: { containers: { args: string[] }[] } } } } };
   };
   return {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { STOP_DEADLINE_MS } from '../../src/roles/role.js';
 import { Compose, readImages, readServices } from '../support/compose.js';
+import { allows } from '../support/iam.js';
 import { rowsOf } from '../support/postgres.js';
 import { hasPsql } from '../support/psql.js';
 import { eventually } from '../support/queue.js';
@@ -12,6 +13,8 @@ import { leaveUnmeasured } from '../support/unmeasured.js';
 leaveUnmeasured();
 
 const ROLES = { ingest: 'ingest', transform: 'transform', load: 'loader', admin: 'operator' } as const;
+/** What deploy/iam has for each service that asks SQS; the command line drains and replays here. */
+const POLICIES: { readonly [service: string]: string } = { ingest: 'ingest', admin: 'admin', cli: 'ingest' };
 const ROLE_NAMES = ['ingest', 'transform', 'load', 'admin'] as const;
 
 describe('docker-compose.yml says that', () => {
@@ -83,9 +86,19 @@ describe('docker-compose.yml, each service as a process with its command and env
       (t as { diagnostic?: (text: string) => void }).diagnostic?.('no psql here: a stand-in runs its files');
     compose = new Compose();
     for (const name of ['postgres', 'valkey', 'sqs', ...ROLE_NAMES]) await compose.port(name);
+    await compose.guardQueue((service, action) => {
+      asked.push(`${service} ${action}`);
+      const policy = POLICIES[service];
+      const isAllowed = policy !== undefined && allows(policy, action);
+      if (!isAllowed) refused.push(`${service} ${action}`);
+      return isAllowed;
+    });
   });
   after(() => compose.down());
   const seen: string[] = [];
+  /** Services and what they asked SQS for. */
+  const asked: string[] = [];
+  const refused: string[] = [];
 
   test('comes up from empty volumes, in the order of its dependencies, and is healthy', async () => {
     const names = Object.entries(compose.services).flatMap(([name, { profiles }]) =>
@@ -158,6 +171,14 @@ describe('docker-compose.yml, each service as a process with its command and env
     assert.match(replayed.output, /"quarantined":3/);
     const drained = await compose.run('cli', ['drain']);
     assert.equal(drained.code, 0, drained.output);
+  });
+
+  test('each process did with what deploy/iam grants it, and transform and load asked AWS for nothing', () => {
+    assert.deepEqual(refused, []);
+    const services = new Set(asked.map((each) => each.split(' ')[0]));
+    assert.deepEqual(services, new Set(['ingest', 'admin', 'cli']));
+    for (const call of ['ingest ReceiveMessage', 'ingest DeleteMessageBatch', 'admin GetQueueAttributes'])
+      assert.ok(asked.includes(call), call);
   });
 
   test('what runs once can run again, and leaves passwords and keys as they are', async () => {

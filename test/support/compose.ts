@@ -22,6 +22,7 @@ import { parse } from 'yaml';
 import { freePort } from '../../src/embedded/free-port.js';
 import { type EmbeddedPostgres, startPostgres } from '../../src/embedded/postgres.js';
 import { findRedisServer } from '../../src/embedded/redis.js';
+import { SqsFaultProxy } from '../../src/proof/sqs-fault-proxy.js';
 import { withConnection } from './postgres.js';
 import { hasPsql } from './psql.js';
 import { eventually } from './queue.js';
@@ -170,6 +171,18 @@ export class Compose {
   readonly #up = new Map<string, Promise<void>>();
   readonly #placed = new Map<string, Promise<readonly Mount[]>>();
   #postgres: EmbeddedPostgres | null = null;
+  #door: SqsFaultProxy | null = null;
+
+  /** Before the first service starts: has the queue refuse all calls that a service may not make. */
+  async guardQueue(allows: (service: string, action: string) => boolean): Promise<void> {
+    const door = new SqsFaultProxy(Number(await this.port('sqs')));
+    door.fault = ({ action, accessKey }) =>
+      accessKey === null || allows(accessKey, action)
+        ? null
+        : { kind: 'error', status: 403, type: 'com.amazonaws.sqs#AccessDenied' };
+    await door.start();
+    this.#door = door;
+  }
 
   /** Starts a service after all that it depends on, and waits until others may depend on it. */
   up(name: string): Promise<void> {
@@ -231,6 +244,7 @@ export class Compose {
     for (const container of this.#running.values()) container.kill();
     await Promise.all([...this.#running.values()].map((container) => container.ended));
     await this.#postgres?.stop();
+    await this.#door?.stop();
     rmSync(this.dir, { recursive: true, force: true });
   }
 
@@ -296,6 +310,8 @@ export class Compose {
     const env: { [name: string]: string } = { PATH: this.#path(), HOME: this.#folder('home') };
     for (const [key, value] of Object.entries({ ...this.#image(name).env, ...environment })) {
       if (key.endsWith('_UID')) env[key] = String(process.getuid?.() ?? 0);
+      // The emulator takes any key: this one says whose call it is.
+      else if (key === 'AWS_ACCESS_KEY_ID') env[key] = name;
       else env[key] = key === 'PGHOST' ? '127.0.0.1' : await this.#place(name, value);
     }
     const [program = '', ...args] = await Promise.all(command.map((word) => this.#place(name, word)));
@@ -315,7 +331,11 @@ export class Compose {
     let placed = text;
     for (const [host, port] of Object.entries(PORTS)) {
       placed = placed.replaceAll(`${host}:${port}`, `127.0.0.1:${port}`);
-      placed = placed.replace(new RegExp(`\\b${port}\\b`, 'g'), await this.port(host));
+      const door = host === 'sqs' && name !== 'sqs' ? this.#door : null;
+      placed = placed.replace(
+        new RegExp(`\\b${port}\\b`, 'g'),
+        String(door?.port ?? (await this.port(host))),
+      );
     }
     return placed.replace(new RegExp(`\\b${HTTP_PORT}\\b`, 'g'), await this.port(name));
   }

@@ -124,7 +124,8 @@ test('receives are counted by what SQS answers', () => {
   const receives = new Receives();
   const answer = (id: string, count: number): string =>
     JSON.stringify({ Messages: [{ MessageId: id, Attributes: { ApproximateReceiveCount: String(count) } }] });
-  const note = (action: string, text: string): void => receives.note({ action, input: {}, at: 0 }, text);
+  const note = (action: string, text: string): void =>
+    receives.note({ action, input: {}, at: 0, accessKey: null }, text);
   note('ReceiveMessage', '{}');
   note('ReceiveMessage', answer('a', 1));
   note('ReceiveMessage', answer('b', 2));
