@@ -9,6 +9,7 @@ import { type AdminParts, expositions, serveAdmin } from './admin-server.js';
 import type { Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { type Endpoint, endpointOf } from './endpoint.js';
+import type { PipelineQueues } from './queues.js';
 import type { Role } from './role.js';
 import type { Stops } from './stops.js';
 
@@ -64,17 +65,25 @@ function startProbes(
 }
 
 function adminParts(assembly: Assembly, stops: Pick<Stops, 'byName'>): AdminParts {
-  const { pool, pipelines } = assembly;
+  const { pool, pipelines, keyring } = assembly;
   return {
     pool,
     status: {
       pool,
       pipelines,
     },
-    queues: pipelines.map(({ queues }) => queues),
+    pipelines,
+    keys: { keyring: () => keyring, queues: async (name) => queuesOf(pipelines, name) },
     checks: readiness(assembly, stops),
     counted: pipelines.map(({ pipeline }) => pipeline.name),
   };
+}
+
+/** Those of the process, which open and seal. */
+function queuesOf(pipelines: Assembly['pipelines'], name: string): PipelineQueues {
+  const found = pipelines.find(({ pipeline }) => pipeline.name === name);
+  if (found) return found.queues;
+  throw new PipelineError('not_found', 'this process knows no pipeline of that name');
 }
 
 function readiness(
