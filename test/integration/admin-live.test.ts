@@ -219,14 +219,35 @@ test('a run, a pause, an open breaker and the quarantine are steered from the pa
   });
 });
 
-test('an admin process without keys discards, steers and says the commands of what it cannot do', async () => {
-  const deployment = await deploymentOf();
+test('an admin process without keys, under its own database role, shows all, discards, steers and says the commands of what it cannot do', async () => {
+  const deployment = await deploymentOf({ roles: true, ddl: null });
+  await deployment.query(
+    `insert into maskline.quarantine (id, pipeline, record_id, message_id, batch_id, code, path, kind, sealed, kid, sent_at)
+     select gen_random_uuid(), $1, n::text, n::text, gen_random_uuid(), 'too_long', 'device', 'raw', '\\x00', 1, now()
+       from generate_series(1, 5) as n`,
+    [PIPELINE],
+  );
   const id = await failBatch(deployment, { bodies: smallEvents(2, 0).bodies, code: 'worker_died' });
   deployment.configure((config) => ({
     ...config,
     keyring: { file: '/nowhere/keyring.json', kek: { type: 'file', path: '/nowhere/kek' } },
   }));
-  await withPages(deployment, 'admin', async (page, url) => {
+  const look = async (page: Page, url: string): Promise<void> => {
+    await page.goto(url);
+    assert.doesNotMatch(await page.locator('main').innerText(), /Not known|not known/);
+    await page.goto(`${url}/quarantine`);
+    assert.match(await page.locator('main').innerText(), /too_long at device[^]*× 5[^]*as received, 1 B/);
+    assert.equal(await page.locator('details tbody tr').count(), 3, 'a sample of them');
+    for (const [action, button] of [
+      ['pause', `Pause ${PIPELINE}`],
+      ['resume', `Resume ${PIPELINE}`],
+      ['run', `Run ${PIPELINE} now`],
+    ] as const) {
+      await page.goto(`${url}/confirm?action=${action}&pipeline=${PIPELINE}`);
+      await page.getByRole('button', { name: button }).click();
+      await page.getByRole('status').waitFor();
+    }
+    assert.equal(await deployment.count('maskline.schedules where run_requested_at is not null'), 1);
     await page.goto(`${url}/failed`);
     await page.getByRole('link', { name: 'Retry 1' }).click();
     assert.match(await page.locator('main').innerText(), /Not from here: this process has no keys/);
@@ -248,7 +269,8 @@ test('an admin process without keys discards, steers and says the commands of wh
     await page.getByRole('link', { name: 'Discard 1' }).click();
     await page.getByRole('button', { name: 'Discard 1 failed job' }).click();
     assert.equal(await heading(page), '1 of 1 failed jobs removed');
-  });
+  };
+  await withPages(deployment, 'admin', look, deployment.environmentOf('admin'));
 });
 
 test('while Redis or Postgres is away, the pages stay, say what is away since when, and what to do', async () => {
