@@ -82,7 +82,7 @@ export function planReplay({ pipeline, code }: ActionRequest, count: number, has
 /** A pause, its end, or a run now. */
 export function planSteering(
   { action, pipeline }: ActionRequest,
-  { schedule }: PipelineConfig,
+  { schedule }: Pick<PipelineConfig, 'schedule'>,
   { schedule: state, breaker }: Steering,
   now: number,
 ): ActionPlan {

@@ -12,6 +12,7 @@ import type { FailedGroup } from '../ops/admin/failed-page.js';
 import type { KeyringView } from '../ops/admin/keys-card.js';
 import type { Views } from '../ops/admin/server.js';
 import { policies } from '../policy.js';
+import { isBatchId } from '../queue/board.js';
 import type { AdminParts } from './admin-server.js';
 import type { Deployment } from './deployment.js';
 import { type FailedEntry, failedQueuesOf } from './failed.js';
@@ -104,9 +105,10 @@ function groupOf(entries: readonly FailedEntry[]): readonly FailedGroup[] {
       firstAt: Math.min(...times),
       lastAt: Math.max(...times),
       jobs: entries
+        .filter(({ batchId }) => isBatchId(batchId))
         .slice(0, JOBS_SHOWN)
-        .map(({ batchId, reason, payload, queuedBytes, attempts, failedAt }) => ({
-          ...{ id: batchId, reason, records: payload.records, bytes: queuedBytes, attempts, failedAt },
+        .map(({ batchId, payload, queuedBytes, attempts, failedAt }) => ({
+          ...{ id: batchId, records: payload.records, bytes: queuedBytes, attempts, failedAt },
         })),
     },
   ];

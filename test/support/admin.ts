@@ -164,7 +164,6 @@ export const demoFailed: readonly FailedGroup[] = [
     lastAt: NOW - 95_000,
     jobs: Array.from({ length: 3 }, (_, index) => ({
       id: `019ca8c0-0000-7000-8000-0000000002${String(10 + index)}`,
-      reason: 'table_unfit: public.user_logins: column locale is varchar(2), and the file says varchar(32)',
       records: 1_000,
       bytes: 84_200 + 731 * index,
       attempts: 1,
@@ -183,7 +182,6 @@ export const demoFailed: readonly FailedGroup[] = [
     jobs: [
       {
         id: '019ca8c0-0000-7000-8000-000000000230',
-        reason: 'worker_died: the worker of the batch died or hung 11 times',
         records: 1_000,
         bytes: 91_400,
         attempts: 1,

@@ -16,15 +16,13 @@ export interface FailedGroup {
   readonly records: number | null;
   readonly firstAt: number;
   readonly lastAt: number;
-  /** The latest ones. */
+  /** The latest ones, but for those whose id is no batch's: whoever can write to the queue chose it. */
   readonly jobs: readonly FailedRow[];
 }
 
 /** One failed job, by its outside. */
 export interface FailedRow {
   readonly id: string;
-  /** In maskline's own words. */
-  readonly reason: string;
   readonly records: number | null;
   /** As it lies in the queue, sealed. */
   readonly bytes: number;
@@ -103,7 +101,8 @@ function groupCard(group: FailedGroup, { canAct, hasBoard }: FailedView, now: nu
     <p><span class="cmd">${command(`maskline failed retry --all -p ${pipeline} --code ${code}`)}</span></p>
     <details id="jobs-${id}">
       <summary>${jobs.length < count ? `The latest ${jobs.length} of them` : plural(count, 'job')}</summary>
-      ${jobTable(jobs, { pipeline, stage, code, canAct, hasBoard, now })}
+      <p class="do">${prose('`maskline failed show ID` tells the reason of one in full.')}</p>
+      ${jobTable(jobs, { pipeline, stage, canAct, hasBoard, now })}
     </details>
   </section>`;
 }
@@ -112,7 +111,6 @@ function groupCard(group: FailedGroup, { canAct, hasBoard }: FailedView, now: nu
 interface JobPlace extends Pick<FailedView, 'canAct' | 'hasBoard'> {
   readonly pipeline: string;
   readonly stage: Stage;
-  readonly code: string;
   readonly now: number;
 }
 
@@ -121,7 +119,6 @@ function jobTable(jobs: readonly FailedRow[], place: JobPlace): Html {
     <thead>
       <tr>
         <th scope="col">Job</th>
-        <th scope="col">Reason</th>
         <th scope="col" class="n">Records</th>
         <th scope="col" class="n">Sealed</th>
         <th scope="col" class="n">Attempts</th>
@@ -135,8 +132,8 @@ function jobTable(jobs: readonly FailedRow[], place: JobPlace): Html {
   </table>`;
 }
 
-function jobRow({ id, reason, records, bytes, attempts, failedAt }: FailedRow, place: JobPlace): Html {
-  const { pipeline, stage, code, canAct, hasBoard, now } = place;
+function jobRow({ id, records, bytes, attempts, failedAt }: FailedRow, place: JobPlace): Html {
+  const { pipeline, stage, canAct, hasBoard, now } = place;
   const board = `/queues/queue/${encodeURIComponent(`${stage}.${pipeline}`)}/${id}`;
   const act = (action: 'retry' | 'discard', text: string): Html => {
     const path = confirmPath({ action, pipeline, stage, id });
@@ -146,7 +143,6 @@ function jobRow({ id, reason, records, bytes, attempts, failedAt }: FailedRow, p
     <td class="id">
       ${hasBoard ? html`<a href="${board}"><code>${id}</code></a>` : html`<code>${id}</code>`}
     </td>
-    <td>${reason.startsWith(`${code}: `) ? reason.slice(code.length + 2) : reason}</td>
     <td class="n" data-label="records">${number(records)}</td>
     <td class="n" data-label="sealed">${size(bytes)}</td>
     <td class="n" data-label="attempts">${number(attempts)}</td>
