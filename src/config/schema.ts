@@ -82,7 +82,7 @@ const admin = z.strictObject({
     65_535,
   ).prefault(9090),
   allow_actions: flag(
-    'Whether the admin pages may act on jobs. In this version they only show, whatever it says.',
+    'Whether the admin pages may act: retry and discard failed jobs, replay the quarantine, run, pause and resume pipelines. Otherwise they only show.',
   ).prefault(false),
   metrics_public: flag(
     'Whether `/metrics` needs no credentials on an address that is not loopback.',

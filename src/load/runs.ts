@@ -142,12 +142,13 @@ const LOAD_COLUMNS = `
   bytes::float8, ${isoColumn('received_at')}, ${isoColumn('loaded_at')}, policy_sha256, kids`;
 
 /**
- * A run and its batches, in the order of their receipt, by its id or the beginning of it; null when there is none.
- * Throws `not_found` when several begin so.
+ * A run and its batches, in the order of their receipt and at most `limit`, by its id or the beginning of it; null when
+ * there is none. Throws `not_found` when several begin so.
  */
 export async function showRun(
   pool: Queries,
   runId: string,
+  limit: number | null = null,
 ): Promise<(RunRow & { readonly batches: readonly LoadRow[] }) | null> {
   // Compared as text: whatever a user types is not found, rather than no UUID.
   const { rows: runs } = await pool.query<RunRow>(
@@ -159,8 +160,8 @@ export async function showRun(
   if (other) throw new PipelineError('not_found', 'several runs have ids that begin so: give more of the id');
   const { rows } = await pool.query<LoadRow>(
     `select ${LOAD_COLUMNS} from maskline.loads as l where run_id = $1
-      order by l.received_at, batch_id`,
-    [run.run_id],
+      order by l.received_at, batch_id limit $2`,
+    [run.run_id, limit],
   );
   return { ...run, batches: rows };
 }

@@ -42,6 +42,10 @@ export interface ScheduleLog {
   pause(pipeline: string, reason: string | null): Promise<void>;
   /** Ends a pause and closes the breaker. */
   resume(pipeline: string): Promise<void>;
+  /** Asks for a run now, of whichever ingester sees it first. */
+  requestRun(pipeline: string): Promise<void>;
+  /** Takes the request for a run, if there is one that no other ingester has taken; not while it is paused. */
+  takeRunRequest(pipeline: string): Promise<boolean>;
   /** Closed when there is no row. */
   breaker(pipeline: string): Promise<BreakerState>;
   /** An open breaker keeps its first reason. */
@@ -96,6 +100,7 @@ export function createScheduleLog(pool: Queries): ScheduleLog {
         [pipeline],
       );
     },
+    ...runRequests(pool),
     breaker: async (pipeline) => (await readSteering(pool, pipeline)).breaker,
     async openBreaker(pipeline, reason) {
       await pool.query(
@@ -106,6 +111,27 @@ export function createScheduleLog(pool: Queries): ScheduleLog {
       );
     },
     readAll: (pipelines) => readSteerings(pool, pipelines),
+  };
+}
+
+/** What somebody wants who is not an ingester, kept until one takes it. */
+function runRequests(pool: Queries): Pick<ScheduleLog, 'requestRun' | 'takeRunRequest'> {
+  return {
+    async requestRun(pipeline) {
+      await pool.query(
+        `insert into maskline.schedules as s (pipeline, run_requested_at) values ($1, now())
+         on conflict (pipeline) do update set run_requested_at = excluded.run_requested_at`,
+        [pipeline],
+      );
+    },
+    async takeRunRequest(pipeline) {
+      const { rowCount } = await pool.query(
+        `update maskline.schedules set run_requested_at = null
+          where pipeline = $1 and run_requested_at is not null and paused_at is null`,
+        [pipeline],
+      );
+      return rowCount === 1;
+    },
   };
 }
 

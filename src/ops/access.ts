@@ -1,6 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { MiddlewareHandler } from 'hono';
+import { getConnInfo } from '@hono/node-server/conninfo';
+import type { Context, MiddlewareHandler } from 'hono';
 import { basicAuth } from 'hono/basic-auth';
+import { LoginLimit } from './login-limit.js';
 
 /** What a browser or a scraper must send where HTTP is not on a loopback address. */
 export interface Credentials {
@@ -24,26 +26,51 @@ export function guard(options: {
   readonly host: string;
   readonly auth: Credentials | null;
 }): MiddlewareHandler {
-  const isLocalServer = isLoopback(options.host);
   const authenticate = options.auth ? requireCredentials(options.auth) : refuse;
   return async (context, next) => {
-    if (isLocalServer && isLoopback(new URL(context.req.url).hostname)) return next();
+    if (isLocal(context, options.host)) return next();
     return authenticate(context, next);
   };
+}
+
+/** Whether the request came to this machine's own address under its own name, where no credentials are asked for. */
+function isLocal(context: Context, host: string): boolean {
+  return isLoopback(host) && isLoopback(new URL(context.req.url).hostname);
+}
+
+/** Whom the guard has let in: the user of the credentials, or `loopback`. */
+export function whoAsks(
+  context: Context,
+  { host, auth }: { readonly host: string; readonly auth: Credentials | null },
+): string {
+  return isLocal(context, host) || auth === null ? 'loopback' : auth.user;
 }
 
 function requireCredentials(auth: Credentials): MiddlewareHandler {
   const user = digest(auth.user);
   const password = digest(auth.password);
-  return basicAuth({
+  const limit = new LoginLimit();
+  const verify = basicAuth({
     realm: 'maskline',
     // Digests have one length, and both are always compared: time tells neither lengths nor which of the two is wrong.
-    verifyUser: (givenUser, givenPassword) => {
+    verifyUser: (givenUser, givenPassword, context) => {
       const isUser = timingSafeEqual(digest(givenUser), user);
       const isPassword = timingSafeEqual(digest(givenPassword), password);
+      if (!(isUser && isPassword)) limit.failed(addressOf(context));
       return isUser && isPassword;
     },
   });
+  return async (context, next) => {
+    const waitS = limit.waitS(addressOf(context));
+    if (waitS === 0) return verify(context, next);
+    return context.text('too many failed logins from this address: wait\n', 429, {
+      'retry-after': String(waitS),
+    });
+  };
+}
+
+function addressOf(context: Context): string {
+  return getConnInfo(context).remote.address ?? '';
 }
 
 const refuse: MiddlewareHandler = (context) => {

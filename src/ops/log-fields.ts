@@ -10,6 +10,7 @@ export type LogValue =
  */
 export const logFields = [
   'event',
+  'action',
   'role',
   'version',
   'pipeline',

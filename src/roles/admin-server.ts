@@ -1,8 +1,8 @@
+import type { PipelineConfig } from '../config/config.js';
 import type { StopMode } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
 import { checkDatabase } from '../load/database-check.js';
 import { revealTotals } from '../load/reveals.js';
-import { listRuns } from '../load/runs.js';
 import { startAdminServer } from '../ops/admin/server.js';
 import { StatusWatch } from '../ops/admin/status-watch.js';
 import type { HttpServer } from '../ops/http.js';
@@ -11,6 +11,9 @@ import { createMetrics } from '../ops/metrics.js';
 import type { Check } from '../ops/probes.js';
 import type { Status } from '../ops/status.js';
 import { packageVersion } from '../version.js';
+import { AdminActions } from './admin-actions.js';
+import type { AdminKeys } from './admin-keys.js';
+import { createViews } from './admin-views.js';
 import type { Deployment } from './deployment.js';
 import { startEmf } from './emf.js';
 import type { Endpoint } from './endpoint.js';
@@ -20,17 +23,15 @@ import { type StatusParts, collectStatus } from './status.js';
 
 /** What the admin pages are about. */
 export interface AdminParts {
-  readonly pool: Pick<PostgresPool, 'query'>;
+  readonly pool: PostgresPool;
   readonly status: StatusParts;
-  /** Of each pipeline. */
-  readonly queues: readonly PipelineQueues[];
+  readonly pipelines: readonly { readonly pipeline: PipelineConfig; readonly queues: PipelineQueues }[];
+  readonly keys: AdminKeys;
   /** What this process can't do without, besides the database. */
   readonly checks: { readonly [name: string]: Check };
   /** Pipelines that this process works on, whose counters start at zero. */
   readonly counted: readonly string[];
 }
-
-const RUNS_SHOWN = 20;
 
 /** Serves the admin pages at that place. Throws `config_invalid` when it can't listen there. */
 export async function serveAdmin(
@@ -39,8 +40,8 @@ export async function serveAdmin(
   parts: AdminParts,
 ): Promise<HttpServer> {
   const { config, environment, events, log, clock, loops } = deployment;
-  const { pool, queues, checks } = parts;
-  const pipelines = parts.status.pipelines.map(({ pipeline }) => pipeline.name);
+  const { pool, checks } = parts;
+  const queues = parts.pipelines.map((each) => each.queues);
   const watch = new StatusWatch(
     () => collectStatus(deployment, parts.status),
     () => clock.now(),
@@ -51,6 +52,7 @@ export async function serveAdmin(
     pipelines: parts.counted,
     sources: { ...statusSources(watch), reveals: revealTotals(pool), bullmq: () => expositions(queues) },
   });
+  const actions = config.admin.allowActions ? new AdminActions(deployment, parts) : null;
   const server = await startAdminServer({
     host,
     port,
@@ -61,7 +63,8 @@ export async function serveAdmin(
     auth: environment.credentials,
     metricsPublic: config.admin.metricsPublic,
     watch,
-    runs: () => listRuns(pool, { pipelines, limit: RUNS_SHOWN }),
+    views: createViews(deployment, parts),
+    actions,
     queues: queues.flatMap((each) => each.boards()),
     version: packageVersion(),
   });
@@ -71,7 +74,7 @@ export async function serveAdmin(
   const emf = startEmf(deployment, { pipelines: [], status: read });
   log.info({ event: 'listening', host: server.host, port: server.port });
   const stop = async (mode?: StopMode): Promise<void> => {
-    await Promise.all([server.stop(mode), notifier?.stop(), emf?.stop()]);
+    await Promise.all([server.stop(mode), notifier?.stop(), emf?.stop(), actions?.stop(mode)]);
     await watch.stop();
   };
   return { host: server.host, port: server.port, stop };

@@ -2,6 +2,7 @@ import type { PipelineConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
 import { type Releases, type Started, untilStopped } from '../lifecycle.js';
 import { isLoopback } from '../ops/access.js';
+import { findKeys } from './admin-keys.js';
 import { serveAdmin } from './admin-server.js';
 import { openPool } from './database.js';
 import type { Deployment } from './deployment.js';
@@ -36,7 +37,8 @@ export async function startAdmin(
   const server = await serveAdmin(deployment, endpoint, {
     pool,
     status,
-    queues: status.pipelines.flatMap(({ queues }) => queues ?? []),
+    pipelines: status.pipelines.flatMap(({ pipeline, queues }) => (queues ? [{ pipeline, queues }] : [])),
+    keys: findKeys(deployment, releases),
     checks: Object.fromEntries(checks),
     counted: [],
   });

@@ -51,6 +51,11 @@ export async function openFailedQueues(
       return { pipeline: name, queues };
     }),
   );
+  return failedQueuesOf(open);
+}
+
+/** The failed jobs of queues that are open already. */
+export function failedQueuesOf(open: readonly OpenQueues[]): FailedQueues {
   return {
     list: (filter) => listFailed(open, filter),
     find: (batchIds) => findFailed(open, batchIds),
@@ -61,7 +66,8 @@ export async function openFailedQueues(
   };
 }
 
-interface OpenQueues {
+/** The queues of one pipeline. */
+export interface OpenQueues {
   readonly pipeline: string;
   readonly queues: Pick<PipelineQueues, 'transformQueue' | 'loadQueue'>;
 }

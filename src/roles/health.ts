@@ -11,6 +11,7 @@ import type { Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { type Endpoint, endpointOf } from './endpoint.js';
 import { Outages } from './outages.js';
+import type { PipelineQueues } from './queues.js';
 import type { Role } from './role.js';
 import type { Stops } from './stops.js';
 
@@ -68,20 +69,29 @@ function startProbes(
   });
 }
 
-function adminParts({ pool, pipelines }: Assembly, checks: Checks): AdminParts {
+function adminParts(assembly: Assembly, checks: Checks): AdminParts {
+  const { pool, pipelines, keyring } = assembly;
   return {
     pool,
     status: {
       pool,
       pipelines,
     },
-    queues: pipelines.map(({ queues }) => queues),
+    pipelines,
+    keys: { keyring: () => keyring, queues: async (name) => queuesOf(pipelines, name) },
     checks,
     counted: pipelines.map(({ pipeline }) => pipeline.name),
   };
 }
 
 type Checks = Readonly<{ [name: string]: Check }>;
+
+/** Those of the process, which open and seal. */
+function queuesOf(pipelines: Assembly['pipelines'], name: string): PipelineQueues {
+  const found = pipelines.find(({ pipeline }) => pipeline.name === name);
+  if (found) return found.queues;
+  throw new PipelineError('not_found', 'this process knows no pipeline of that name');
+}
 
 function readiness(
   { events, clock }: Deployment,

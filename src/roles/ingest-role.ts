@@ -6,7 +6,7 @@ import type { ScheduleLog } from '../load/schedules.js';
 import type { Deployment } from './deployment.js';
 import { BROKEN_DOWN, type IngesterParts, type RunRequest, type StopSignals, ingest } from './ingester.js';
 import { type Turn, type Turns, everybodys } from './lease.js';
-import { startSchedule } from './schedule.js';
+import { type TickTrigger, startSchedule } from './schedule.js';
 import { nextPauseAt, pausedUntil } from './slots.js';
 
 /** `continuous` cuts a run at the first of these, so that reports come regularly. */
@@ -94,12 +94,12 @@ async function startBySchedule(
   }
   const turns = lease ?? everybodys;
   if (schedule.kind === 'continuous') return runContinuously(clock, schedule, turns, running);
-  const once = async (): Promise<void> => {
+  const once = async (trigger: TickTrigger): Promise<void> => {
     const turn = await nextTurn(turns, 'once', running);
     if (turn === null) return;
     const pauseAt = nextPauseAt(schedule, clock.now());
     await running.tick({
-      trigger: 'schedule',
+      trigger,
       mode: 'until_empty',
       cut: turn.lost,
       ...(pauseAt === null ? {} : { maxMs: pauseAt - clock.now() }),
@@ -109,7 +109,11 @@ async function startBySchedule(
   const onOverlap = (at: number): void => {
     if (!turns.isStandingBy) events.emit('schedule_overlap', { pipeline: name, at });
   };
-  return startSchedule({ pipeline: name, schedule, book, tick: once, clock, onOverlap, onWait });
+  return startSchedule({
+    ...{ pipeline: name, schedule, book, clock, onOverlap, onWait },
+    tick: once,
+    isWanted: () => book.takeRunRequest(name),
+  });
 }
 
 /** Null when it is not to run. */

@@ -3,6 +3,7 @@
 import type { Batch, Fate, MaskedBatch, RunReport } from '../batch.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import { createRunLog } from '../load/runs.js';
+import type { Sink } from '../load/sink.js';
 import { type IngestPorts, settle } from '../pipeline.js';
 import { actionFor, outlast } from '../policy.js';
 import type { FailedJobs } from '../queue/failed-jobs.js';
@@ -14,6 +15,7 @@ import type { AssembledPipeline, Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import type { FailedEntry } from './failed.js';
 import type { StopSignals } from './ingester.js';
+import type { PipelineQueues } from './queues.js';
 import { tooOld } from './retry-age.js';
 import { RunRecord } from './run-record.js';
 
@@ -31,6 +33,13 @@ export interface RetryResult {
   readonly gone: number;
 }
 
+/** A pipeline as far as a retry works on it; its queues seal and open. */
+export interface RetriedPipeline {
+  readonly pipeline: AssembledPipeline['pipeline'];
+  readonly queues: Pick<PipelineQueues, 'transformQueue' | 'loadQueue'>;
+  readonly sink: Pick<Sink, 'fates' | 'letGo'>;
+}
+
 /** Each lies in the queue twice until it is committed, so only so many at once. */
 const IN_FLIGHT = 32;
 
@@ -42,7 +51,7 @@ const IN_FLIGHT = 32;
  */
 export class Retry {
   readonly #deployment: Deployment;
-  readonly #pipeline: AssembledPipeline;
+  readonly #pipeline: RetriedPipeline;
   readonly #jobs: readonly FailedEntry[];
   readonly #run: Run;
   readonly #record: RunRecord;
@@ -56,7 +65,7 @@ export class Retry {
   constructor(
     deployment: Deployment,
     { pool }: Pick<Assembly, 'pool'>,
-    pipeline: AssembledPipeline,
+    pipeline: RetriedPipeline,
     jobs: readonly FailedEntry[],
   ) {
     const { clock } = deployment;
@@ -72,6 +81,11 @@ export class Retry {
     });
     const parts = { ...deployment, runs: createRunLog(pool) };
     this.#record = new RunRecord(parts, this.#run, this.#hardStop.signal);
+  }
+
+  /** The id of its run. */
+  get runId(): string {
+    return this.#run.options.runId;
   }
 
   /** Hears of the errors of the pipeline's workers: where only a person can help, the jobs to come stay as they are. */

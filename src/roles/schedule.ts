@@ -1,4 +1,5 @@
 import cron from 'node-cron';
+import type { Trigger } from '../batch.js';
 import type { Clock } from '../clock.js';
 import type { Schedule } from '../config/config.js';
 import type { Service } from '../lifecycle.js';
@@ -13,8 +14,13 @@ import { isDue, pausedUntil } from './slots.js';
 const LOOK_EVERY_MS = 30_000;
 /** A slot that is no older is still node-cron's. */
 const LATE_MS = 5_000;
+/** How often it is asked whether somebody wants a run now: one statement by primary key, which mostly finds nothing. */
+const ASK_EVERY_MS = 3_000;
 /** A timer may come to a slot so much too soon, by the clock on the wall. */
 const EARLY_MS = 500;
+
+/** Why a tick begins: its slot, or somebody who wants it now. */
+export type TickTrigger = Extract<Trigger, 'schedule' | 'manual'>;
 
 /** Where the last start of each schedule is kept; both throw `postgres_unavailable`. */
 export interface ScheduleBook {
@@ -29,7 +35,9 @@ export interface ScheduleOptions {
   readonly schedule: Extract<Schedule, { kind: 'cron' }>;
   readonly book: ScheduleBook;
   /** One tick's work. What it throws is its own to report. */
-  readonly tick: () => Promise<void>;
+  readonly tick: (trigger: TickTrigger) => Promise<void>;
+  /** Whether somebody wants a run now, who is told only once; without it nobody is asked. Throws `postgres_unavailable`. */
+  readonly isWanted?: () => Promise<boolean>;
   readonly clock: Clock;
   /** Hears of every slot that is left out since the tick before it is still going. */
   readonly onOverlap?: (at: number) => void;
@@ -63,7 +71,7 @@ export async function startSchedule(options: ScheduleOptions): Promise<Service> 
       (last) => ticks.catchUp(last),
       ignore,
     );
-  const looked = ticks.look();
+  const looked = Promise.all([ticks.look(), ticks.heed()]);
   return {
     stop: async () => {
       stopped.abort();
@@ -123,14 +131,35 @@ class Ticks {
     }
   }
 
-  async #begin(): Promise<void> {
+  /** Begins a tick when somebody wants one now. While one is under way the request waits for its end. */
+  async heed(): Promise<void> {
+    const { isWanted, clock, onWait } = this.#options;
+    while (isWanted && !this.#stopped.aborted) {
+      await clock.sleep(ASK_EVERY_MS, this.#stopped);
+      if (this.underWay !== null || this.#stopped.aborted) continue;
+      const begins = await isWanted().catch((error: unknown) => {
+        onWait?.(error);
+        return false;
+      });
+      // A slot may have begun one meanwhile.
+      await this.#idle();
+      if (begins) void this.#begin('manual');
+    }
+  }
+
+  /** Resolves when no tick is under way. */
+  #idle(): Promise<void> {
+    return this.underWay ?? Promise.resolve();
+  }
+
+  async #begin(trigger: TickTrigger = 'schedule'): Promise<void> {
     const { pipeline, schedule, book, tick, clock } = this.#options;
     this.#seenAt = clock.now();
     this.#isOwed = schedule.catchUp && pausedUntil(schedule, this.#seenAt) !== null;
     if (pausedUntil(schedule, this.#seenAt) !== null) return;
     // Failing to note the start costs a needless run after a restart, no more.
     const noted = book.started(pipeline, this.#seenAt);
-    this.underWay = Promise.allSettled([noted, tick()]).then(() => undefined);
+    this.underWay = Promise.allSettled([noted, tick(trigger)]).then(() => undefined);
     await this.underWay;
     this.underWay = null;
   }

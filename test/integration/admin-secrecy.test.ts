@@ -155,7 +155,16 @@ function paths(ids: readonly string[]): readonly string[] {
     ]);
   const others = ['metrics', 'workers', 'default-job-options', 'rate-limit', 'job-data-schema'];
   return [
-    ...['/', '/api/status', '/metrics', '/readyz?verbose', '/queues', '/queues/api/redis/stats'],
+    ...[
+      '/',
+      '/failed',
+      '/quarantine',
+      '/api/status',
+      '/metrics',
+      '/readyz?verbose',
+      '/queues',
+      '/queues/api/redis/stats',
+    ],
     ...['/queues/api/job-schedulers', '/queues/api/metrics/history', '/queues/metrics-history'],
     ...others.map((name) => `${queue}/${name}`),
     ...listed,

@@ -30,6 +30,7 @@ const MIGRATIONS = [
   '0015_partitions-of-several',
   '0016_proof-of-several-tables',
   '0017_notices',
+  '0018_run-requests',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;
@@ -273,6 +274,23 @@ test('only a run whose owner has been silent is abandoned, and its late report s
   assert.equal((await showRun(pool, silent.runId))?.received, 0);
   await log.close({ ...silent, state: 'failed', finishedAt: NOON });
   assert.equal(await state(silent), 'failed');
+  await close();
+});
+
+test('a request for a run is taken once, by one of those who look at the same time, and not within a pause', async () => {
+  const { pool, close } = await openSink(server);
+  const log = createScheduleLog(pool);
+  const take = (): Promise<readonly boolean[]> => Promise.all([1, 2, 3].map(() => log.takeRunRequest('p')));
+  assert.deepEqual(await take(), [false, false, false]);
+  await log.requestRun('p');
+  await log.requestRun('p');
+  assert.equal((await take()).filter(Boolean).length, 1);
+  assert.equal((await take()).filter(Boolean).length, 0);
+  await log.pause('p', null);
+  await log.requestRun('p');
+  assert.equal((await take()).filter(Boolean).length, 0);
+  await log.resume('p');
+  assert.equal((await take()).filter(Boolean).length, 1);
   await close();
 });
 

@@ -88,6 +88,8 @@ async function lookAtPages(): Promise<void> {
   );
   for (const path of [
     '/',
+    '/failed',
+    '/quarantine',
     '/api/status',
     '/metrics',
     '/readyz?verbose',

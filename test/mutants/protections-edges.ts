@@ -211,8 +211,8 @@ export const edgeProtections: readonly Mutant[] = [
     row: 'admin endpoint abused',
     name: 'every method is let through',
     file: 'src/ops/admin/server.ts',
-    replace: '  app.use(onlyReading);\n',
-    by: '',
+    replace: 'app.use(actions ? onlySameOrigin : onlyReading);',
+    by: 'if (actions) app.use(onlySameOrigin);',
     tests: [
       {
         file: 'unit/admin-server.test.ts',
@@ -237,12 +237,38 @@ export const edgeProtections: readonly Mutant[] = [
     row: 'admin endpoint abused',
     name: 'a foreign Host name counts as local',
     file: 'src/ops/access.ts',
-    replace: 'if (isLocalServer && isLoopback(new URL(context.req.url).hostname)) return next();',
-    by: 'if (isLocalServer) return next();',
+    replace: 'return isLoopback(host) && isLoopback(new URL(context.req.url).hostname);',
+    by: 'return isLoopback(host);',
     tests: [
       {
         file: 'unit/admin-server.test.ts',
         name: 'a request under a foreign Host name is not taken for a local one',
+      },
+    ],
+  },
+  {
+    row: 'admin endpoint abused',
+    name: 'any site may act',
+    file: 'src/ops/admin/same-origin.ts',
+    replace: 'if (isOurs) return next();',
+    by: 'if (isOurs || site !== undefined || origin !== undefined) return next();',
+    tests: [
+      {
+        file: 'unit/admin-actions.test.ts',
+        name: 'what changes something is taken from pages of this server only: all else is 403, and nothing is done',
+      },
+    ],
+  },
+  {
+    row: 'admin endpoint abused',
+    name: 'a question may be answered twice',
+    file: 'src/ops/admin/tickets.ts',
+    replace: 'ticket.isSpent = true;',
+    by: '',
+    tests: [
+      {
+        file: 'unit/admin-actions.test.ts',
+        name: 'an action is asked for first, done once, and told of afterwards',
       },
     ],
   },

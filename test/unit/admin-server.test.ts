@@ -5,7 +5,8 @@ import { type AdminServerOptions, startAdminServer } from '../../src/ops/admin/s
 import type { HttpServer } from '../../src/ops/http.js';
 import type { BoardQueue } from '../../src/queue/board.js';
 import { ask, basic } from '../support/http.js';
-import { recentRun, statusOf } from '../support/status.js';
+import { adminOptions, viewsOf } from '../support/admin.js';
+import { statusOf } from '../support/status.js';
 
 const AUTH = { user: 'ops', password: 'correct horse' };
 const JOB_ID = '019ca8c0-0000-7000-8000-00000000000a';
@@ -20,19 +21,7 @@ const queue: BoardQueue = {
 };
 
 async function serve(t: TestContext, over: Partial<AdminServerOptions> = {}): Promise<HttpServer> {
-  const server = await startAdminServer({
-    host: '127.0.0.1',
-    port: 0,
-    checks: { postgres: () => Promise.resolve() },
-    metrics: { contentType: 'text/plain', render: () => Promise.resolve('up 1\n') },
-    auth: null,
-    metricsPublic: false,
-    watch: { read: () => Promise.resolve({ status: statusOf(), awaySince: new Map() }) },
-    runs: () => Promise.resolve([recentRun()]),
-    queues: [queue],
-    version: '0.1.0',
-    ...over,
-  });
+  const server = await startAdminServer(adminOptions({ queues: [queue], ...over }));
   t.after(() => server.stop('hard'));
   return server;
 }
@@ -41,6 +30,11 @@ const OPEN = ['/livez', '/readyz'];
 const GUARDED = [
   '/',
   '/page.js',
+  '/page.css',
+  '/failed',
+  '/quarantine',
+  `/runs/${JOB_ID}`,
+  '/confirm?action=pause&pipeline=user_logins',
   '/api/status',
   '/metrics',
   '/readyz?verbose',
@@ -64,7 +58,19 @@ test('the status is served exactly as it was collected', async (t) => {
 
 test('on a loopback address every page is open', async (t) => {
   const server = await serve(t);
-  for (const path of ['/', '/page.js', '/api/status', '/metrics', '/queues', '/queues/api/queues', ...OPEN]) {
+  for (const path of [
+    '/',
+    '/page.js',
+    '/page.css',
+    '/failed',
+    '/quarantine',
+    `/runs/${JOB_ID}`,
+    '/api/status',
+    '/metrics',
+    '/queues',
+    '/queues/api/queues',
+    ...OPEN,
+  ]) {
     assert.equal((await ask(server.port, path)).status, 200, path);
   }
 });
@@ -78,8 +84,9 @@ test('on any other address nothing but the two probes is served without the cred
     { authorization: 'Basic' },
     { authorization: 'Basic !!!' },
   ];
-  for (const path of GUARDED) {
-    for (const headers of wrong) {
+  for (const [index, path] of GUARDED.entries()) {
+    // Who guesses more often is made to wait, whatever is asked for.
+    for (const headers of index < 2 ? wrong : [{}]) {
       const reply = await ask(server.port, path, { headers });
       assert.equal(reply.status, 401, path);
       assert.doesNotMatch(reply.text, /maskline|user_logins|html/, `${path} tells nothing`);
@@ -88,6 +95,16 @@ test('on any other address nothing but the two probes is served without the cred
     assert.notEqual(reply.status, 401, path);
   }
   for (const path of OPEN) assert.equal((await ask(server.port, path)).status, 200, path);
+});
+
+test('who fails to log in ten times within a minute has to wait, also with the right password', async (t) => {
+  const server = await serve(t, { host: '0.0.0.0', auth: AUTH });
+  for (let tried = 0; tried < 10; tried += 1)
+    assert.equal((await ask(server.port, '/', { headers: basic('ops', `guess ${tried}`) })).status, 401);
+  const refused = await ask(server.port, '/', { headers: basic(AUTH.user, AUTH.password) });
+  assert.equal(refused.status, 429);
+  assert.match(String(refused.headers['retry-after']), /^\d\d?$/);
+  assert.equal((await ask(server.port, '/livez')).status, 200, 'probes are not of them');
 });
 
 test('a request under a foreign Host name is not taken for a local one', async (t) => {
@@ -170,7 +187,9 @@ test('browsers are told to load nothing from elsewhere, to frame nothing and to 
 });
 
 test('the page shows what is known when the runs can not be read, or take too long', async (t) => {
-  const failing = await serve(t, { runs: () => Promise.reject(new Error('detail: ann@example.com')) });
+  const failing = await serve(t, {
+    views: viewsOf({ runs: () => Promise.reject(new Error('detail: ann@example.com')) }),
+  });
   const reply = await ask(failing.port, '/');
   assert.equal(reply.status, 200);
   assert.match(reply.text, /Not known: Postgres does not answer/);

@@ -1,131 +1,118 @@
-import { html, raw } from 'hono/html';
+import { html } from 'hono/html';
 import type { Problem, Status } from '../status.js';
-import { STYLE } from './look.js';
+import { type KeyringView, keysCard } from './keys-card.js';
+import { type Frame, RELOAD_S, page } from './layout.js';
 import { pipelineCard } from './pipeline-card.js';
+import type { Activity } from './stages.js';
 import { type RecentRun, dependencyList, processTable, runTable } from './tables.js';
 import { type Html, capital, plural, prose, sinceText } from './wording.js';
 
-/** What the page shows. */
-export interface PageView {
+/** What is known of the deployment as every page needs it. */
+export interface Surroundings {
   readonly status: Status;
   /** Since when (epoch ms) each dependency that is away has been seen to be. */
   readonly awaySince: ReadonlyMap<string, number>;
-  /** The latest ones; null when the database can't be asked. */
+}
+
+/** What the overview shows. What is null could not be asked for. */
+export interface PageView extends Surroundings {
+  /** The latest ones. */
   readonly runs: readonly RecentRun[] | null;
+  /** By pipeline. */
+  readonly activity: ReadonlyMap<string, Activity> | null;
+  readonly keyring: KeyringView | null;
+  readonly canAct: boolean;
   readonly version: string;
 }
 
-/** Without JavaScript the page reloads itself this often. */
-const RELOAD_S = 5;
-
-// As it is, to the last byte: the page's policy knows it by its hash.
-const styleSheet = raw(`<style>${STYLE}</style>`);
-
-const ICON =
-  'data:image/svg+xml,' +
-  encodeURIComponent(
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#1f5fbf"/>' +
-      '<path d="M3 5h10v3a3 3 0 0 1-5 1.5A3 3 0 0 1 3 8z" fill="#fff"/></svg>',
-  );
-
-/** The pipeline page. Everything in it is put in escaped. */
+/** The overview. Everything in it is put in escaped. */
 export function pipelinePage(view: PageView): Html {
-  const { status } = view;
-  const count = status.problems.length;
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="robots" content="noindex" />
-        <title>${count > 0 ? `(${count}) ` : ''}maskline</title>
-        <link rel="icon" href="${ICON}" />
-        <noscript><meta http-equiv="refresh" content="${RELOAD_S}" /></noscript>
-        ${styleSheet}
-        <script src="/page.js" defer></script>
-      </head>
-      <body>
-        ${topBar('pipelines')}
-        <div id="stale" class="stale" role="alert" hidden></div>
-        ${mainPart(view)}
-      </body>
-    </html>`;
+  const { status, awaySince, runs, activity, keyring, canAct, version } = view;
+  const now = Date.parse(status.at);
+  const processes = isAway(status, 'postgres') ? null : status.processes;
+  return page(
+    frameOf(status, 'overview', 'maskline'),
+    html`${banner(view, now)}
+      ${status.pipelines.map((pipeline) =>
+        pipelineCard(pipeline, {
+          activity: activity?.get(pipeline.pipeline) ?? null,
+          ...{ processes, canAct, now },
+        }),
+      )}
+      <section class="card" id="runs" aria-labelledby="runs-title">
+        <header><h2 id="runs-title">Latest runs</h2></header>
+        ${runTable(runs, status.pipelines.length > 1, now)}
+      </section>
+      <div class="pair" id="surroundings">
+        <section class="card" aria-labelledby="processes-title">
+          <header><h2 id="processes-title">Processes</h2></header>
+          ${processTable(processes, now)}
+        </section>
+        <div>
+          <section class="card" aria-labelledby="dependencies-title">
+            <header><h2 id="dependencies-title">Dependencies</h2></header>
+            ${dependencyList(status.dependencies, awaySince, now)}
+          </section>
+          ${keysCard(keyring, now)}
+        </div>
+      </div>
+      <footer id="foot">
+        As of ${status.at.slice(0, 19).replace('T', ' ')} UTC, renewed every ${RELOAD_S} s. maskline
+        ${version}
+      </footer>`,
+  );
 }
 
 /** The page that stands where the queues can't be looked into. */
 export function noQueuesPage(): Html {
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <title>maskline queues</title>
-        <link rel="icon" href="${ICON}" />
-        ${styleSheet}
-      </head>
-      <body>
-        ${topBar('queues')}
-        <main>
-          <section class="card">
-            <h2>No queues to look into</h2>
-            <p>
-              ${prose(
-                'The queue is `memory://`: batches go from stage to stage within this process and are nowhere else. What ' +
-                  'waits and what failed is counted on the pipelines page; to look into jobs, set `queue.url` to a ' +
-                  '`redis://` or `postgres://` URL.',
-              )}
-            </p>
-          </section>
-        </main>
-      </body>
-    </html>`;
+  return page(
+    {
+      title: 'maskline queues',
+      current: 'queues',
+      counts: { failed: null, quarantine: null },
+      isLive: false,
+    },
+    html`<section class="card">
+      <header><h1>No queues to look into</h1></header>
+      <p>
+        ${prose(
+          'The queue is `memory://`: batches go from stage to stage within this process and are nowhere else. What ' +
+            'waits and what failed is counted on the overview; to look into jobs, set `queue.url` to a ' +
+            '`redis://` or `postgres://` URL.',
+        )}
+      </p>
+    </section>`,
+  );
 }
 
-function topBar(current: 'pipelines' | 'queues'): Html {
-  const link = (name: string, href: string, text: string): Html =>
-    name === current
-      ? html`<a href="${href}" aria-current="page">${text}</a>`
-      : html`<a href="${href}">${text}</a>`;
-  return html`<header class="top">
-    <a class="brand" href="/">maskline</a>
-    <nav>
-      ${link('pipelines', '/', 'Pipelines')} ${link('queues', '/queues', 'Queues')}
-      ${link('', '/api/status', 'Status JSON')} ${link('', '/metrics', 'Metrics')}
-    </nav>
-  </header>`;
+/** What stands around a page that shows a part of that status. */
+export function frameOf(status: Status, current: Frame['current'], title: string): Frame {
+  const problems = status.problems.length;
+  const backlogs = status.pipelines.map(({ backlog }) => backlog);
+  const entries = status.pipelines.map(({ quarantine }) => quarantine);
+  const sum = (counts: readonly number[]): number => counts.reduce((total, each) => total + each, 0);
+  return {
+    title: `${problems > 0 ? `(${problems}) ` : ''}${title}`,
+    current,
+    counts: {
+      failed: sum(backlogs.map((each) => (each ? each.transform.failed + each.load.failed : 0))),
+      quarantine: sum(entries.map((each) => each?.open ?? 0)),
+    },
+    isLive: true,
+  };
 }
 
-function mainPart(view: PageView): Html {
-  const { status, awaySince, runs, version } = view;
-  const now = Date.parse(status.at);
-  return html`<main>
-    ${banner(view, now)} ${status.pipelines.map((pipeline) => pipelineCard(pipeline, now))}
-    <section class="card">
-      <header><h2>Latest runs</h2></header>
-      ${runTable(runs, status.pipelines.length > 1, now)}
-    </section>
-    <div class="pair">
-      <section class="card">
-        <header><h2>Processes</h2></header>
-        ${processTable(status, now)}
-      </section>
-      <section class="card">
-        <header><h2>Dependencies</h2></header>
-        ${dependencyList(status.dependencies, awaySince, now)}
-      </section>
-    </div>
-    <footer>
-      As of ${status.at.slice(0, 19).replace('T', ' ')} UTC, renewed every ${RELOAD_S} s. maskline ${version}
-    </footer>
-  </main>`;
+/** Whether that dependency does not answer. */
+function isAway({ dependencies }: Status, dependency: string): boolean {
+  return dependencies.some(({ name, ok }) => name === dependency && !ok);
 }
 
 /** What to do now comes first; it is all that many look at. */
-function banner({ status, awaySince }: PageView, now: number): Html {
+function banner({ status, awaySince }: Surroundings, now: number): Html {
   const { problems, pipelines } = status;
   const [first, ...others] = problems;
   if (!first) {
-    return html`<section class="banner good" role="status">
+    return html`<section class="banner good" id="banner" role="status">
       <h1>All is well</h1>
       <p>${plural(pipelines.length, 'pipeline')}, nothing to do.</p>
     </section>`;
@@ -138,16 +125,30 @@ function banner({ status, awaySince }: PageView, now: number): Html {
         ${prose(one.remedy)}
       </li>`,
   );
-  return html`<section class="banner bad" role="status">
+  return html`<section class="banner bad" id="banner" role="status">
     <h1>${headline(first)}</h1>
-    ${since !== undefined && html`<p>Since ${sinceText(since, now)}.</p>`}
-    <p class="remedy">What to do: ${prose(first.remedy)}</p>
+    ${since !== undefined && html`<p class="since">Since ${sinceText(since, now)}.</p>`}
+    <p class="todo">What to do: ${prose(first.remedy)}</p>
     ${
       more.length > 0 &&
       html`<ul class="others">
         ${more}
       </ul>`
     }
+  </section>`;
+}
+
+/** Why a page can't show what it is about: what is away, since when, and what to do. */
+export function awayNote({ status, awaySince }: Surroundings, dependency: string): Html {
+  const problem = status.problems.find(({ subject }) => subject === dependency);
+  const since = awaySince.get(dependency);
+  const now = Date.parse(status.at);
+  return html`<section class="banner bad" id="away" role="status">
+    <h2>${problem ? headline(problem) : html`Not known just now: ${dependency} gave no answer in time`}</h2>
+    ${since !== undefined && html`<p class="since">Since ${sinceText(since, now)}.</p>`}
+    <p class="todo">
+      What to do: ${prose(problem?.remedy ?? 'wait a moment; if it stays so, see that it is not overloaded')}
+    </p>
   </section>`;
 }
 

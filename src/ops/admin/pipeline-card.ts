@@ -1,27 +1,61 @@
 import { html } from 'hono/html';
-import type { PipelineStatus, StageBacklog } from '../status.js';
-import { type Html, UNKNOWN, duration, moment, number, prose } from './wording.js';
+import type { PipelineStatus, ProcessStatus } from '../status.js';
+import { type ActionName, confirmPath } from './actions.js';
+import { throughputChart } from './chart.js';
+import { type Activity, stageStrip } from './stages.js';
+import { type Html, UNKNOWN, moment, number, prose } from './wording.js';
 
-/** One pipeline: its stages from left to right, then what else there is to know. */
-export function pipelineCard(pipeline: PipelineStatus, now: number): Html {
+/** What there is to show besides the pipeline's status. */
+export interface PipelineView {
+  /** Null where the database can't be asked. */
+  readonly activity: Activity | null;
+  /** Null where it can't. */
+  readonly processes: readonly ProcessStatus[] | null;
+  readonly canAct: boolean;
+  readonly now: number;
+}
+
+/** One pipeline: its stages from left to right, its last hour, then what else there is to know. */
+export function pipelineCard(pipeline: PipelineStatus, view: PipelineView): Html {
   const { word, tone } = stateOf(pipeline);
-  return html`<section class="card" id="pipeline-${pipeline.pipeline}">
+  const { activity, processes, now } = view;
+  return html`<section
+    class="card"
+    id="pipeline-${pipeline.pipeline}"
+    aria-label="Pipeline ${pipeline.pipeline}"
+  >
     <header>
       <h2>${pipeline.pipeline}</h2>
       <span class="pill ${tone}">${word}</span>
       <span class="soft">into ${[pipeline.table, ...pipeline.further_tables].join(', ')}</span>
+      ${view.canAct && steering(pipeline)}
     </header>
-    <ol class="stages">
-      ${sourceStage(pipeline)} ${queueStage('Transform', pipeline.backlog?.transform)}
-      ${queueStage('Load', pipeline.backlog?.load)} ${tableStage(pipeline, now)}
-    </ol>
+    ${stageStrip(pipeline, activity, processes, now)} ${throughputChart(activity && activity.minutes, now)}
     <dl class="facts">
-      <div>${fact('Schedule', schedule(pipeline, now))} ${fact('Oldest waiting message', lag(pipeline))}</div>
+      <div>${fact('Schedule', schedule(pipeline, now))}</div>
       <div>${fact('Breaker', breaker(pipeline, now))}</div>
       <div>${fact('Failed jobs', failedJobs(pipeline))}</div>
       <div>${fact('Quarantine', quarantine(pipeline))}</div>
     </dl>
   </section>`;
+}
+
+/** What fits the state that the pipeline is in. */
+function steering({
+  pipeline,
+  schedule: written,
+  breaker: state,
+  paused_at: pausedAt,
+}: PipelineStatus): Html {
+  if (written === null || state === null) return html``;
+  const offer = (action: ActionName, text: string): Html =>
+    html`<a class="button" href="${confirmPath({ action, pipeline })}">${text}</a>`;
+  const isHeld = state === 'open' || pausedAt !== null;
+  return html`<div class="acts">
+    ${!isHeld && written !== 'continuous' && offer('run', 'Run now')}
+    ${state === 'open' && offer('resume', 'Close the breaker')}
+    ${pausedAt === null ? offer('pause', 'Pause') : state !== 'open' && offer('resume', 'Resume')}
+  </div>`;
 }
 
 interface State {
@@ -39,57 +73,6 @@ function stateOf(pipeline: PipelineStatus): State {
   if (last_run?.state === 'running') return { word: 'running', tone: 'busy' };
   if (last_run?.state === 'failed') return { word: 'last run failed', tone: 'bad' };
   return written === null ? { word: 'run by hand', tone: '' } : { word: 'on schedule', tone: 'good' };
-}
-
-function stage(name: string, big: Html, small: Html): Html {
-  return html`<li>
-    <h3>${name}</h3>
-    <div class="big">${big}</div>
-    <p>${small}</p>
-  </li>`;
-}
-
-const NOT_KNOWN = html`not known: it does not answer`;
-
-function sourceStage({ queue, queues }: PipelineStatus): Html {
-  const each = queues.length > 1 && queues.map((own) => html`<br />${own.queue}: ${visibleText(own)}`);
-  if (queue === null) return stage('SQS', html`${UNKNOWN}`, html`${NOT_KNOWN}${each}`);
-  return stage(
-    'SQS',
-    html`${number(queue.visible)} <small>visible</small>`,
-    html`${number(queue.in_flight)} in
-    flight${queue.delayed > 0 && html`, ${number(queue.delayed)} delayed`}${each}`,
-  );
-}
-
-function visibleText({ visible }: PipelineStatus['queues'][number]): Html {
-  return visible === undefined ? html`${UNKNOWN}` : html`${number(visible)} visible`;
-}
-
-function queueStage(name: string, backlog: StageBacklog | undefined): Html {
-  if (!backlog) return stage(name, html`${UNKNOWN}`, NOT_KNOWN);
-  const { waiting, active, failed } = backlog;
-  return stage(
-    name,
-    html`${number(waiting)} <small>waiting</small>`,
-    html`${number(active)} active, <span class="${failed > 0 ? 'bad' : ''}">${number(failed)} failed</span>`,
-  );
-}
-
-function tableStage({ last_run: run, breaker: state }: PipelineStatus, now: number): Html {
-  if (run === null) return stage('Table', html`${UNKNOWN}`, state === null ? NOT_KNOWN : html`no run yet`);
-  const { duplicates, quarantined, released, finished_at } = run;
-  const others = [
-    ...(duplicates > 0 ? [`${number(duplicates)} duplicates`] : []),
-    ...(quarantined > 0 ? [`${number(quarantined)} quarantined`] : []),
-    ...(released > 0 ? [`${number(released)} released`] : []),
-  ];
-  const when =
-    finished_at === null
-      ? html`this run, begun ${moment(run.started_at, now)}: `
-      : html`last run, ${moment(finished_at, now)}: `;
-  const words = [run.state.replace('_', ' '), ...others].join(', ');
-  return stage('Table', html`${number(run.loaded)} <small>rows</small>`, html`${when}${words}`);
 }
 
 function fact(name: string, value: Html): Html {
@@ -134,29 +117,24 @@ function breaker(
     ${toDo(`when the cause is mended: \`maskline schedule resume ${pipeline}\``)}`;
 }
 
-function lag({ lag_seconds: seconds }: PipelineStatus): Html {
-  if (seconds === null) return html`${UNKNOWN}`;
-  return seconds === 0 ? html`none waiting` : html`at most ${duration(seconds)} old`;
-}
-
 function quarantine({ quarantine: entries, pipeline }: PipelineStatus): Html {
   if (entries === null) return html`${UNKNOWN}`;
   if (entries.open === 0) return html`empty`;
   const chips = Object.entries(entries.codes).map(
     ([code, count]) => html`<li>${code} × ${number(count)}</li>`,
   );
-  return html`${entries.capped && 'at least '}${number(entries.open)} open
+  return html`<a href="/quarantine#${pipeline}"
+      >${entries.capped && 'at least '}${number(entries.open)} open</a
+    >
     <ul class="chips">
       ${chips}
-    </ul>
-    ${toDo(`to look at them: \`maskline quarantine list -p ${pipeline}\``)}`;
+    </ul>`;
 }
 
-function failedJobs({ backlog, failed_last_hour: recent, pipeline }: PipelineStatus): Html {
+function failedJobs({ backlog, failed_last_hour: recent }: PipelineStatus): Html {
   if (backlog === null) return html`${UNKNOWN}`;
   const failed = backlog.transform.failed + backlog.load.failed;
   if (failed === 0) return html`none`;
   const within = recent !== null && recent > 0 && html`, ${number(recent)} of them within the hour`;
-  return html`<span class="bad">${number(failed)} kept</span>${within}
-    ${toDo(`to look at them: \`maskline failed list -p ${pipeline}\``)}`;
+  return html`<a href="/failed">${number(failed)} kept</a>${within}`;
 }

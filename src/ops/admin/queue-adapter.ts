@@ -1,5 +1,6 @@
 import { BaseAdapter } from '@bull-board/api/dist/queueAdapters/base.js';
 import type {
+  JobCleanStatus,
   JobCounts,
   JobStatus,
   MetricsType,
@@ -9,6 +10,7 @@ import type {
   Status,
 } from '@bull-board/api/typings/app';
 import { PipelineError } from '../../errors.js';
+import type { BoardActions } from './board-actions.js';
 import type { BoardJob, BoardQueue, BoardState } from '../../queue/board.js';
 
 /** In the order of the board's tabs. */
@@ -19,14 +21,18 @@ const WITHHELD = 'withheld: not a payload of maskline';
 
 /**
  * One of our queues for Bull Board. It is built on what a dashboard may show (`BoardQueue`), so a field that Bull Board
- * learns to show one day is empty here until somebody has thought of it. It can only look: whatever acts, throws.
+ * learns to show one day is empty here until somebody has thought of it. Whatever acts throws, but for what
+ * `BoardActions` does.
  */
 export class QueueAdapter extends BaseAdapter {
   readonly #queue: BoardQueue;
+  readonly #actions: BoardActions | null;
 
-  constructor(queue: BoardQueue) {
-    super('bullmq', { readOnlyMode: true, allowRetries: false, delimiter: '.' });
+  /** Without `actions` it can only look. */
+  constructor(queue: BoardQueue, actions: BoardActions | null) {
+    super('bullmq', { readOnlyMode: actions === null, allowRetries: actions !== null, delimiter: '.' });
     this.#queue = queue;
+    this.#actions = actions;
   }
 
   getName(): string {
@@ -35,13 +41,13 @@ export class QueueAdapter extends BaseAdapter {
 
   async getJob(id: string): Promise<QueueJob | null> {
     const job = await this.#queue.job(id);
-    return job ? shown(job, job.state) : null;
+    return job ? shown(job, job.state, this.#actions) : null;
   }
 
   async getJobs(statuses: JobStatus[], start = 0, end = start): Promise<QueueJob[]> {
     const states = STATES.filter((state) => statuses.includes(state));
     const jobs = await this.#queue.jobs(states, start, end);
-    return jobs.map((job) => shown(job, 'unknown'));
+    return jobs.map((job) => shown(job, 'unknown', this.#actions));
   }
 
   async getJobCounts(): Promise<JobCounts> {
@@ -100,8 +106,13 @@ export class QueueAdapter extends BaseAdapter {
     return Promise.resolve(0);
   }
 
+  /** Of failed jobs only: all others are on their way. */
+  async clean(status: JobCleanStatus): Promise<void> {
+    if (this.#actions === null || status !== 'failed') return refuse();
+    await this.#actions.discardAll();
+  }
+
   addJob = refuse;
-  clean = refuse;
   empty = refuse;
   obliterate = refuse;
   pause = refuse;
@@ -114,17 +125,23 @@ export class QueueAdapter extends BaseAdapter {
 }
 
 function refuse(): Promise<never> {
-  return Promise.reject(new PipelineError('usage', 'this page only shows: see `maskline failed --help`'));
+  return Promise.reject(
+    new PipelineError(
+      'usage',
+      'nothing but failed jobs is touched from here, and by admin.allow_actions only: see `maskline failed --help`',
+    ),
+  );
 }
 
-function shown(job: BoardJob, state: BoardState | 'unknown'): QueueJob {
+function shown(job: BoardJob, state: BoardState | 'unknown', actions: BoardActions | null): QueueJob {
   return {
     opts: {},
     toJSON: () => json(job),
     getState: () => Promise.resolve(state),
     promote: refuse,
-    remove: refuse,
-    retry: refuse,
+    // What is not failed any more is not found by whoever carries it out.
+    remove: () => actions?.discard(job.id) ?? refuse(),
+    retry: () => actions?.retry(job.id) ?? refuse(),
   };
 }
 

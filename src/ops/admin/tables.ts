@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import type { Counts } from '../../batch.js';
-import type { Dependency, Status } from '../status.js';
+import type { Dependency, ProcessStatus } from '../status.js';
 import { type Html, UNKNOWN, capital, duration, moment, number, sinceText } from './wording.js';
 
 /** A run of any pipeline, as `runs list` has it. */
@@ -13,9 +13,11 @@ export interface RecentRun extends Counts {
   readonly finished_at: string | null;
 }
 
-const OUTCOMES = ['received', 'loaded', 'duplicates', 'quarantined', 'released'] as const;
+/** The counts of a report, in their order. */
+export const OUTCOMES = ['received', 'loaded', 'duplicates', 'quarantined', 'released'] as const;
 
-const TONES: { readonly [state: string]: string } = {
+/** How the state of a run is coloured. */
+export const TONES: { readonly [state: string]: string } = {
   succeeded: 'good',
   running: 'busy',
   failed: 'bad',
@@ -32,12 +34,12 @@ export function runTable(runs: readonly RecentRun[] | null, named: boolean, now:
   return html`<table>
     <thead>
       <tr>
-        <th>Started</th>
-        ${named && html`<th>Pipeline</th>`}
-        <th>Trigger</th>
-        <th>State</th>
-        <th class="n">Took</th>
-        ${OUTCOMES.map((outcome) => html`<th class="n">${capital(outcome)}</th>`)}
+        <th scope="col">Started</th>
+        ${named && html`<th scope="col">Pipeline</th>`}
+        <th scope="col">Trigger</th>
+        <th scope="col">State</th>
+        <th scope="col" class="n">Took</th>
+        ${OUTCOMES.map((outcome) => html`<th scope="col" class="n">${capital(outcome)}</th>`)}
       </tr>
     </thead>
     <tbody>
@@ -51,7 +53,7 @@ function runRow(run: RecentRun, named: boolean, now: number): Html {
   const took =
     finished_at === null ? UNKNOWN : duration((Date.parse(finished_at) - Date.parse(started_at)) / 1000);
   return html`<tr title="run ${run.run_id}">
-    <td>${moment(started_at, now)}</td>
+    <td><a href="/runs/${run.run_id}">${moment(started_at, now)}</a></td>
     ${named && html`<td>${run.pipeline}</td>`}
     <td class="soft">${run.trigger}</td>
     <td class="${TONES[state] ?? ''}">${state.replace('_', ' ')}</td>
@@ -65,20 +67,18 @@ function runRow(run: RecentRun, named: boolean, now: number): Html {
   </tr>`;
 }
 
-/** Who is at work. */
-export function processTable({ processes, dependencies }: Status, now: number): Html {
-  if (dependencies.some(({ name, ok }) => name === 'postgres' && !ok)) {
-    return html`<p class="soft">Not known: Postgres does not answer.</p>`;
-  }
+/** Who is at work; null where nobody can be asked. */
+export function processTable(processes: readonly ProcessStatus[] | null, now: number): Html {
+  if (processes === null) return html`<p class="soft">Not known: Postgres does not answer.</p>`;
   if (processes.length === 0) return html`<p class="soft">None has been seen lately.</p>`;
   return html`<table>
     <thead>
       <tr>
-        <th>Role</th>
-        <th>Process</th>
-        <th>Version</th>
-        <th>Started</th>
-        <th>Seen</th>
+        <th scope="col">Role</th>
+        <th scope="col">Process</th>
+        <th scope="col">Version</th>
+        <th scope="col">Started</th>
+        <th scope="col">Seen</th>
       </tr>
     </thead>
     <tbody>
@@ -107,7 +107,7 @@ export function dependencyList(
       ${dependencies.map(
         ({ name, ok, code }) =>
           html`<tr>
-            <td>${name}</td>
+            <th scope="row">${name}</th>
             <td>
               ${ok ? html`<span class="good">answers</span>` : away(code, awaySince.get(name) ?? now, now)}
             </td>

@@ -18,14 +18,21 @@ export function number(count: number | null): string {
 }
 
 /** `1 row`, `2 rows`. */
-export function plural(count: number, noun: string): string {
-  return `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
+export function plural(count: number, noun: string, ending = 's'): string {
+  return `${number(count)} ${noun}${count === 1 ? '' : ending}`;
+}
+
+/** A size in its largest unit that it has one of. */
+export function size(bytes: number): string {
+  if (bytes < 1_024) return `${bytes} B`;
+  const [unit, of] = bytes < 1_024 ** 2 ? ['KiB', 1_024] : ['MiB', 1_024 ** 2];
+  return `${(bytes / of).toFixed(bytes < 10 * of ? 1 : 0)} ${unit}`;
 }
 
 /** A length of time in its largest unit that it has two of, or else the next smaller one. */
 export function duration(seconds: number): string {
-  const [unit, size] = UNITS.find((one) => seconds >= 2 * one[1]) ?? ['s', 1];
-  return `${Math.round(seconds / size)} ${unit}`;
+  const [unit, of] = UNITS.find((one) => seconds >= 2 * one[1]) ?? ['s', 1];
+  return `${Math.round(seconds / of)} ${unit}`;
 }
 
 /** A moment as people say it: `12 s ago`, `in 3 min`; the exact one shows on hovering. Times are ISO 8601 or epoch ms. */
@@ -54,8 +61,8 @@ export function prose(text: string): Html {
   return html`${parts.map((part, index) => (index % 2 === 1 ? command(part) : part))}`;
 }
 
-/** A command breaks between its words only: `-p` in two lines is two things. */
-function command(text: string): Html {
+/** A command, to be copied; it breaks between its words only: `-p` in two lines is two things. */
+export function command(text: string): Html {
   const words = text.split(' ').map((word, index) => html`${index > 0 && ' '}<span>${word}</span>`);
   return html`<code>${words}</code>`;
 }
