@@ -16,6 +16,8 @@ import { addWatchCommands } from './watch-commands.js';
 
 /** A command line, ready to be run. */
 export interface Program {
+  /** The tree of commands, to be described. */
+  readonly commands: Commander;
   /** Parses the arguments and runs their command. Resolves to the exit code; rejects with what the command threw. */
   run(): Promise<number>;
 }
@@ -62,6 +64,7 @@ export function buildProgram(argv: readonly string[], surroundings: Surroundings
   addRevealCommands(program, action);
   addProofCommands(program, action);
   return {
+    commands: program,
     run: async () => {
       try {
         await program.parseAsync([...argv]);
