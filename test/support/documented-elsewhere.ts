@@ -25,7 +25,7 @@ const ELSEWHERE: readonly Elsewhere[] = [
     ],
   },
   {
-    commands: /^npm (?:ci|test|run) /,
+    commands: /^npm (?:ci|test|run)\b/,
     tests: [
       'unit/docs-pages › each script that a block runs is one of package.json, and each filter finds tests',
     ],
@@ -39,6 +39,19 @@ const ELSEWHERE: readonly Elsewhere[] = [
   {
     commands: /^(?:pg_dump|pg_restore) /,
     tests: ['integration/backup › after a restore what was loaded before comes as duplicate…'],
+  },
+  {
+    // Bash and zsh; blocks are typed into sh.
+    commands: /^source </,
+    tests: [
+      'unit/cli-completion › bash offers them, puts together what it splits at =, and completes names of files',
+    ],
+  },
+  {
+    commands: /^npm install @opentelemetry/,
+    tests: [
+      'integration/example-tracing › one trace leads from the message in SQS through three processes to COPY…',
+    ],
   },
   {
     commands: /^kubectl /,

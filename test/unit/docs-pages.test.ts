@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { before, test } from 'node:test';
-import { commandLinesOf, problemOf } from '../support/command-lines.js';
+import { commandLinesOf, problemOf } from '../support/named-commands.js';
 import { type Page, ROOT, parsePage, readPages } from '../support/documents.js';
 
 /** Signs of a synopsis: a choice, a part that may be left out, or more of the same. */
