@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Redis } from 'ioredis';
 import { isThere, testsInsteadOf } from '../support/documented-elsewhere.js';
 import { type CommandBlock, type Page, readPages } from '../support/documents.js';
 import { assertShows } from '../support/shown.js';
@@ -23,16 +24,30 @@ const GOES_ON: readonly (readonly [RegExp, RegExp])[] = [
   [/^(?:npx )?maskline run\b/m, /listening/],
 ];
 
+const DEAD_LETTERS = 'dead-letters';
+
 const pages = await readPages();
 const dirs: string[] = [];
 let stack: Stack;
 before(async () => {
-  stack = await startStack();
+  // As an operator would have them, so that who looks for faults finds none.
+  stack = await startStack({ fsync: 'on', full_page_writes: 'on' });
+  await stack.sqs.createQueue(DEAD_LETTERS, { MessageRetentionPeriod: '1209600' });
+  const redis = new Redis(stack.redis.url);
+  await redis.config('SET', 'appendonly', 'yes');
+  await redis.config('SET', 'maxmemory', '256mb');
+  redis.disconnect();
 });
 after(async () => {
   await stack.stop();
   for (const dir of dirs) rmSync(dir, { recursive: true, force: true });
 });
+
+/** Of a queue. */
+function redrive(): Readonly<{ [name: string]: string }> {
+  const deadLetterTargetArn = stack.sqs.queueArn(DEAD_LETTERS);
+  return { RedrivePolicy: JSON.stringify({ deadLetterTargetArn, maxReceiveCount: 5 }) };
+}
 
 function emptyDirectory(): string {
   const dir = mkdtempSync(join(tmpdir(), 'maskline-docs-'));
@@ -47,7 +62,7 @@ async function nothing(): Promise<Place> {
 
 /** The servers of a reader who has some, to be filled into `.env`, and an empty directory. */
 async function servers(): Promise<Place> {
-  const { environment } = await stack.deployment({ ddl: null, keys: false });
+  const { environment } = await stack.deployment({ ddl: null, keys: false, queueAttributes: redrive() });
   const dir = emptyDirectory();
   const { MASKLINE_CONFIG: _own, ...env } = environment;
   return {
@@ -71,6 +86,7 @@ const LONG = 'a locale of more than thirty-two letters';
 /** A deployment at work, with loaded rows and records in quarantine, of which some are easily mended. */
 async function deployment(): Promise<Place> {
   const own = await stack.deployment({
+    queueAttributes: redrive(),
     pipeline: { schedule: 'continuous', limits: { breaker: { max_rejected_ratio: 1 } } },
   });
   own.configure((config) => ({
