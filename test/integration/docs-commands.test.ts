@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -51,6 +51,8 @@ function redrive(): Readonly<{ [name: string]: string }> {
 
 function emptyDirectory(): string {
   const dir = mkdtempSync(join(tmpdir(), 'maskline-docs-'));
+  // For the database of the demo, whose user is another where this one is root: it goes with the directory.
+  chmodSync(dir, 0o755);
   dirs.push(dir);
   return dir;
 }

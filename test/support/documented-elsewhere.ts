@@ -54,6 +54,13 @@ const ELSEWHERE: readonly Elsewhere[] = [
     ],
   },
   {
+    commands: /^(?:npm audit signatures|gh )/,
+    tests: [
+      'unit/deploy-workflows › is published with provenance and without a token, as it was packed, and without running its scripts',
+      'unit/deploy-workflows › has its bill of materials attached, and attested',
+    ],
+  },
+  {
     commands: /^kubectl /,
     tests: ['unit/deploy-pods › takes its secrets from Secrets that the README says how to make'],
   },

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { ROOT } from './documents.js';
@@ -36,6 +36,7 @@ for (const [name, fd] of streams) {
 /** Programs that stand in for what a reader has installed. */
 function writePrograms(): string {
   const dir = mkdtempSync(join(tmpdir(), 'maskline-terminal-'));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
   const screen = join(dir, 'screen.mjs');
   writeFileSync(screen, SCREEN);
   const program = (name: string, text: string): void => {
@@ -152,7 +153,6 @@ export class Terminal {
   #enter(block: string, isToFail: boolean): number {
     this.#blocks += 1;
     const file = join(this.#dir, `${this.#blocks}.sh`);
-    mkdirSync(this.#dir, { recursive: true });
     writeFileSync(file, `${block}\n`);
     this.#type(`${isToFail ? 'set +e; ' : ''}. '${file}' <'${join(this.#dir, 'answers')}'`);
     return this.#blocks;

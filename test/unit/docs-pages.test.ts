@@ -7,8 +7,9 @@ import { type Page, ROOT, parsePage, readPages } from '../support/documents.js';
 
 /** Signs of a synopsis: a choice, a part that may be left out, or more of the same. */
 const SYNOPSIS = /[[\]|…<>]/;
-/** A sentence may name a command without all that it needs. */
-const LEFT_OUT = /required option .* not specified|argument missing|missing required argument/;
+/** A sentence may name a command without all that it needs, or a group of them. */
+const LEFT_OUT =
+  /required option .* not specified|argument missing|missing required argument|: Usage: maskline/;
 
 let pages: readonly Page[];
 before(async () => {
@@ -81,6 +82,27 @@ test('each command that a sentence or a block of a page names is one of the prog
   for (const { where, args, isWhole } of lines) {
     const problem = args.length === 0 ? null : await problemOf(args);
     if (problem !== null && (isWhole || !LEFT_OUT.test(problem))) wrong.push(`${where} ${problem}`);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('each command that a message or a comment of the code names is one of the program, with its options', async () => {
+  const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' });
+  const named = files
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) =>
+      [...readFileSync(join(ROOT, 'src', file), 'utf8').matchAll(/`(maskline [a-z][^`\\$]*)\\?`/g)].map(
+        ([, text = '']) => ({ file, text }),
+      ),
+    )
+    .filter(({ text }) => !SYNOPSIS.test(text));
+  assert.ok(named.length > 40, `only ${named.length} were found`);
+  const wrong: string[] = [];
+  for (const { file, text } of named) {
+    for (const args of commandLinesOf(text)) {
+      const problem = await problemOf(args);
+      if (problem !== null && !LEFT_OUT.test(problem)) wrong.push(`${file} ${problem}`);
+    }
   }
   assert.deepEqual(wrong, []);
 });
