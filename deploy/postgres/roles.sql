@@ -175,6 +175,8 @@ begin
       ('erased', 'select', 'maskline_operator'),
       ('schedules', 'select, insert, update', 'maskline_operator'),
       ('breaker', 'select, insert, update', 'maskline_operator'),
+      -- It tells the webhook.
+      ('notices', 'select, insert, update, delete', 'maskline_operator'),
       -- The auditor counts, and proves.
       ('ledger', 'select', 'maskline_auditor'),
       ('loads', 'select', 'maskline_auditor'),

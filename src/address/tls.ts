@@ -32,9 +32,9 @@ export interface TlsSettings extends TlsFiles {
 export const NO_TLS_FILES: TlsFiles = { caFile: null, certFile: null, keyFile: null, serverName: null };
 
 /**
- * The settings as Node's `tls.connect` takes them; `host` is who is asked for, where that is known. The files are read anew for every connection, so that renewed
- * certificates need no restart; one that can't be read then is taken as it was. Throws `config_invalid` when a file
- * can't be read now, or holds no certificate or key.
+ * The settings as Node's `tls.connect` takes them; `host` is who is asked for, where that is known. The files are read
+ * anew for every connection, so that renewed certificates need no restart; one that can't be read then is taken as it
+ * was. Throws `config_invalid` when a file can't be read now, or holds no certificate or key.
  */
 export function tlsOptions(settings: TlsSettings, host: string | null = null): ConnectionOptions {
   const ca = renewed(settings.caFile, 'CA certificate');

@@ -3,6 +3,7 @@ import { type BenchReport, benchText } from '../proof/bench/report.js';
 import type { Command } from './context.js';
 import { exitCode } from './exit.js';
 import type { Row } from './output.js';
+import { openProgress } from './progress.js';
 
 /** As commander gives them. */
 interface Given {
@@ -20,6 +21,9 @@ export const benchCommand: Command<Given> = async (context, { rows, runs, profil
   // For the question what is left in the queue; the emulator takes any.
   process.env['AWS_ACCESS_KEY_ID'] ??= 'bench';
   process.env['AWS_SECRET_ACCESS_KEY'] ??= 'bench';
+  // Its own lines are told off a terminal too.
+  const progress = openProgress(context.line, null);
+  progress.at(`bench ${profile}: run 1`);
   const report = await bench({
     profile,
     messages: rows ?? null,
@@ -27,8 +31,11 @@ export const benchCommand: Command<Given> = async (context, { rows, runs, profil
     cpuProfileDir: cpuProfile ?? null,
     searchPath: context.environment.variables['PATH'] ?? '',
     signal: stopping.signal,
-    tell: (line) => context.out.note(line),
-  });
+    tell: (line) => {
+      progress.at(`bench ${profile}: ${line}`);
+      context.out.note(line);
+    },
+  }).finally(() => progress.end());
   context.out.result(asRow(report), benchText(report));
   return exitCode.ok;
 };

@@ -1,17 +1,16 @@
 import type { LogStream } from '../ops/logger.js';
 import { type Environment, readEnvironment } from '../roles/environment.js';
 import { type Output, createOutput } from './output.js';
+import { StatusLine, type TerminalStream } from './status-line.js';
 
 /** What a command line reads and writes, as Node's `process` has it. */
 export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
-  readonly stdout: TextStream;
-  readonly stderr: TextStream;
+  readonly stdout: TerminalStream;
+  readonly stderr: TerminalStream;
   /** Where the log goes; default: file descriptor 2. */
   readonly logStream?: LogStream;
 }
-
-type TextStream = NodeJS.WritableStream & { readonly isTTY?: boolean };
 
 /** Options that every command takes. */
 export interface GlobalOptions {
@@ -38,6 +37,8 @@ export interface CliContext {
   /** Every question is answered with yes. */
   readonly yes: boolean;
   readonly out: Output;
+  /** The last line of the terminal. */
+  readonly line: StatusLine;
   readonly logStream: LogStream | undefined;
 }
 
@@ -51,6 +52,7 @@ export function createContext(
 ): CliContext {
   const environment = readEnvironment(env);
   const isTerminal = stderr.isTTY ?? false;
+  const line = new StatusLine(stderr);
   return {
     environment,
     configFile: options.config ?? (environment.variables['MASKLINE_CONFIG'] || './maskline.yaml'),
@@ -65,7 +67,9 @@ export function createContext(
       stderr,
       isTerminal: stdout.isTTY ?? false,
       json: options.json ?? false,
+      line,
     }),
+    line,
     logStream,
   };
 }

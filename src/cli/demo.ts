@@ -21,6 +21,7 @@ import { exitCode, exitCodeOf } from './exit.js';
 import { reportLifecycle } from './lifecycle-report.js';
 import { migrateDeployment } from './migrate.js';
 import type { Row } from './output.js';
+import { type Progress, openProgress } from './progress.js';
 import { reportRow } from './report.js';
 
 interface DemoOptions {
@@ -61,7 +62,8 @@ export const demoCommand: Command<DemoOptions> = async (context, options) => {
       const keep = options.keep ?? null;
       const stack = await startDemoStack({ keep, remember, releases: up.releases, tell });
       const deployment = openDemo(context, stack, options, log);
-      return startDemo({ context, options, numbers, stack, deployment, startedAt, tell }, up);
+      const demo = { context, options, numbers, stack, deployment, startedAt, tell };
+      return startDemo({ ...demo, progress: openProgress(context.line, null) }, up);
     },
     deadlineMs: STOP_DEADLINE_MS,
     exitCodeOf,
@@ -79,6 +81,7 @@ interface Demo {
   readonly deployment: Deployment;
   readonly startedAt: number;
   readonly tell: (line: string) => void;
+  readonly progress: Progress;
 }
 
 /** A deployment like any user's, from the demo's files. */
@@ -118,7 +121,9 @@ async function startDemo(
   const soft = new AbortController();
   const hard = new AbortController();
   const work = carryOut(demo, assembly, sent, { soft: soft.signal, hard: hard.signal });
-  const printed = work.then((report) => finish(demo, assembly, sent, report, health));
+  const printed = work
+    .finally(() => demo.progress.end())
+    .then((report) => finish(demo, assembly, sent, report, health));
   const { service, stopped } = untilStopped(
     inOrder([
       [stopping(printed, soft, hard)],
@@ -171,7 +176,9 @@ async function carryOut(demo: Demo, assembly: Assembly, sent: Sent, stop: StopSi
   let loaded = 0;
   deployment.events.on('batch_loaded', async (batch) => {
     loaded += batch.loaded;
-    tell(`${loaded} rows are in ${batch.table}`);
+    demo.progress.at('rows', loaded, numbers.rows);
+    // The bar tells on a terminal.
+    if (!demo.context.line.isTerminal) tell(`${loaded} rows are in ${batch.table}`);
     if (batch.loaded === 0 || loaded < numbers.rows || numbers.duplicates === 0) return;
     await stack.sqs.redeliver(stack.queueName, sent.validIds.slice(0, numbers.duplicates));
     tell(`delivered ${numbers.duplicates} of them again, as SQS does at times`);

@@ -16,15 +16,22 @@ export function openDeployment(context: CliContext, role: string, config = readC
 }
 
 /** A logger on stderr at the level that was asked for. Throws `usage` for a level that there is not. */
-export function openLogger({ logLevel, isTerminal, color, logStream }: CliContext, role: string): Logger {
-  const level: LogLevel | undefined = logLevels.find((known) => known === logLevel);
+export function openLogger(context: CliContext, role: string): Logger {
+  const level: LogLevel | undefined = logLevels.find((known) => known === context.logLevel);
   if (level === undefined) {
     throw new PipelineError('usage', `the log level must be one of ${logLevels.join(', ')}`);
   }
-  return createLogger({ level, base: { role }, pretty: isTerminal, color, stream: logStream });
+  return loggerOf(context, level, role);
 }
 
 /** A logger for what must go on record, however quiet the others were asked to be. */
-export function openAuditLog({ isTerminal, color, logStream }: CliContext): Logger {
-  return createLogger({ level: 'info', base: { role: 'cli' }, pretty: isTerminal, color, stream: logStream });
+export function openAuditLog(context: CliContext): Logger {
+  return loggerOf(context, 'info', 'cli');
+}
+
+function loggerOf({ isTerminal, color, logStream, line }: CliContext, level: LogLevel, role: string): Logger {
+  // A terminal is written to in the call too, and what shows how far things are steps aside.
+  const aside = { write: (text: string) => line.write(text) };
+  const stream = logStream ?? (isTerminal ? aside : undefined);
+  return createLogger({ level, base: { role }, pretty: isTerminal, color, stream });
 }

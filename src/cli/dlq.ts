@@ -4,6 +4,7 @@ import { confirm } from './confirmation.js';
 import type { Command } from './context.js';
 import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
+import { openProgress } from './progress.js';
 
 interface RedriveOptions {
   readonly args: readonly string[];
@@ -21,10 +22,13 @@ export const dlqRedrive: Command<RedriveOptions> = async (context, { args, max, 
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const progress = openProgress(context.line, deployment.log);
   try {
     let isClean = true;
     for (const pipeline of pipelines) {
-      const request = { maxMessages: max ?? null, dryRun, signal: stop.signal };
+      const onStep = (received: number): void => progress.at(pipeline.name, received, max ?? null);
+      onStep(0);
+      const request = { maxMessages: max ?? null, dryRun, signal: stop.signal, onStep };
       for await (const report of redrive(deployment, pipeline, request)) {
         context.out.result(row(report, dryRun), text(report, dryRun));
         isClean &&= report.received === report.redriven + report.otherQueues && !stop.signal.aborted;
@@ -32,6 +36,7 @@ export const dlqRedrive: Command<RedriveOptions> = async (context, { args, max, 
     }
     return isClean ? exitCode.ok : exitCode.failed;
   } finally {
+    progress.end();
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 };

@@ -4,7 +4,7 @@ import type { PipelineConfig } from '../config/config.js';
 import { durationMs } from '../config/units.js';
 import { PipelineError } from '../errors.js';
 import { type Started, runService } from '../lifecycle.js';
-import { assemble } from '../roles/assembly.js';
+import { type Assembly, assemble } from '../roles/assembly.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import { type DrainResult, drainAll } from '../roles/drain.js';
 import { withDeadLetters } from '../roles/redrive.js';
@@ -14,6 +14,7 @@ import { openDeployment } from './deployment.js';
 import { exitCode, exitCodeOf } from './exit.js';
 import type { Output } from './output.js';
 import { reportLifecycle } from './lifecycle-report.js';
+import { followBatches, openProgress } from './progress.js';
 import { reportRow, reportText } from './report.js';
 
 interface DrainCommandOptions {
@@ -58,7 +59,7 @@ export interface DrainRequest extends Pick<DrainCommandOptions, 'ingestOnly' | '
 
 /** Starts one run per pipeline, and workers for them in this process; prints each report. */
 export async function startDrain(
-  { out }: CliContext,
+  { out, line }: CliContext,
   deployment: Deployment,
   options: DrainRequest,
   up: Parameters<Parameters<typeof runService>[0]['start']>[0],
@@ -72,6 +73,12 @@ export async function startDrain(
   if (options.timeoutMs !== null) {
     void stopAfter(deployment.clock, options.timeoutMs, { soft, hard, done: timer.signal });
   }
+  const progress = openProgress(line, deployment.log);
+  const what = pipelines.map(({ name }) => name).join(', ');
+  followBatches(progress, deployment.events, {
+    what,
+    expected: line.isTerminal ? await waiting(assembly) : null,
+  });
   const work = drainAll(deployment, assembly.pipelines, {
     request: {
       trigger,
@@ -83,7 +90,12 @@ export async function startDrain(
     hard: hard.signal,
     onResult: (result) => printResult(out, result),
   });
-  const done = work.then((isClean) => (isClean ? exitCode.ok : exitCode.failed)).finally(() => timer.abort());
+  const done = work
+    .then((isClean) => (isClean ? exitCode.ok : exitCode.failed))
+    .finally(() => {
+      timer.abort();
+      progress.end();
+    });
   const draining = {
     stop: async (mode: 'soft' | 'hard' = 'soft') => {
       soft.abort();
@@ -92,6 +104,13 @@ export async function startDrain(
     },
   };
   return { service: inOrder([[draining], workers]), done };
+}
+
+/** Messages that the queues say that they hold; null when one does not say, which is no reason not to begin. */
+async function waiting({ pipelines }: Assembly): Promise<number | null> {
+  const depths = pipelines.map(async ({ ingester }) => (await ingester?.source.depth())?.visible ?? 0);
+  const known = await Promise.all(depths).catch(() => null);
+  return known && known.reduce((sum, visible) => sum + visible, 0);
 }
 
 /** `--timeout` stops as a signal does: softly at first, and hard when that takes too long. */

@@ -16,6 +16,7 @@ import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
 import { declined } from './failed.js';
 import type { Row } from './output.js';
+import { type Progress, openProgress } from './progress.js';
 import { purposeOf } from './purpose.js';
 
 interface EraseOptions {
@@ -43,6 +44,8 @@ export const eraseCommand: Command<EraseOptions> = async (context, options) => {
   const who = { osUser: osUser(), purpose, ticket };
   const order = { keyring, pipelines, subject, who, mode } as const;
   const releases = new Releases();
+  const progress = openProgress(context.line, deployment.log);
+  progress.at('looking for what is kept of the subject');
   try {
     const work = async (pool: PostgresPool): Promise<number> => {
       await checkSchema(pool);
@@ -50,10 +53,11 @@ export const eraseCommand: Command<EraseOptions> = async (context, options) => {
       const { pipelines: all } = deployment.config;
       const unsearched = await findUnsearched(pool, parts, all);
       const isWhole = pipelines.length === all.length;
-      return rehearseAndErase(context, pool, { ...order, isWhole, unsearched, dryRun });
+      return rehearseAndErase(context, pool, { ...order, isWhole, unsearched, dryRun }, progress);
     };
     return await withPool(deployment, 'migrate', work, { statementTimeoutMs: STATEMENT_TIMEOUT_MS });
   } finally {
+    progress.end();
     await releases.release();
   }
 };
@@ -62,8 +66,10 @@ async function rehearseAndErase(
   context: CliContext,
   pool: PostgresPool,
   order: ErasureOrder,
+  progress: Progress,
 ): Promise<number> {
   const expected = await erase(pool, { ...order, dryRun: true });
+  progress.end();
   if (order.dryRun) return print(context, expected, true);
   const question = `${describe(expected)} to be erased for good. Erase it?`;
   if (!(await confirm(context, question))) return declined(context);

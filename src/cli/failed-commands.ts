@@ -7,7 +7,9 @@ export function addFailedCommands(program: Commander, action: Action): void {
   const failed = program.command('failed').description('batches that failed for good, kept in the queue');
   addSelectionOptions(
     failed.command('list').description('what failed, newest first, and what to do about it'),
-  ).action(action(async () => (await import('./failed.js')).failedList));
+  )
+    .option('--by-cause', 'by what they have in common, each with a sample and the command that mends it')
+    .action(action(async () => (await import('./failed.js')).failedList));
   failed
     .command('show')
     .description('all that is known of one failed job, without opening it')
@@ -18,7 +20,7 @@ export function addFailedCommands(program: Commander, action: Action): void {
   )
     .argument('[job_id...]')
     .option('--all', 'all failed jobs, or all that the filters let through')
-    .option('--dry-run', 'list what would be retried')
+    .option('--dry-run', 'only mask them by the settings of today, and say what would become of each cause')
     .action(action(async () => (await import('./failed-retry.js')).failedRetry));
   addSelectionOptions(
     failed.command('discard').description('remove failed jobs; their messages are a matter of SQS'),

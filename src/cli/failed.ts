@@ -4,11 +4,13 @@ import { checkSchema } from '../load/migrate.js';
 import { readFate } from '../load/runs.js';
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import { type FailedEntry, type FailedQueues, openFailedQueues } from '../roles/failed.js';
+import { failedCauseId, failedCauses, noSuchCause } from './causes.js';
 import { confirm } from './confirmation.js';
 import type { CliContext, Command } from './context.js';
 import { withPool } from './database.js';
 import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
+import { FAILED_CAUSE_COLUMNS, failedCauseRow, failedCauseSteps } from './failed-causes.js';
 import {
   FAILED_COLUMNS,
   countJobs,
@@ -26,13 +28,22 @@ export interface FailedChangeOptions extends SelectionOptions {
   readonly dryRun?: boolean;
 }
 
+interface FailedListOptions extends SelectionOptions {
+  readonly byCause?: boolean;
+}
+
 /** `failed list`: newest first; people also read what to do. */
-export const failedList: Command<SelectionOptions> = async (context, options) => {
+export const failedList: Command<FailedListOptions> = async (context, options) => {
+  const { out } = context;
   const deployment = openDeployment(context, 'cli');
-  const { codes, since, limit } = readSelection({ ...options, args: [] }, deployment.clock.now());
-  const entries = await withFailedQueues(context, deployment, (queues) =>
-    queues.list({ codes, since, limit }),
-  );
+  const selection = readSelection({ ...options, args: [] }, deployment.clock.now());
+  const entries = await withFailedQueues(context, deployment, (queues) => selectFailed(queues, selection));
+  if (options.byCause) {
+    const rows = failedCauses(entries).map(failedCauseRow);
+    if (out.json || rows.length > 0) out.list(rows, FAILED_CAUSE_COLUMNS);
+    if (!out.json) out.note(failedCauseSteps(rows));
+    return exitCode.ok;
+  }
   printFailed(context, entries);
   if (context.out.json) return exitCode.ok;
   context.out.note(entries.length === 0 ? 'No failed jobs.' : nextSteps(entries));
@@ -99,12 +110,17 @@ export async function withFailedQueues<T>(
   }
 }
 
-/** The failed jobs that a change is about. Throws `not_found`, and nothing is changed, when an id is not there. */
+/** The failed jobs that a change is about. Throws `not_found`, and nothing is changed, when an id or cause is not there. */
 export async function selectFailed(
   queues: FailedQueues,
-  { ids, ...filter }: Selection,
+  { ids, cause, ...filter }: Selection,
 ): Promise<readonly FailedEntry[]> {
-  return ids.length > 0 ? findAll(queues, ids) : queues.list(filter);
+  if (ids.length > 0) return findAll(queues, ids);
+  if (cause === null) return queues.list(filter);
+  const all = await queues.list({ ...filter, limit: null });
+  const entries = all.filter((entry) => failedCauseId(entry) === cause);
+  if (entries.length === 0) throw noSuchCause(cause, 'failed list');
+  return entries.slice(0, filter.limit ?? Infinity);
 }
 
 /** Says that no job matches: no failure, so that a script may ask at any time. */

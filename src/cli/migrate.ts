@@ -16,13 +16,18 @@ import type { CliContext, Command } from './context.js';
 import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
 import { withPool } from './database.js';
+import { openProgress } from './progress.js';
 
 /** `migrate [up]`: maskline's schema, BullMQ's where it is on Postgres, and target tables under `create: true`. */
 export const migrateUp: Command<{ readonly dryRun?: boolean }> = async (context, { dryRun = false }) => {
   const deployment = openDeployment(context, 'migrate');
   if (dryRun) return printDryRun(context, deployment);
   const { config } = deployment;
-  const done = await migrateDeployment(deployment, selectPipelines(config, context.pipelines));
+  const progress = openProgress(context.line, deployment.log);
+  progress.at('migrating');
+  const done = await migrateDeployment(deployment, selectPipelines(config, context.pipelines)).finally(() =>
+    progress.end(),
+  );
   context.out.result(
     {
       migrations: done.migrations,

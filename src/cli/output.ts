@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import pc from 'picocolors';
+import type { StatusLine } from './status-line.js';
 
 /** A cell of a list or a field of a single result. Keys are snake_case, times ISO 8601 UTC. */
 export type Cell = string | number | boolean | null | readonly Cell[] | { readonly [key: string]: Cell };
@@ -27,9 +28,14 @@ export function createOutput(streams: {
   readonly stderr: NodeJS.WritableStream;
   readonly isTerminal: boolean;
   readonly json: boolean;
+  /** Shares a terminal with what is printed. */
+  readonly line: StatusLine;
 }): Output {
   const json = streams.json || !streams.isTerminal;
-  const out = (text: string): void => void streams.stdout.write(`${text}\n`);
+  const { line } = streams;
+  const write = (stream: NodeJS.WritableStream, text: string): void =>
+    line.aside(() => void stream.write(text));
+  const out = (text: string): void => write(streams.stdout, `${text}\n`);
   return {
     json,
     list: (rows, columns) => {
@@ -37,8 +43,8 @@ export function createOutput(streams: {
       else out(renderTable(rows, columns));
     },
     result: (value, text) => out(json ? JSON.stringify(value) : text),
-    text: (text) => void streams.stdout.write(text.endsWith('\n') ? text : `${text}\n`),
-    note: (text) => void streams.stderr.write(`${text}\n`),
+    text: (text) => write(streams.stdout, text.endsWith('\n') ? text : `${text}\n`),
+    note: (text) => write(streams.stderr, `${text}\n`),
   };
 }
 

@@ -3,6 +3,7 @@ import { packageVersion } from '../version.js';
 import { type Loader, collect } from './action.js';
 import type { GlobalOptions, Surroundings } from './context.js';
 import { exitCode } from './exit.js';
+import { addCompletionCommands } from './completion-commands.js';
 import { addDlqCommands } from './dlq-commands.js';
 import { addFailedCommands } from './failed-commands.js';
 import { addKeyCommands } from './key-commands.js';
@@ -63,6 +64,7 @@ export function buildProgram(argv: readonly string[], surroundings: Surroundings
   addQuarantineCommands(program, action);
   addRevealCommands(program, action);
   addProofCommands(program, action);
+  addCompletionCommands(program, action);
   return {
     commands: program,
     run: async () => {

@@ -11,6 +11,7 @@ import { withPool } from './database.js';
 import { openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
 import { declined } from './failed.js';
+import { openProgress } from './progress.js';
 import { differencesText, renderProof } from './prove-text.js';
 import { readSelection } from './selection.js';
 
@@ -19,9 +20,6 @@ interface ProveOptions {
   readonly since?: string;
   readonly accept?: boolean;
 }
-
-/** How often a long proof says that it is still at it. */
-const PROGRESS_MS = 5_000;
 
 /** `prove`: what maskline has on record, compared with itself and with the target tables. */
 export const proveCommand: Command<ProveOptions> = async (context, { args, since, accept = false }) => {
@@ -41,17 +39,13 @@ export const proveCommand: Command<ProveOptions> = async (context, { args, since
 
 /** As the operator; says on stderr what it is at while it takes long. */
 async function proveOnce(
-  { out }: CliContext,
+  { line }: CliContext,
   deployment: Deployment,
   pipelines: readonly PipelineConfig[],
   since: number | null,
 ): Promise<Proof> {
-  let step = '';
-  const began = Date.now();
-  const timer = setInterval(() => {
-    out.note(`${step} (${Math.round((Date.now() - began) / 1000)} s)`);
-  }, PROGRESS_MS);
-  const onStep = (said: string): void => void (step = said);
+  const progress = openProgress(line, deployment.log);
+  const onStep = (step: string): void => progress.at(step);
   try {
     return await withPool(
       deployment,
@@ -63,7 +57,7 @@ async function proveOnce(
       { statementTimeoutMs: PROOF_STATEMENT_TIMEOUT_MS },
     );
   } finally {
-    clearInterval(timer);
+    progress.end();
   }
 }
 

@@ -13,6 +13,7 @@ export function addQuarantineCommands(program: Commander, action: Action): void 
     .option('--all', 'all of them (default: the latest 20)')
     .option('--replayed', 'also those that were replayed')
     .option('--by-code', 'count them by pipeline, code and path instead')
+    .option('--by-cause', 'the same by policy too, each with a sample and the command that mends it')
     .action(action(async () => (await import('./quarantine.js')).quarantineList));
   quarantine
     .command('show')
@@ -38,7 +39,7 @@ export function addQuarantineCommands(program: Commander, action: Action): void 
   )
     .argument('[id...]')
     .option('--all', 'all open ones, or all that the filters let through')
-    .option('--dry-run', 'only mask them, and say how many would pass')
+    .option('--dry-run', 'only mask them by the settings of today, and say what would become of each cause')
     .action(action(async () => (await import('./quarantine-replay.js')).quarantineReplay));
   addSelectionOptions(
     quarantine.command('purge').description('delete records for good; open ones are the last copy'),

@@ -11,7 +11,8 @@ import {
 import { type Deployment, selectPipelines } from '../roles/deployment.js';
 import { openKeyring } from '../roles/keyring.js';
 import { checkDatabase } from '../roles/preflight.js';
-import { type Rehearsal, type ReplayParts, type ReplayResult, rehearse, replay } from '../roles/replay.js';
+import { type ReplayParts, type ReplayResult, replay } from '../roles/replay.js';
+import { type Rehearsal, rehearse } from '../roles/replay-rehearsal.js';
 import { STOP_DEADLINE_MS } from '../roles/role.js';
 import { confirm } from './confirmation.js';
 import type { CliContext, Command } from './context.js';
@@ -22,6 +23,7 @@ import { declined } from './failed.js';
 import { reportLifecycle } from './lifecycle-report.js';
 import { quarantineFilter } from './quarantine-selection.js';
 import { codesText, openByCode, remedyLines } from './quarantine-text.js';
+import { followBatches, openProgress } from './progress.js';
 import { reportRow, reportText } from './report.js';
 import { type Selection, type SelectionOptions, readTargets } from './selection.js';
 
@@ -59,7 +61,8 @@ export const quarantineReplay: Command<ReplayOptions> = async (context, options)
   const question =
     `${plan.records} records of ${names} (${codesText(openByCode(plan.counts))}) are to be loaded ` +
     'by the policy of today. Replay them?';
-  if (options.all && !options.dryRun && !(await confirm(context, question))) return declined(context);
+  if (targets.ids.length === 0 && !options.dryRun && !(await confirm(context, question)))
+    return declined(context);
   return runService({
     start: () => {
       const work = options.dryRun ? rehearsePlan : replayPlan;
@@ -83,7 +86,7 @@ async function planReplay(
 ): Promise<Plan> {
   const named = selectPipelines(config, context.pipelines).map(({ name }) => name);
   const found = await quarantineFilter(pool, context, targets, 'open');
-  const isOpenToDanger = found.ids !== null || targets.codes.length > 0;
+  const isOpenToDanger = found.ids !== null || found.codes.length > 0;
   const all = { ...found, until: await serverTime(pool) };
   const counted = await countEntries(pool, all);
   const isMeant = ({ pipeline, code }: QuarantineCount): boolean =>
@@ -144,7 +147,23 @@ function startWork(
 }
 
 async function replayPlan(
-  { out }: CliContext,
+  { out, line }: CliContext,
+  parts: ReplayParts,
+  plan: Plan,
+  stop: AbortSignal,
+): Promise<number> {
+  const { log, events } = parts.deployment;
+  const progress = openProgress(line, log);
+  followBatches(progress, events, { what: 'replay', expected: plan.records });
+  try {
+    return await replayEach(out, parts, plan, stop);
+  } finally {
+    progress.end();
+  }
+}
+
+async function replayEach(
+  out: CliContext['out'],
   parts: ReplayParts,
   plan: Plan,
   stop: AbortSignal,
@@ -190,8 +209,19 @@ async function rehearsePlan(
   return isClean ? exitCode.ok : exitCode.failed;
 }
 
-function printRehearsal(out: CliContext['out'], { pipeline, received, wouldPass, codes }: Rehearsal): void {
-  const text = `${pipeline}: ${wouldPass} of ${received} would pass`;
+function printRehearsal(out: CliContext['out'], rehearsal: Rehearsal): void {
+  const { pipeline, received, wouldPass, codes } = rehearsal;
+  const causes = rehearsal.causes.map(({ code, path, entries, wouldPass: passes, codes: stays }) => ({
+    row: { code, path, entries, would_pass: passes, codes: stays },
+    line:
+      `  ${code}${path === null ? '' : ` (${path})`}: ${passes} of ${entries} would pass` +
+      (passes === entries ? '' : `, still rejected: ${codesText(stays)}`),
+  }));
+  const text = [
+    `${pipeline}: ${wouldPass} of ${received} would pass`,
+    ...causes.map(({ line }) => line),
+    ...remedyLines(codes),
+  ];
   const row = { pipeline, dry_run: true, received, would_pass: wouldPass, would_stay: received - wouldPass };
-  out.result({ ...row, codes }, [text, ...remedyLines(codes)].join('\n'));
+  out.result({ ...row, codes, causes: causes.map((cause) => cause.row) }, text.join('\n'));
 }

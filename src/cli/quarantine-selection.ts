@@ -1,8 +1,9 @@
 import { PipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { checkSchema } from '../load/migrate.js';
-import { type QuarantineFilter, resolveIds } from '../load/quarantine-entries.js';
+import { type QuarantineFilter, listCauses, resolveIds } from '../load/quarantine-entries.js';
 import { isRejectionCode, rejectionCodes } from '../masking/remedies.js';
+import { noSuchCause, quarantineCauseId } from './causes.js';
 import type { CliContext } from './context.js';
 import type { Selection } from './selection.js';
 
@@ -16,7 +17,7 @@ export interface UnsealOptions {
 export async function quarantineFilter(
   pool: PostgresPool,
   { pipelines }: CliContext,
-  { ids, codes, since }: Selection,
+  { ids, codes, cause, since }: Selection,
   state: QuarantineFilter['state'],
 ): Promise<QuarantineFilter> {
   const unknown = codes.filter((code) => !isRejectionCode(code));
@@ -28,7 +29,7 @@ export async function quarantineFilter(
   }
   await checkSchema(pool);
   const named = ids.length > 0 ? await resolveIds(pool, ids) : null;
-  return {
+  const filter: QuarantineFilter = {
     ids: named,
     pipelines,
     codes,
@@ -37,6 +38,14 @@ export async function quarantineFilter(
     until: null,
     state: named === null ? state : 'any',
   };
+  return cause === null ? filter : ofCause(pool, filter, cause);
+}
+
+/** The filter, for entries of one cause. Throws `not_found`. */
+async function ofCause(pool: PostgresPool, filter: QuarantineFilter, id: string): Promise<QuarantineFilter> {
+  const cause = (await listCauses(pool, filter)).find((one) => quarantineCauseId(one) === id);
+  if (!cause) throw noSuchCause(id, 'quarantine list');
+  return { ...filter, pipelines: [cause.pipeline], codes: [cause.code], cause };
 }
 
 /** Why bodies are to be unsealed; null when they are not. Throws `usage` for one option without the other. */

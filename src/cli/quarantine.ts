@@ -1,8 +1,11 @@
 import { PipelineError } from '../errors.js';
+import type { Config } from '../config/config.js';
 import {
+  type QuarantineCause,
   type QuarantineEntry,
   type QuarantineRow,
   countEntries,
+  listCauses,
   pageContents,
   pageEntries,
 } from '../load/quarantine-entries.js';
@@ -15,6 +18,7 @@ import { openAuditLog, openDeployment } from './deployment.js';
 import { exitCode } from './exit.js';
 import { type Cell, type Row, renderFields } from './output.js';
 import { type UnsealOptions, quarantineFilter, unsealReason } from './quarantine-selection.js';
+import { CAUSE_COLUMNS, causeRow, causeSteps } from './quarantine-causes.js';
 import { COUNT_COLUMNS, SHORT_KEYS, fullRow, listRow, nextSteps } from './quarantine-text.js';
 import { type SelectionOptions, readSelection } from './selection.js';
 import { printable, unsealedRow } from './unsealed.js';
@@ -22,6 +26,7 @@ import { printable, unsealedRow } from './unsealed.js';
 interface ListOptions extends SelectionOptions {
   readonly replayed?: boolean;
   readonly byCode?: boolean;
+  readonly byCause?: boolean;
 }
 
 /** Of a list, as long as nothing else was asked for. */
@@ -34,6 +39,10 @@ export const quarantineList: Command<ListOptions> = async (context, options) => 
   const selection = readSelection({ ...options, args: [] }, deployment.clock.now());
   await withPool(deployment, 'cli', async (pool) => {
     const filter = await quarantineFilter(pool, context, selection, options.replayed ? 'any' : 'open');
+    if (options.byCause) {
+      printCauses(context, deployment.config, await listCauses(pool, filter));
+      return;
+    }
     const counts = options.byCode || !out.json ? await countEntries(pool, filter) : [];
     if (options.byCode) {
       out.list(
@@ -55,6 +64,13 @@ export const quarantineList: Command<ListOptions> = async (context, options) => 
   });
   return exitCode.ok;
 };
+
+/** A line for each cause; people also read what to do, and by which command. */
+function printCauses({ out }: CliContext, config: Config, causes: readonly QuarantineCause[]): void {
+  const rows = causes.map((cause) => causeRow(cause, config.pipelines));
+  if (out.json || rows.length > 0) out.list(rows, CAUSE_COLUMNS);
+  if (!out.json) out.note(causeSteps(rows));
+}
 
 /** `quarantine show`: all of one entry but its content; that too, once it is on record who wants to see it and why. */
 export const quarantineShow: Command<UnsealOptions & { readonly args: readonly string[] }> = async (

@@ -15,6 +15,7 @@ import { openDeployment } from './deployment.js';
 import { exitCode, exitCodeOf } from './exit.js';
 import { declined } from './failed.js';
 import { reportLifecycle } from './lifecycle-report.js';
+import { openProgress } from './progress.js';
 
 interface RemaskCommandOptions {
   readonly fromKid: number;
@@ -56,20 +57,26 @@ function startRemask(
 ): Started {
   const stopping = new AbortController();
   const { signal } = stopping;
+  const progress = openProgress(context.line, deployment.log);
+  const onBlocks = (relation: string, done: number, total: number): void =>
+    progress.at(`${relation}: blocks`, done, total);
   const work = async (pool: PostgresPool): Promise<number> => {
     await checkSchema(pool);
     let isClean = true;
     for (const pipeline of pipelines) {
       if (signal.aborted) return exitCode.failed;
       const parts = { deployment, pool, keyring };
-      const report = await remaskPipeline(parts, pipeline, { fromKid, rate, dryRun, signal });
+      progress.at(`${pipeline.name}: vault and quarantine`);
+      const report = await remaskPipeline(parts, pipeline, { fromKid, rate, dryRun, signal, onBlocks });
       if (report === null) context.out.note(`Another process is remasking ${pipeline.name} at this moment.`);
       else printReport(context, report);
       isClean &&= report?.state === 'done';
     }
     return isClean ? exitCode.ok : exitCode.failed;
   };
-  const done = withPool(deployment, 'migrate', work, { statementTimeoutMs: STATEMENT_TIMEOUT_MS });
+  const done = withPool(deployment, 'migrate', work, { statementTimeoutMs: STATEMENT_TIMEOUT_MS }).finally(
+    () => progress.end(),
+  );
   const service = {
     stop: async () => {
       stopping.abort();

@@ -18,8 +18,8 @@ export async function messagesOfFile({ out }: CliContext, file: string): Promise
 }
 
 /**
- * Messages of a pipeline's queues, one after the other, which are given back at once; what that does to them is said on stderr. Throws
- * `usage`, `sqs_unavailable`, and `source_unfit` where a look could cost messages and `--yes` was not said.
+ * Messages of a pipeline's queues, given back at once; stderr says what that does to them. Throws `usage`,
+ * `sqs_unavailable`, and `source_unfit` where a look could cost messages and `--yes` was not said.
  */
 export async function messagesOfQueue(
   { out, yes }: CliContext,

@@ -1,5 +1,5 @@
 import type { Command as Commander } from 'commander';
-import { type Action, wholeNumber } from './action.js';
+import { type Action, collect, wholeNumber } from './action.js';
 
 /** What is done before anything runs. */
 export function addSetUpCommands(program: Commander, action: Action): void {
@@ -26,6 +26,16 @@ export function addSetUpCommands(program: Commander, action: Action): void {
     .option('--strict', 'treat warnings as errors')
     .option('--sample <file>', 'also look at what the masks make of these events (JSONL; - is stdin)')
     .action(action(async () => (await import('./validate.js')).validate));
+  program
+    .command('doctor')
+    .description('what is wrong in this environment, and the remedy of each; exit 1 when something is')
+    .option('--pm2 <file>', "a file of pm2's apps (default: ecosystem.config.js here, if there is one)")
+    .option(
+      '--grace <duration>',
+      'how long containers are given to end, e.g. 30s: compared with what they need',
+    )
+    .option('--except <check>', 'leave this check out; may be repeated', collect)
+    .action(action(async () => (await import('./doctor.js')).doctorCommand));
   const migrate = program
     .command('migrate')
     .description("maskline's schema, the queue's, and the target tables");

@@ -9,6 +9,12 @@ export function addWatchCommands(program: Commander, action: Action): void {
     .option('--watch', 'again every 2 s, until Ctrl-C')
     .option('--check', 'exit 1 when something is wrong, and say what, a line each, on stderr')
     .action(action(async () => (await import('./status.js')).statusCommand));
+  program
+    .command('tap')
+    .description('batches as they pass a stage: masked values and shapes, nothing else')
+    .argument('[stage]', 'ingest, transform or load', 'transform')
+    .option('-n, --number <n>', 'end after so many batches', wholeNumber)
+    .action(action(async () => (await import('./tap.js')).tapCommand));
   addScheduleCommands(program, action);
   program
     .command('prune')

@@ -6,6 +6,7 @@ import { databaseOf, queueOf } from './connections.js';
 import { type Environment, envText } from './interpolation.js';
 import { entriesOf, readPart, valueAt } from './issues.js';
 import { warnOfKept } from './kept-masked.js';
+import { notifyOf } from './notify.js';
 import { buildPipeline } from './pipelines.js';
 import type { Findings, Path } from './problem.js';
 import { shareQueues } from './routes.js';
@@ -68,6 +69,8 @@ export function assembleConfig(
     },
     startupTimeoutMs: shell.startup_timeout,
     healthMaxLagMs: shell.health.max_lag,
+    notify: notifyOf(shell.notify, findings),
+    metrics: shell.metrics,
     pipelines: routed,
   };
 }

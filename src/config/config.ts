@@ -1,5 +1,7 @@
 import type { TlsFiles } from '../address/tls.js';
 import type { ColumnPolicy } from '../masking/methods.js';
+import type { RouteTable } from '../source/route.js';
+import type { SqsTransport } from '../source/sqs.js';
 import type { Host } from './hosts.js';
 import type { Secret } from './secret.js';
 
@@ -38,8 +40,7 @@ export interface QueueConfig {
   /** Null: the SDK's own resolution. */
   readonly endpoint: string | null;
   readonly receivers: number;
-  /** `lean`: our own HTTP for what each message has a share of; `sdk`: the AWS SDK for all. */
-  readonly transport: 'lean' | 'sdk';
+  readonly transport: SqsTransport;
   /** ARNs of the queues of whose messages `queue` is to have the dead letters; absent: it is a queue of its own. */
   readonly deadLettersOf?: readonly string[];
 }
@@ -83,25 +84,6 @@ export interface OpeningConfig {
   readonly buckets?: readonly string[];
 }
 
-/** Where a record says which pipeline it is for. */
-export type RouteField =
-  | { readonly kind: 'body'; readonly path: readonly (string | number)[] }
-  | { readonly kind: 'attribute'; readonly name: string };
-
-/** The pipelines that share a queue, and whose a record is; all of them have the same. */
-export interface RouteConfig {
-  /** All, in file order: the first stands for them. */
-  readonly pipelines: readonly [string, ...string[]];
-  /** The first that fits takes a record. */
-  readonly entries: readonly {
-    readonly pipeline: string;
-    readonly from: RouteField;
-    readonly equals: readonly string[];
-  }[];
-  /** Which takes what fits none; null: it is rejected as `no_route`. */
-  readonly otherwise: string | null;
-}
-
 /** A table that rows go to. */
 export interface TargetConfig {
   readonly schema: string;
@@ -133,7 +115,7 @@ export interface PipelineConfig {
   readonly schedule: Schedule | null;
   readonly source: { readonly sqs: SqsConfig; readonly s3: S3Config | null; readonly opening: OpeningConfig };
   /** Null: all that its queue holds is its own. */
-  readonly route: RouteConfig | null;
+  readonly route: RouteTable | null;
   readonly batch: { readonly maxMessages: number; readonly maxBytes: number; readonly lingerMs: number };
   /** Batches that one process works on at once in each stage; null: `-j`, or else the default of the stage. */
   readonly concurrency: { readonly transform: number | null; readonly load: number | null };
@@ -182,6 +164,16 @@ export interface SentinelConfig {
   readonly tls: boolean;
 }
 
+/** Whom to tell of what needs a person. */
+export interface NotifyConfig {
+  readonly webhook: Secret;
+  /** By name. */
+  readonly headers: Readonly<{ [name: string]: Secret }>;
+  readonly on: readonly ('breaker' | 'overdue' | 'quarantine')[];
+  /** Open records of a pipeline within an hour from which on its quarantine grows. */
+  readonly quarantineGrowth: number;
+}
+
 /** A maskline.yaml, parsed, checked, completed with defaults and frozen. Durations in ms unless named otherwise. */
 export interface Config {
   /** The file it came from. */
@@ -214,5 +206,9 @@ export interface Config {
   readonly reveal: { readonly rate: number; readonly quota: number };
   readonly startupTimeoutMs: number;
   readonly healthMaxLagMs: number;
+  /** Null: nobody. */
+  readonly notify: NotifyConfig | null;
+  /** Whether metrics go to stdout too, in CloudWatch's embedded metric format. */
+  readonly metrics: { readonly emf: boolean };
   readonly pipelines: readonly PipelineConfig[];
 }

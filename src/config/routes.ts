@@ -1,6 +1,7 @@
 // Pipelines that share a queue, and whose a record of it is.
 
-import type { PipelineConfig, RouteConfig, RouteField } from './config.js';
+import type { RouteField, RouteTable } from '../source/route.js';
+import type { PipelineConfig } from './config.js';
 import { parsePath } from './path.js';
 import type { PipelineInput } from './pipeline-schema.js';
 import type { Findings, Path } from './problem.js';
@@ -13,7 +14,7 @@ export function buildRoute(
   input: PipelineInput['route'],
   at: Path,
   findings: Findings,
-): RouteConfig | null {
+): RouteTable | null {
   if (input === undefined) return null;
   const { from, equals, default: isDefault } = input;
   const otherwise = isDefault ? pipeline : null;
@@ -60,7 +61,7 @@ export function shareQueues(
     for (const key of keys) owners.set(key, owners.get(key) ?? owner);
     groups.set(owner, [...(groups.get(owner) ?? []), pipeline]);
   }
-  const routes = new Map<PipelineConfig, RouteConfig | null>();
+  const routes = new Map<PipelineConfig, RouteTable | null>();
   for (const group of groups.values()) {
     const route = sharedRoute(group, findings);
     for (const pipeline of group) routes.set(pipeline, route);
@@ -69,7 +70,7 @@ export function shareQueues(
 }
 
 /** What a group of pipelines with one queue has in common; null where there is one, and all is its own. */
-function sharedRoute(group: readonly PipelineConfig[], findings: Findings): RouteConfig | null {
+function sharedRoute(group: readonly PipelineConfig[], findings: Findings): RouteTable | null {
   const [first, ...others] = group;
   if (first === undefined || (others.length === 0 && first.route === null)) return null;
   for (const pipeline of others) checkMember(pipeline, first, findings);
@@ -113,7 +114,7 @@ function checkMember(pipeline: PipelineConfig, first: PipelineConfig, findings: 
 }
 
 /** A value that two claim would be the first's alone. */
-function checkValues(entries: RouteConfig['entries'], findings: Findings): void {
+function checkValues(entries: RouteTable['entries'], findings: Findings): void {
   const owners = new Map<string, string>();
   for (const { pipeline, from, equals } of entries) {
     for (const value of equals) {

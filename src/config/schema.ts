@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { databaseSchema, sentinelSchema, tlsSchema } from './connection-schema.js';
+import { notifySchema } from './notify.js';
 import { pipelineSchema } from './pipeline-schema.js';
 import { choice, duration, flag, integer, ratio, scalar, text } from './scalars.js';
 
@@ -119,6 +120,12 @@ const health = z.strictObject({
   ).prefault('15m'),
 });
 
+const metrics = z.strictObject({
+  emf: flag(
+    'Whether each process writes a line a minute for each pipeline to stdout, in the embedded metric format of Amazon CloudWatch.',
+  ).prefault(false),
+});
+
 const version = scalar(
   'Version of this file format: 1.',
   { anyOf: [{ const: 1 }, { type: 'string', pattern: '^1$|\\$\\{' }] },
@@ -148,6 +155,10 @@ export const configSchema = z
       '1h',
     ).prefault('60s'),
     health: health.meta({ description: 'What counts as healthy.' }).prefault({}),
+    notify: notifySchema
+      .meta({ description: 'Whom the admin role, and `run all`, tell of what needs a person.' })
+      .prefault({}),
+    metrics: metrics.meta({ description: 'Metrics besides `/metrics`.' }).prefault({}),
     pipelines: z.record(z.string(), pipelineSchema).meta({
       description: 'One entry per pipeline, by name: a queue, the masks of its fields, and a table.',
     }),

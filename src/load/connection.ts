@@ -41,7 +41,8 @@ export interface PostgresPool {
 }
 
 const MAX_CONNECTIONS = 4;
-const STATEMENT_TIMEOUT_MS = 60_000;
+/** In sessions that ask for no other: longer than the longest honest COPY. */
+export const STATEMENT_TIMEOUT_MS = 60_000;
 const LOCK_TIMEOUT_MS = 5_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 5_000;

@@ -90,6 +90,57 @@ export async function sealedUses(pool: Pick<PostgresPool, 'query'>, kid: number)
   return uses;
 }
 
+/** Keys that something was made under. */
+export interface KidsFound {
+  readonly place: string;
+  readonly kids: readonly number[];
+}
+
+/** Enough to meet every key that is in use, and read in a moment; old rows, whose key may be gone, lie first. */
+const ROWS_LOOKED_AT = 100_000;
+
+const READABLE = `
+  select t.schema, t."table", t."column"
+    from unnest($1::text[], $2::text[], $3::text[]) with ordinality as t (schema, "table", "column", i)
+    join pg_namespace n on n.nspname = t.schema and has_schema_privilege(n.oid, 'USAGE')
+    join pg_class c on c.relnamespace = n.oid and c.relname = t."table"
+    join pg_attribute a on a.attrelid = c.oid and a.attname = t."column"
+     and has_column_privilege(c.oid, a.attnum, 'SELECT')
+   order by t.i`;
+
+/**
+ * The keys that the first rows of maskline's own tables are sealed under, and those of the tokens of `siv` and `hmac` in these columns of
+ * targets, as far as the user of this connection may read them. Throws as `PostgresPool`.
+ */
+export async function kidsFound(
+  pool: Pick<PostgresPool, 'query'>,
+  columns: readonly (TableName & { readonly column: string })[],
+): Promise<readonly KidsFound[]> {
+  const { rows: sealed } = await pool.query<{ name: string }>(SEALED_TABLES);
+  const asked = [
+    ...sealed.map(({ name }) => ({ schema: 'maskline', table: name, column: 'kid' })),
+    ...columns,
+  ];
+  const { rows: readable } = await pool.query<TableName & { readonly column: string }>(READABLE, [
+    asked.map(({ schema }) => schema),
+    asked.map(({ table }) => table),
+    asked.map(({ column }) => column),
+  ]);
+  const found: KidsFound[] = [];
+  for (const { schema, table, column } of readable) {
+    const name = escapeIdentifier(column);
+    const kid = schema === 'maskline' ? name : `substring(${name}::text from '^[hs]([1-9][0-9]{0,3})[.]')`;
+    const { rows } = await pool.query<{ kid: number }>(
+      `select distinct kid::int as kid from (
+         select ${kid} as kid from ${quoteTable({ schema, table })} limit ${ROWS_LOOKED_AT}) as k
+        where kid is not null order by 1`,
+    );
+    const place = schema === 'maskline' ? `maskline.${table}` : `${schema}.${table}.${column}`;
+    if (rows.length > 0) found.push({ place, kids: rows.map((row) => row.kid) });
+  }
+  return found;
+}
+
 /** Processes at work that began before `sinceMs` (epoch ms): they may mask under the primary key of then. */
 export async function processesSince(pool: Pick<PostgresPool, 'query'>, sinceMs: number): Promise<KeyUse> {
   const { rows } = await pool.query<{ n: number }>(

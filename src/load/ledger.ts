@@ -28,12 +28,17 @@ const INSERT = `
    order by t.sent_at, convert_to(t.record_id, 'UTF8')
   on conflict do nothing`;
 
+// One look into an index for each record, whatever the planner thinks of partitions that nobody has analyzed: as a plain
+// join it may read all of the ledger. The range leaves out the partitions of other days before anything is planned.
 const KNOWN = `
   select t.entry::int as entry
-    from unnest($3::timestamptz[], $4::text[]) with ordinality as t (sent_at, record_id, entry)
-    join maskline.ledger l
-      on l.pipeline = $1 and l.sent_at = t.sent_at and l.key = convert_to(t.record_id, 'UTF8')
-   where l.batch_id <> $2`;
+    from unnest($3::timestamptz[], $4::text[]) with ordinality as t (sent_at, record_id, entry),
+         lateral (
+           select from maskline.ledger l
+            where l.sent_at between $5 and $6
+              and l.pipeline = $1 and l.sent_at = t.sent_at and l.key = convert_to(t.record_id, 'UTF8')
+              and l.batch_id <> $2
+            limit 1) as known`;
 
 /** What entering records into the ledger came to. */
 export type Entered =
@@ -64,11 +69,15 @@ export async function knownRecords(
   owner: LedgerOwner,
   records: readonly Pick<LedgerEntry, 'id' | 'sentAt'>[],
 ): Promise<ReadonlySet<number>> {
+  if (records.length === 0) return new Set();
+  const times = records.map(({ sentAt }) => sentAt);
   const { rows } = await client.query<{ entry: number }>(KNOWN, [
     owner.pipeline,
     owner.batchId,
-    records.map(({ sentAt }) => isoTime(sentAt)),
+    times.map(isoTime),
     records.map(({ id }) => id),
+    isoTime(times.reduce((a, b) => Math.min(a, b))),
+    isoTime(times.reduce((a, b) => Math.max(a, b))),
   ]);
   return new Set(rows.map((row) => row.entry - 1));
 }
@@ -86,7 +95,8 @@ const DAYS_AHEAD = 7;
 
 /**
  * Makes the ledger's daily partitions from 15 days back (less when its retention is shorter: older ones are pruned) to
- * 7 ahead, where missing; to be called once a day. Safe in parallel; needs the right to execute `maskline.ensure_ledger_partitions`. Returns how many it made.
+ * 7 ahead, where missing; to be called once a day. Safe in parallel; needs the right to execute
+ * `maskline.ensure_ledger_partitions`. Returns how many it made.
  */
 export async function ensureLedgerPartitions(
   pool: Pick<PostgresPool, 'query'>,

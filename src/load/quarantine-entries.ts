@@ -44,6 +44,8 @@ export interface QuarantineFilter {
   readonly until: string | null;
   /** Open entries are those that were not replayed. */
   readonly state: 'open' | 'replayed' | 'any';
+  /** Of one cause only; absent: of any. */
+  readonly cause?: Pick<QuarantineCause, 'path' | 'policy_sha256'>;
 }
 
 /** How many entries there are of a pipeline, code and path. */
@@ -55,6 +57,14 @@ export interface QuarantineCount {
   readonly replayed: number;
   readonly oldest_at: string;
   readonly newest_at: string;
+}
+
+/** Entries of one pipeline that were rejected alike. */
+export interface QuarantineCause extends QuarantineCount {
+  /** What made the batches that they came with; null where these are not on record any more. */
+  readonly policy_sha256: string | null;
+  /** The latest entry, which stands for the others. */
+  readonly sample_id: string;
 }
 
 type Queries = Pick<PostgresPool, 'query'>;
@@ -76,7 +86,10 @@ const STATES = {
   any: 'true',
 } as const;
 
-/** The conditions of a filter, over $1 to $6. */
+/** Which policy an entry was rejected under. */
+const POLICY = '(select l.policy_sha256 from maskline.loads l where l.batch_id = q.batch_id)';
+
+/** The conditions of a filter, over $1 to $8; a list of one is a value that may be null. */
 function conditions(filter: QuarantineFilter): { readonly sql: string; readonly values: readonly unknown[] } {
   return {
     sql: `${STATES[filter.state]}
@@ -85,7 +98,9 @@ function conditions(filter: QuarantineFilter): { readonly sql: string; readonly 
       and ($3::text[] is null or q.code = any($3))
       and q.code <> all($4::text[])
       and ($5::timestamptz is null or q.quarantined_at >= $5)
-      and ($6::timestamptz is null or q.quarantined_at <= $6)`,
+      and ($6::timestamptz is null or q.quarantined_at <= $6)
+      and ($7::text[] is null or q.path is not distinct from ($7::text[])[1])
+      and ($8::text[] is null or ${POLICY} is not distinct from ($8::text[])[1])`,
     values: [
       filter.ids,
       filter.pipelines.length === 0 ? null : filter.pipelines,
@@ -93,6 +108,8 @@ function conditions(filter: QuarantineFilter): { readonly sql: string; readonly 
       filter.withoutCodes,
       filter.since === null ? null : isoTime(filter.since),
       filter.until,
+      filter.cause ? [filter.cause.path] : null,
+      filter.cause ? [filter.cause.policy_sha256] : null,
     ],
   };
 }
@@ -117,9 +134,9 @@ export async function* pageEntries(
     const wanted = Math.min(left, PAGE_ENTRIES);
     const { rows } = await pool.query<PagedRow>(
       `select ${COLUMNS}, q.quarantined_at::text as cursor from maskline.quarantine as q
-        where ${sql} ${after ? `and (q.quarantined_at, q.id) ${beyond} ($8::timestamptz, $9::uuid)` : ''}
+        where ${sql} ${after ? `and (q.quarantined_at, q.id) ${beyond} ($10::timestamptz, $11::uuid)` : ''}
         order by q.quarantined_at ${direction}, q.id ${direction}
-        limit $7`,
+        limit $9`,
       [...values, wanted, ...(after ? [after.cursor, after.id] : [])],
     );
     if (rows.length === 0) return;
@@ -164,6 +181,10 @@ async function readContents(pool: Queries, ids: readonly string[]): Promise<read
   return rows;
 }
 
+const COUNTED = `
+  (count(*) filter (where q.replayed_at is null))::float8 as open, count(q.replayed_at)::float8 as replayed,
+  ${isoColumn('min(q.quarantined_at)', 'oldest_at')}, ${isoColumn('max(q.quarantined_at)', 'newest_at')}`;
+
 /** How many entries the filter lets through, the most frequent first. */
 export async function countEntries(
   pool: Queries,
@@ -171,12 +192,27 @@ export async function countEntries(
 ): Promise<readonly QuarantineCount[]> {
   const { sql, values } = conditions(filter);
   const { rows } = await pool.query<QuarantineCount>(
-    `select q.pipeline, q.code, q.path,
-            (count(*) filter (where q.replayed_at is null))::float8 as open, count(q.replayed_at)::float8 as replayed,
-            ${isoColumn('min(q.quarantined_at)', 'oldest_at')}, ${isoColumn('max(q.quarantined_at)', 'newest_at')}
+    `select q.pipeline, q.code, q.path, ${COUNTED}
        from maskline.quarantine as q where ${sql}
       group by q.pipeline, q.code, q.path
       order by count(*) desc, q.pipeline, q.code, q.path`,
+    [...values],
+  );
+  return rows;
+}
+
+/** The same by cause: pipeline, code, path, and the policy under which they were rejected. */
+export async function listCauses(
+  pool: Queries,
+  filter: QuarantineFilter,
+): Promise<readonly QuarantineCause[]> {
+  const { sql, values } = conditions(filter);
+  const { rows } = await pool.query<QuarantineCause>(
+    `select q.pipeline, q.code, q.path, ${POLICY} as policy_sha256, ${COUNTED},
+            (array_agg(q.id order by q.quarantined_at desc, q.id))[1] as sample_id
+       from maskline.quarantine as q where ${sql}
+      group by 1, 2, 3, 4
+      order by count(*) desc, 1, 2, 3, 4`,
     [...values],
   );
   return rows;

@@ -50,6 +50,8 @@ export interface RemaskRequest {
   readonly attempt: <T>(step: () => Promise<T>) => Promise<T>;
   /** Awaited before each passage but the first, for what the vault has got meanwhile. */
   readonly prepare: () => Promise<void>;
+  /** Hears how many blocks of a table, or of one of its partitions, were gone through. */
+  readonly onBlocks?: ((relation: string, done: number, total: number) => void) | undefined;
 }
 
 /** What a passage through the table has come to. */
@@ -169,6 +171,7 @@ async function passLeaf(
     passage.remasked += step.remasked;
     passage.unopened += step.unopened;
     next = end;
+    request.onBlocks?.(leaf.relation, next, checkpoint.end);
     const dueMs = (step.remasked / rate) * 1000;
     await clock.sleep(Math.max(0, dueMs - (clock.elapsed() - began)), signal);
   }

@@ -180,3 +180,12 @@ export async function readFate(pool: Queries, batchId: string): Promise<BatchFat
   );
   return rows[0] ?? null;
 }
+
+/** A batch by its id, which is a UUID; null when it has no fate, or none any more. */
+export async function readLoad(pool: Queries, batchId: string): Promise<LoadRow | null> {
+  const { rows } = await pool.query<LoadRow>(
+    `select ${LOAD_COLUMNS} from maskline.loads as l where batch_id = $1::uuid`,
+    [batchId],
+  );
+  return rows[0] ?? null;
+}

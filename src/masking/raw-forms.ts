@@ -24,8 +24,8 @@ const GROUP_CHARACTERS = 4;
 
 /**
  * The forms of each value that is `wanted`: as it was sent, in its canonical form (addresses too), in lower and upper
- * case, each as text of COPY, within JSON text, and with URL escapes; and what was sent, in hexadecimal and in base64 at each of the three
- * offsets that text before it can cause.
+ * case, each as text of COPY, within JSON text, and with URL escapes; and what was sent, in hexadecimal and in base64
+ * at each of the three offsets that text before it can cause.
  */
 export function rawForms(texts: readonly string[], wanted: readonly boolean[]): RawForms {
   const numbers = [...wanted.keys()].filter((number) => wanted[number] === true);

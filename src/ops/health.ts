@@ -2,15 +2,12 @@ import { Hono, type MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { secureHeaders } from 'hono/secure-headers';
 import { type Credentials, guard } from './access.js';
-import { type HttpServer, listen } from './http.js';
+import { type HttpServer, type ListenOptions, listen } from './http.js';
 import type { Metrics } from './metrics.js';
 import { type Check, probeRoutes } from './probes.js';
 
 /** What a role serves, and to whom. */
-export interface HealthServerOptions {
-  readonly host: string;
-  /** 0 takes any free one. */
-  readonly port: number;
+export interface HealthServerOptions extends ListenOptions {
   readonly checks: { readonly [name: string]: Check };
   /** Names of what hangs in this process. Default: nothing ever does. */
   readonly hung?: () => readonly string[];
@@ -26,12 +23,11 @@ export interface HealthServerOptions {
  * taken: workers warn and go on, an admin process ends.
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HttpServer> {
-  const { host, port } = options;
   const app = new Hono();
   app.use(secureHeaders());
   app.use(uncached);
   addHealthRoutes(app, options, guard(options));
-  return listen(app, { host, port });
+  return listen(app, options);
 }
 
 /** Adds the probes, the metrics and the answer to errors; `access` stands before what is not for everybody. */

@@ -8,6 +8,15 @@ import type { Service } from '../lifecycle.js';
 /** A probe or a scrape is a few hundred bytes and takes moments: who needs longer holds a socket for nothing. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
+/** Where to listen. */
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** Hears of the status of each answer. */
+  readonly onAnswer?: (status: number) => void;
+}
+
 /** A listening server. */
 export interface HttpServer extends Service {
   readonly host: string;
@@ -19,13 +28,15 @@ export interface HttpServer extends Service {
  * Serves an app until stopped: a stop takes no new connections and ends idle ones, a hard one ends them all. Throws
  * `config_invalid` when it can't listen there.
  */
-export async function listen(
-  app: Hono,
-  options: { readonly host: string; readonly port: number },
-): Promise<HttpServer> {
-  const { host } = options;
+export async function listen(app: Hono, options: ListenOptions): Promise<HttpServer> {
+  const { host, onAnswer = () => undefined } = options;
   // Replacing the global Request and Response is not for a server that shares its process with an SDK.
-  const handle = getRequestListener(app.fetch, { hostname: host, overrideGlobalObjects: false });
+  const answer: typeof app.fetch = async (...request) => {
+    const response = await app.fetch(...request);
+    onAnswer(response.status);
+    return response;
+  };
+  const handle = getRequestListener(answer, { hostname: host, overrideGlobalObjects: false });
   const server = createServer(
     { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
     (request, response) => void handle(request, response),

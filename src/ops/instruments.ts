@@ -13,6 +13,23 @@ export function counter(
   return made;
 }
 
+/** Of what is no pipeline's. `collect` runs at each scrape. */
+export function plainCounter(
+  registry: Registry,
+  name: string,
+  help: string,
+  labels: readonly string[],
+  collect?: () => Promise<void>,
+): Counter {
+  return new Counter({
+    name,
+    help,
+    labelNames: [...labels],
+    registers: [registry],
+    ...(collect ? { collect } : {}),
+  });
+}
+
 /** `collect` runs at each scrape. */
 export function gauge(
   registry: Registry,

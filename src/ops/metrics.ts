@@ -1,12 +1,19 @@
-import { Counter, type Gauge, Registry, collectDefaultMetrics } from 'prom-client';
-import { type Answer, attempt } from './attempt.js';
-import type { EventBus, Stage } from './events.js';
+import { type Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { RejectionCode } from '../batch.js';
+import type { EventBus } from './events.js';
 import { mergeExpositions } from './exposition.js';
+import { countFaults, countRefusals } from './fault-metrics.js';
 import { counter, gauge, histogram } from './instruments.js';
 import { metricNames } from './metric-names.js';
-
-/** A scrape waits no longer than this for a dependency that is away: Prometheus gives up after 10 s by default. */
-const READ_TIMEOUT_MS = 2_000;
+import {
+  type MetricSources,
+  type ScheduleSample,
+  ask,
+  sampleBacklog,
+  sampleQueues,
+  sampleReveals,
+} from './metric-sources.js';
+import { sampleStatus } from './status-metrics.js';
 
 /** Upper bounds in seconds: an empty drain takes about one, a large one an hour. */
 const RUN_SECONDS = [0.5, 1, 2, 5, 15, 60, 300, 900, 3_600];
@@ -17,40 +24,26 @@ const BATCH_ROWS = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 /** Upper bounds in seconds: from one tick to the 14 days that SQS can hold a message. */
 const LAG_SECONDS = [1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 14_400, 86_400, 1_209_600];
 
-/** What a pipeline's queue reports of itself, in messages. */
-export interface QueueSample {
-  readonly pipeline: string;
-  readonly visible: number;
-  readonly inFlight: number;
-  readonly delayed: number;
-}
-
-/** Batches that wait or are worked on in one stage. */
-export interface BacklogSample {
-  readonly pipeline: string;
-  readonly stage: Stage;
-  readonly batches: number;
-}
-
-/** What the database says of a pipeline's schedule; null is what it does not say. */
-export interface ScheduleSample {
-  readonly pipeline: string;
-  readonly isBreakerOpen: boolean | null;
-  /** When the latest tick that ended well began, in epoch ms. */
-  readonly lastSuccessAt: number | null;
-}
-
-/** What is asked at each scrape. What fails or is too slow is left out of that scrape. */
-export interface MetricSources {
-  readonly queues?: () => Promise<readonly QueueSample[]>;
-  readonly backlog?: () => Promise<readonly BacklogSample[]>;
-  /** Goes before what the events of this process tell. */
-  readonly schedules?: () => Promise<readonly ScheduleSample[]>;
-  /** How often values were asked for on record, by outcome. */
-  readonly reveals?: () => Promise<ReadonlyMap<string, number>>;
-  /** BullMQ's own metrics in the exposition format, one text for each queue. */
-  readonly bullmq?: () => Promise<readonly string[]>;
-}
+/** The codes that are known before one is met: alerts are about how they grow. */
+const REJECTIONS: { readonly [code in Exclude<RejectionCode, `refused_${string}`>]: true } = {
+  not_json: true,
+  not_object: true,
+  bad_envelope: true,
+  too_deep: true,
+  too_large: true,
+  object_gone: true,
+  no_route: true,
+  missing_field: true,
+  unknown_field: true,
+  wrong_type: true,
+  out_of_range: true,
+  bad_version: true,
+  bad_ip: true,
+  bad_text: true,
+  too_long: true,
+  mask_failed: true,
+  crashed_worker: true,
+};
 
 /** What `/metrics` serves. */
 export interface Metrics {
@@ -58,6 +51,8 @@ export interface Metrics {
   readonly contentType: string;
   /** The text of one scrape. Never rejects. */
   render(): Promise<string>;
+  /** Counts an answer of this process's HTTP server by its status, when it is a refusal. */
+  readonly answered: (status: number) => void;
 }
 
 /** Counts what the events tell; `pipelines` start at zero, so that a rate is right from the first event on. */
@@ -76,12 +71,16 @@ export function createMetrics(options: {
   countRows(registry, events, options.pipelines);
   timeLoads(registry, events);
   followRuns(registry, events, options.pipelines, sources.schedules);
+  countFaults(registry, events, options.pipelines);
+  const { status } = sources;
+  if (status) sampleStatus(registry, () => ask(status));
   if (sources.queues) sampleQueues(registry, sources.queues);
   if (sources.backlog) sampleBacklog(registry, sources.backlog);
   if (sources.reveals) sampleReveals(registry, sources.reveals);
   return {
     registry,
     contentType: registry.contentType,
+    answered: countRefusals(registry),
     render: async () => {
       const [own, bullmq] = await Promise.all([registry.metrics(), ask(sources.bullmq ?? noTexts)]);
       return bullmq.ok ? `${own}\n${mergeExpositions(bullmq.value)}` : own;
@@ -90,10 +89,6 @@ export function createMetrics(options: {
 }
 
 const noTexts = (): Promise<readonly string[]> => Promise.resolve([]);
-
-function ask<T>(read: () => Promise<T>): Promise<Answer<T>> {
-  return attempt(read, READ_TIMEOUT_MS);
-}
 
 function countMessages(registry: Registry, events: EventBus, pipelines: readonly string[]): void {
   const { messagesReceived, messagesDeleted, redeliveries } = metricNames;
@@ -121,12 +116,38 @@ function countMessages(registry: Registry, events: EventBus, pipelines: readonly
 }
 
 function countRows(registry: Registry, events: EventBus, pipelines: readonly string[]): void {
-  const masked = counter(registry, metricNames.rowsMasked, 'Rows masked, by method.', [], ['method']);
+  const masked = counter(
+    registry,
+    metricNames.rowsMasked,
+    'Rows masked, by method; a row with two columns of one counts twice.',
+    [],
+    ['method'],
+  );
   const loaded = counter(registry, metricNames.rowsLoaded, 'Rows committed, by table.', [], ['table']);
   const duplicate = counter(registry, metricNames.rowsDuplicate, 'Records known already.', pipelines);
-  const quarantined = counter(registry, metricNames.rowsQuarantined, 'Records quarantined.', [], ['code']);
-  const blocked = counter(registry, metricNames.groupsBlocked, 'FIFO groups held, by batch.', [], ['code']);
-  const normalized = counter(registry, metricNames.valuesNormalized, 'Values made canonical.', [], ['kind']);
+  const quarantined = counter(
+    registry,
+    metricNames.rowsQuarantined,
+    'Records quarantined, by code.',
+    [],
+    ['code'],
+  );
+  const blocked = counter(
+    registry,
+    metricNames.groupsBlocked,
+    'FIFO groups held, counted at each batch, by code.',
+    [],
+    ['code'],
+  );
+  for (const pipeline of pipelines)
+    for (const code of Object.keys(REJECTIONS)) quarantined.inc({ pipeline, code }, 0);
+  const normalized = counter(
+    registry,
+    metricNames.valuesNormalized,
+    'Values made canonical before masking, by kind.',
+    [],
+    ['kind'],
+  );
   const dropped = counter(registry, metricNames.fieldsDropped, 'Fields that are in no column.', pipelines);
   events.on('batch_masked', (batch) => {
     const { pipeline } = batch;
@@ -146,12 +167,12 @@ function countRows(registry: Registry, events: EventBus, pipelines: readonly str
 }
 
 function timeLoads(registry: Registry, events: EventBus): void {
-  const copy = histogram(registry, metricNames.copyDuration, 'Time in COPY, by batch.', COPY_SECONDS);
+  const copy = histogram(registry, metricNames.copyDuration, 'Seconds in COPY, by batch.', COPY_SECONDS);
   const size = histogram(registry, metricNames.batchSize, 'Records in a committed batch.', BATCH_ROWS);
   const lag = histogram(
     registry,
     metricNames.endToEndLag,
-    'From sending the oldest message of a batch to its commit.',
+    'Seconds from sending the oldest message of a batch to its commit.',
     LAG_SECONDS,
   );
   const bytes = counter(registry, metricNames.copyBytes, 'Bytes of COPY data committed.', []);
@@ -171,7 +192,13 @@ function followRuns(
   read: MetricSources['schedules'],
 ): void {
   const runs = counter(registry, metricNames.runs, 'Runs ended, by result.', [], ['result']);
-  const duration = histogram(registry, metricNames.runDuration, 'From start to end of a run.', RUN_SECONDS);
+  for (const pipeline of pipelines) runs.inc({ pipeline, result: 'failed' }, 0);
+  const duration = histogram(
+    registry,
+    metricNames.runDuration,
+    'Seconds from start to end of a run.',
+    RUN_SECONDS,
+  );
   const isOpen = ({ isBreakerOpen }: ScheduleSample): number | null =>
     isBreakerOpen === null ? null : Number(isBreakerOpen);
   const breaker = scheduleGauge(
@@ -184,7 +211,7 @@ function followRuns(
   const lastSuccess = scheduleGauge(
     registry,
     metricNames.scheduleLastSuccess,
-    'Start of the last tick that ended well.',
+    'Start of the last tick that ended well, in Unix seconds.',
     read,
     ({ lastSuccessAt }) => (lastSuccessAt === null ? null : lastSuccessAt / 1_000),
   );
@@ -226,53 +253,4 @@ function scheduleGauge(
   };
   const made = gauge(registry, name, help, ['pipeline'], sample);
   return made;
-}
-
-function sampleQueues(registry: Registry, read: () => Promise<readonly QueueSample[]>): void {
-  const messages = gauge(
-    registry,
-    metricNames.queueMessages,
-    'Messages in the queue, as SQS reports.',
-    ['pipeline', 'state'],
-    async () => {
-      const answer = await ask(read);
-      messages.reset();
-      for (const { pipeline, visible, inFlight, delayed } of answer.ok ? answer.value : []) {
-        messages.set({ pipeline, state: 'visible' }, visible);
-        messages.set({ pipeline, state: 'in_flight' }, inFlight);
-        messages.set({ pipeline, state: 'delayed' }, delayed);
-      }
-    },
-  );
-}
-
-function sampleBacklog(registry: Registry, read: () => Promise<readonly BacklogSample[]>): void {
-  const backlog = gauge(
-    registry,
-    metricNames.backlog,
-    'Batches waiting or being worked on.',
-    ['pipeline', 'stage'],
-    async () => {
-      const answer = await ask(read);
-      backlog.reset();
-      for (const { pipeline, stage, batches } of answer.ok ? answer.value : []) {
-        backlog.set({ pipeline, stage }, batches);
-      }
-    },
-  );
-}
-
-/** While nothing can be read it stays as it was. */
-function sampleReveals(registry: Registry, read: () => Promise<ReadonlyMap<string, number>>): void {
-  const reveals = new Counter({
-    name: metricNames.reveals,
-    help: 'Values asked for by `reveal`, as its records tell.',
-    labelNames: ['outcome'],
-    registers: [registry],
-    collect: async () => {
-      const answer = await ask(read);
-      if (answer.ok) reveals.reset();
-      for (const [outcome, count] of answer.ok ? answer.value : []) reveals.inc({ outcome }, count);
-    },
-  });
 }

@@ -1,8 +1,24 @@
 import type { Counts, RunState, Trigger } from '../batch.js';
 import type { ErrorCode } from '../errors.js';
 
+/**
+ * What sort of thing is wrong; stable, since alerts are built on it. The first three: a dependency does not answer, or
+ * not as it should.
+ */
+export type ProblemKind =
+  | 'postgres'
+  | 'queue'
+  | 'source'
+  | 'role_missing'
+  | 'pipeline_stopped'
+  | 'breaker_open'
+  | 'schedule_overdue'
+  | 'jobs_failed'
+  | 'lag';
+
 /** Why something is unhealthy, and how to mend it. Texts quote ids, counts and configured names only. */
 export interface Problem {
+  readonly kind: ProblemKind;
   /** `pipeline NAME`, `postgres`, `queue`, `source NAME` or `role NAME`. */
   readonly subject: string;
   readonly what: string;
@@ -71,6 +87,8 @@ export interface PipelineStatus {
   readonly last_started_at: string | null;
   /** When the latest tick that ended well began, also one that found nothing. */
   readonly last_succeeded_at: string | null;
+  /** Since when no run of its schedule has ended well, though two were due; null when it is not overdue. */
+  readonly overdue_since: string | null;
   readonly breaker: 'closed' | 'open' | null;
   readonly breaker_since: string | null;
   readonly breaker_reason: string | null;

@@ -7,6 +7,9 @@ import type { StormResult } from './storm.js';
 /** What a run came to: `invalid` when its faults hit too little to prove anything. */
 export type Verdict = 'passed' | 'failed' | 'invalid';
 
+/** What a run was like: one of `profiles`, or a storm over a FIFO queue whose order is judged. */
+export type ReportedProfile = Profile | 'fifo';
+
 /** All that a run has to say; the keys are those of `--json`. Counts, and names of our own: nothing of a message. */
 export interface TortureReport {
   readonly verdict: Verdict;
@@ -16,7 +19,7 @@ export interface TortureReport {
   readonly kills: number;
   readonly seed: number;
   readonly messages: number;
-  readonly profile: Profile;
+  readonly profile: ReportedProfile;
   readonly queue_backend: string;
   readonly wall_s: number;
   readonly misplaced: number;
@@ -46,7 +49,7 @@ export interface TortureReport {
 /** What the result itself does not tell. */
 export interface ReportContext {
   readonly seed: number;
-  readonly profile: Profile;
+  readonly profile: ReportedProfile;
   readonly queueBackend: string;
   readonly wallMs: number;
   /** Messages that SQS handed out more than once. */

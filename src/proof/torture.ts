@@ -72,6 +72,7 @@ export async function torture(options: TortureOptions): Promise<TortureReport> {
     const result: StormResult = await runStorm(arena, { ...options, pipeline: PIPELINE });
     report = reportOf(result, {
       ...options,
+      profile: options.groups === undefined ? options.profile : 'fifo',
       queueBackend: backend,
       wallMs: Date.now() - startedAt,
       redeliveries: again.count,

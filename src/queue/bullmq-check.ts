@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { parseRedisUrl } from '../address/redis-url.js';
+import { type Clock, systemClock } from '../clock.js';
 import { PipelineError } from '../errors.js';
 import { queueError, within } from './bullmq-errors.js';
 import { type QueueServer, placeOf } from './bullmq-link.js';
@@ -14,12 +15,20 @@ export interface RedisReport {
   readonly maxmemory: number | null;
   readonly usedMemory: number | null;
   readonly appendOnly: boolean | null;
+  /** False for a replica, which takes no writes. */
+  readonly isPrimary: boolean | null;
+  /** How far its clock is ahead of ours. */
+  readonly aheadMs: number | null;
+}
+
+/** What a Redis is like that a queue can live in. */
+export interface RedisCheck extends RedisReport {
   /** What could not be found out, or is no error but worth knowing. */
   readonly warnings: readonly string[];
 }
 
 /** BullMQ's recommended minimum; older ones lack commands that it uses (LPOS, LMOVE, SET GET). */
-const MIN_VERSION = [6, 2] as const;
+export const MIN_REDIS_VERSION = '6.2';
 
 const LIMIT_MS = 3_000;
 const DOING = 'checking the queue';
@@ -28,7 +37,15 @@ const DOING = 'checking the queue';
  * Whether a queue can live in this Redis (or Valkey). Does not wait for one that is away. Throws
  * `redis_unavailable`, `permission_denied`, or `queue_unfit` when it may evict keys or is too old.
  */
-export async function checkRedis(server: QueueServer): Promise<RedisReport> {
+export async function checkRedis(server: QueueServer): Promise<RedisCheck> {
+  return judge(placeOf(server), await describeRedis(server));
+}
+
+/** What that Redis (or Valkey) is like, unjudged. Throws `redis_unavailable`, `permission_denied`, `config_invalid`. */
+export async function describeRedis(
+  server: QueueServer,
+  clock: Pick<Clock, 'now'> = systemClock,
+): Promise<RedisReport> {
   const place = placeOf(server);
   const redis = new Redis({
     ...redisOptions(server),
@@ -45,7 +62,7 @@ export async function checkRedis(server: QueueServer): Promise<RedisReport> {
     reason ??= error;
   });
   try {
-    return judge(place, await within(LIMIT_MS, ask(redis)));
+    return await within(LIMIT_MS, ask(redis, clock));
   } catch (error) {
     const failure = queueError(
       'redis',
@@ -90,24 +107,40 @@ function misunderstood(what: string): PipelineError {
   return new PipelineError('config_invalid', `${DOING}: ${what}`);
 }
 
-interface Answers {
-  readonly info: ReadonlyMap<string, string>;
-  readonly policy: string | null;
-}
-
-async function ask(redis: Redis): Promise<Answers> {
+async function ask(redis: Redis, clock: Pick<Clock, 'now'>): Promise<RedisReport> {
   await redis.connect();
   await redis.ping();
-  const info = await unlessDenied(redis.info());
-  const values = new Map<string, string>();
-  for (const line of (info ?? '').split('\r\n')) {
-    const colon = line.indexOf(':');
-    if (colon > 0) values.set(line.slice(0, colon), line.slice(colon + 1));
-  }
-  const told = values.get('maxmemory_policy');
+  const askedAt = clock.now();
+  const time = await unlessDenied(redis.time());
+  const answeredAt = clock.now();
+  const info = fieldsOf((await unlessDenied(redis.info())) ?? '');
+  const told = info.get('maxmemory_policy');
   // A right that opens every setting, passwords included, is asked for only where INFO does not tell.
   const asked = told === undefined ? await unlessDenied(redis.config('GET', 'maxmemory-policy')) : null;
-  return { info: values, policy: told ?? (Array.isArray(asked) ? (asked[1] ?? null) : null) };
+  const role = info.get('role');
+  return {
+    version: info.get('redis_version') ?? null,
+    maxmemoryPolicy: told ?? (Array.isArray(asked) ? (asked[1] ?? null) : null),
+    maxmemory: count(info.get('maxmemory')),
+    usedMemory: count(info.get('used_memory')),
+    appendOnly: flag(info.get('aof_enabled')),
+    isPrimary: role === undefined ? null : role === 'master',
+    aheadMs: time === null ? null : epochMs(time) - (askedAt + answeredAt) / 2,
+  };
+}
+
+/** TIME answers seconds and microseconds. */
+function epochMs([seconds, microseconds]: readonly (number | string)[]): number {
+  return Number(seconds) * 1_000 + Number(microseconds) / 1_000;
+}
+
+function fieldsOf(info: string): ReadonlyMap<string, string> {
+  const fields = new Map<string, string>();
+  for (const line of info.split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1));
+  }
+  return fields;
 }
 
 /** Null when an ACL, or a hosted Redis that renames its commands, doesn't let us ask. */
@@ -120,10 +153,9 @@ async function unlessDenied<T>(answer: Promise<T>): Promise<T | null> {
   }
 }
 
-function judge(place: string, { info, policy }: Answers): RedisReport {
+function judge(place: string, report: RedisReport): RedisCheck {
   const warnings: string[] = [];
-  const version = info.get('redis_version') ?? null;
-  const appendOnly = flag(info.get('aof_enabled'));
+  const { maxmemoryPolicy: policy, version, appendOnly } = report;
   if (policy === null) {
     warnings.push(`can't ask Redis at ${place} for its maxmemory-policy; make sure that it is noeviction`);
   } else if (policy !== 'noeviction') {
@@ -132,9 +164,10 @@ function judge(place: string, { info, policy }: Answers): RedisReport {
       '(redis-cli CONFIG SET maxmemory-policy noeviction, and the same in redis.conf)';
     throw new PipelineError('queue_unfit', message);
   }
-  if (version === null) warnings.push(`can't ask Redis at ${place} for its version; 6.2 or newer is needed`);
-  else if (isOlder(version)) {
-    const message = `Redis at ${place} is version ${version}; ${MIN_VERSION.join('.')} or newer is needed`;
+  if (version === null) {
+    warnings.push(`can't ask Redis at ${place} for its version; ${MIN_REDIS_VERSION} or newer is needed`);
+  } else if (isTooOld(version)) {
+    const message = `Redis at ${place} is version ${version}; ${MIN_REDIS_VERSION} or newer is needed`;
     throw new PipelineError('queue_unfit', message);
   }
   if (appendOnly === false) {
@@ -142,19 +175,12 @@ function judge(place: string, { info, policy }: Answers): RedisReport {
       `Redis at ${place} keeps no append-only file: after its restart, batches come back from SQS`,
     );
   }
-  return {
-    version,
-    maxmemoryPolicy: policy,
-    maxmemory: count(info.get('maxmemory')),
-    usedMemory: count(info.get('used_memory')),
-    appendOnly,
-    warnings,
-  };
+  return { ...report, warnings };
 }
 
-function isOlder(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1]);
+/** Whether BullMQ needs a newer one. */
+export function isTooOld(version: string): boolean {
+  return version.localeCompare(MIN_REDIS_VERSION, 'en', { numeric: true }) < 0;
 }
 
 function count(value: string | undefined): number | null {

@@ -80,6 +80,14 @@ export interface JobWorker {
   getBackend(): { close(force?: boolean): Promise<void>; disconnect(): Promise<void> };
 }
 
+/** What we use of BullMQ's events of a queue. */
+export interface JobEvents {
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'added' | 'completed', listener: (args: { readonly jobId: string }) => void): unknown;
+  waitUntilReady(): Promise<unknown>;
+  close(): Promise<void>;
+}
+
 /** What a worker calls for each job, with the token of its lock. */
 export type JobProcessor = (job: Job<SealedPayload, void>, token?: string) => Promise<void>;
 
@@ -105,6 +113,8 @@ export interface Link {
   openQueue(): JobQueue;
   /** A worker that outlives outages, not yet running. The same holds for its `waitUntilReady`. */
   openWorker(processor: JobProcessor, settings: WorkerSettings): JobWorker;
+  /** What happens in the queue from now on, for who looks: its stream is short, and who is slow misses some. */
+  openEvents(): JobEvents;
   /** The state of each id, in one round trip per thousand ids or so. Needs an open queue. */
   states(ids: readonly string[]): Promise<readonly JobState[]>;
   /** How many jobs there are, by state, in one round trip. Needs an open queue. */

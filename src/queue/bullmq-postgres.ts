@@ -1,8 +1,8 @@
-import { type PostgresQueueBackend, Queue, createPostgresBackend } from 'bullmq';
+import { type PostgresQueueBackend, Queue, QueueEvents, createPostgresBackend } from 'bullmq';
 import { postgresClientOptions } from '../address/postgres-url.js';
 import { Sockets } from '../address/sockets.js';
 import { PipelineError } from '../errors.js';
-import { failedOnPostgres } from './bullmq-failed-postgres.js';
+import { type JobQuery, failedOnPostgres } from './bullmq-failed-postgres.js';
 import {
   COMMAND_LIMIT_MS,
   CONNECT_LIMIT_MS,
@@ -13,6 +13,7 @@ import {
   STREAMS,
   placeOf,
 } from './bullmq-link.js';
+import type { Backlog } from './queue.js';
 
 /** One connection adds and asks; a second is there when an answer takes its time. */
 const PRODUCER_CONNECTIONS = 2;
@@ -57,6 +58,11 @@ export function postgresLink(options: LinkOptions): Link {
       outlive(worker.getBackend());
       return worker;
     },
+    openEvents: () => {
+      const events = new QueueEvents(name, { connection: { ...common, max: 2 } }, createPostgresBackend);
+      outlive(events.getBackend());
+      return events;
+    },
     // BullMQ answers for one id at a time, and counts nothing that waits in a paused queue.
     states: async (ids) => {
       const sql = 'SELECT id, state::text AS state FROM job WHERE queue = $1 AND id = ANY ($2::text[])';
@@ -68,18 +74,20 @@ export function postgresLink(options: LinkOptions): Link {
         return states.get(id) === 'failed' ? 'failed' : 'live';
       });
     },
-    backlog: async () => {
-      const sql = 'SELECT state::text AS state, count(*)::int AS jobs FROM job WHERE queue = $1 GROUP BY 1';
-      const jobs = new Map<string, number>();
-      const rows = await query<{ state: string; jobs: number }>(sql, [name]);
-      for (const row of rows) jobs.set(row.state, row.jobs);
-      const of = (state: string): number => jobs.get(state) ?? 0;
-      return { waiting: of('waiting') + of('delayed'), active: of('active'), failed: of('failed') };
-    },
+    backlog: () => postgresBacklog(query, name),
     memory: () => Promise.resolve(null),
     failed: failedOnPostgres(query, name),
     close: () => sockets.hangUp(),
   };
+}
+
+async function postgresBacklog(query: JobQuery, queue: string): Promise<Backlog> {
+  const sql = 'SELECT state::text AS state, count(*)::int AS jobs FROM job WHERE queue = $1 GROUP BY 1';
+  const jobs = new Map<string, number>();
+  const rows = await query<{ state: string; jobs: number }>(sql, [queue]);
+  for (const row of rows) jobs.set(row.state, row.jobs);
+  const of = (state: string): number => jobs.get(state) ?? 0;
+  return { waiting: of('waiting') + of('delayed'), active: of('active'), failed: of('failed') };
 }
 
 /** What BullMQ is told of server, schema and connections. Throws `config_invalid`. */

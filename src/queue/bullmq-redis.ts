@@ -1,4 +1,4 @@
-import { Queue, createRedisBackend } from 'bullmq';
+import { Queue, QueueEvents, createRedisBackend } from 'bullmq';
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import { failedOnRedis } from './bullmq-failed-redis.js';
 import {
@@ -78,6 +78,10 @@ export function redisLink(options: LinkOptions): Link {
     openWorker: (processor, settings) => {
       const connection = { ...address, ...workerRedisOptions };
       return new LockedWorker(name, processor, { ...settings, connection, prefix }, createRedisBackend);
+    },
+    openEvents: () => {
+      const connection = { ...address, ...workerRedisOptions };
+      return new QueueEvents(name, { connection, prefix }, createRedisBackend);
     },
     states: async (ids) => {
       const states: JobState[] = [];

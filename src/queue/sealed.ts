@@ -32,7 +32,12 @@ export interface SealedPayload {
   readonly bytes: number;
   /** The deflated frame, sealed, in base64. */
   readonly ct: string;
+  /** The batch's `trace`, readable and not authentic: it is part of no decision. */
+  readonly trace?: string;
 }
+
+/** Version 00 of traceparent (W3C Trace Context, section 3.2.2); what is not that is no trace. */
+const TRACE = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /**
  * Deflates and seals a frame of `n` records; `id` names its place, the queue and the batch. Synchronous, since
@@ -105,7 +110,8 @@ export function sealBatch<T extends Batch | MaskedBatch>(
   queue: string,
   batch: T,
 ): SealedPayload {
-  return pack(sealer, placeOf(queue, batch.batchId), codec.encode(batch), codec.count(batch));
+  const payload = pack(sealer, placeOf(queue, batch.batchId), codec.encode(batch), codec.count(batch));
+  return batch.trace === undefined ? payload : { ...payload, trace: batch.trace };
 }
 
 /** The batch in job data of that queue and id. Throws as `unpack`. */
@@ -120,7 +126,13 @@ export function openBatch<T extends Batch | MaskedBatch>(
   const batch = codec.decode(frame);
   if (batch.batchId !== batchId) throw corrupt('it belongs to another batch');
   if (codec.count(batch) !== n) throw corrupt('its count of records');
-  return batch;
+  const trace = traceOf(data);
+  return trace === null ? batch : { ...batch, trace };
+}
+
+function traceOf(data: unknown): string | null {
+  if (typeof data !== 'object' || data === null || !('trace' in data)) return null;
+  return typeof data.trace === 'string' && TRACE.test(data.trace) ? data.trace : null;
 }
 
 function placeOf(queue: string, batchId: string): string {

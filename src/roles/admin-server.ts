@@ -1,17 +1,20 @@
 import type { StopMode } from '../lifecycle.js';
 import type { PostgresPool } from '../load/connection.js';
-import { checkSchema } from '../load/migrate.js';
+import { checkDatabase } from '../load/database-check.js';
 import { revealTotals } from '../load/reveals.js';
 import { listRuns } from '../load/runs.js';
 import { startAdminServer } from '../ops/admin/server.js';
 import { StatusWatch } from '../ops/admin/status-watch.js';
 import type { HttpServer } from '../ops/http.js';
-import { type MetricSources, createMetrics } from '../ops/metrics.js';
+import type { MetricSources } from '../ops/metric-sources.js';
+import { createMetrics } from '../ops/metrics.js';
 import type { Check } from '../ops/probes.js';
 import type { Status } from '../ops/status.js';
 import { packageVersion } from '../version.js';
 import type { Deployment } from './deployment.js';
+import { startEmf } from './emf.js';
 import type { Endpoint } from './endpoint.js';
+import { startNotifier } from './notifier.js';
 import type { PipelineQueues } from './queues.js';
 import { type StatusParts, collectStatus } from './status.js';
 
@@ -51,9 +54,10 @@ export async function serveAdmin(
   const server = await startAdminServer({
     host,
     port,
-    checks: { postgres: () => checkSchema(pool), ...checks },
+    checks: { postgres: () => checkDatabase(pool), ...checks },
     hung: () => loops.hung,
     metrics,
+    onAnswer: metrics.answered,
     auth: environment.credentials,
     metricsPublic: config.admin.metricsPublic,
     watch,
@@ -62,17 +66,23 @@ export async function serveAdmin(
     version: packageVersion(),
   });
   watch.start();
+  const read = async (): Promise<Status> => (await watch.read()).status;
+  const notifier = startNotifier({ config, clock, log, pool, read });
+  const emf = startEmf(deployment, { pipelines: [], status: read });
   log.info({ event: 'listening', host: server.host, port: server.port });
   const stop = async (mode?: StopMode): Promise<void> => {
-    await Promise.all([server.stop(mode), watch.stop()]);
+    await Promise.all([server.stop(mode), notifier?.stop(), emf?.stop()]);
+    await watch.stop();
   };
   return { host: server.host, port: server.port, stop };
 }
 
 /** Pages and metrics tell the same, and ask once for it. */
 function statusSources(watch: StatusWatch): Omit<MetricSources, 'reveals' | 'bullmq'> {
-  const pipelines = async (): Promise<Status['pipelines']> => (await watch.read()).status.pipelines;
+  const status = async (): Promise<Status> => (await watch.read()).status;
+  const pipelines = async (): Promise<Status['pipelines']> => (await status()).pipelines;
   return {
+    status,
     queues: async () =>
       (await pipelines()).flatMap(({ pipeline, queue }) =>
         queue ? [{ pipeline, ...queue, inFlight: queue.in_flight }] : [],

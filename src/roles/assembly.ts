@@ -79,6 +79,7 @@ export interface AssemblyOptions {
 /** Connects pipelines to everything they need, and throws what `preflight` finds; nothing is received yet. */
 export async function assemble(deployment: Deployment, options: AssemblyOptions): Promise<Assembly> {
   const failpoints = await armFailpoints(deployment);
+  if (deployment.tracing) await options.releases.acquire(deployment.tracing, (tracing) => tracing.flush());
   const keyring = await openKeyring(deployment);
   const user = userOf(options.role);
   const pool = await options.releases.acquire(
@@ -121,7 +122,11 @@ export function loads(role: string): boolean {
 }
 
 /** Connections for what all pipelines share, and to each its own: one that waits for locks takes none from the others. */
-function connectionsFor({ pipelines, role, jobs = null }: AssemblyOptions): number {
+export function connectionsFor({
+  pipelines,
+  role,
+  jobs = null,
+}: Pick<AssemblyOptions, 'pipelines' | 'role' | 'jobs'>): number {
   const own = pipelines.map((pipeline) => {
     const { transform, load } = concurrencyOf(pipeline, jobs);
     return (role === 'load' ? 0 : transform) + (role === 'transform' ? 0 : load);
@@ -138,7 +143,7 @@ async function assemblePipeline(
     Omit<Assembly, 'pipelines'> & { readonly leases: LeaseBook; readonly queueSharing: QueueSharing },
 ): Promise<AssembledPipeline> {
   const { failpoints, keyring, pool, runs, schedules, leases, queueSharing, prepareLedger } = shared;
-  const { clock, events, onWait, owner } = deployment;
+  const { clock, events, onWait, owner, tracing } = deployment;
   const opened = await openQueues(deployment, new PayloadSealer(keyring), pipeline.name);
   const queues = failpoints?.queues(opened) ?? opened;
   await releases.acquire(queues, async ({ transformQueue, loadQueue }) => {
@@ -168,6 +173,7 @@ async function assemblePipeline(
     events,
     onWait,
     owner,
+    tracing,
   };
   const reopened = async (): Promise<IngesterParts> => {
     const next = await openSource();
@@ -191,7 +197,7 @@ function leaseOf(
 
 /** Where the pipeline's rows go. */
 function sinkOf(
-  { clock, config }: Deployment,
+  { clock, config, tracing }: Deployment,
   pipeline: PipelineConfig,
   { failpoints, keyring, pool }: Pick<AssembledPipeline, 'failpoints'> & Pick<Assembly, 'keyring' | 'pool'>,
 ): Sink {
@@ -204,7 +210,14 @@ function sinkOf(
     fifo: pipeline.fifo,
     clock,
     memory: config.retention,
-    ...(failpoints ? { onStep: failpoints.commitStep } : {}),
+    ...(failpoints || tracing
+      ? {
+          onStep: (step, batchId) => {
+            tracing?.step(step, batchId);
+            return failpoints?.commitStep(step, batchId);
+          },
+        }
+      : {}),
   });
   return failpoints?.sink(postgres) ?? postgres;
 }

@@ -6,6 +6,7 @@ import { EventBus } from '../ops/events.js';
 import type { Logger } from '../ops/logger.js';
 import { policies } from '../policy.js';
 import type { Environment } from './environment.js';
+import { Tracing } from './tracing.js';
 import { Loops } from './watch.js';
 
 /** What everything in one process shares. */
@@ -21,6 +22,8 @@ export interface Deployment {
   readonly onWait: (error: unknown) => void;
   /** What must go on turning in this process. */
   readonly loops: Loops;
+  /** Null where no SDK of OpenTelemetry is registered. */
+  readonly tracing: Tracing | null;
 }
 
 /** A process's share of the deployment; its events go to the log. */
@@ -36,6 +39,7 @@ export function createDeployment(config: Config, environment: Environment, log: 
     owner: `${environment.variables['HOSTNAME'] || 'localhost'}:${process.pid}`,
     onWait: (error) => events.emit('outage_waiting', { code: asPipelineError(error).code }),
     loops: new Loops(systemClock),
+    tracing: Tracing.open(systemClock, events),
   };
 }
 

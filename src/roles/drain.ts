@@ -26,8 +26,8 @@ export interface DrainOptions extends StopSignals {
 const SAY_EVERY_MS = 10_000;
 
 /**
- * Runs each pipeline once, in order, those that share a queue at once, and resolves to whether all that was received is loaded, known or quarantined.
- * A stop cancels the run under way, and those after it never begin.
+ * Runs each pipeline once, in order, those that share a queue at once, and resolves to whether all that was received is
+ * loaded, known or quarantined. A stop cancels the run under way, and those after it never begin.
  */
 export async function drainAll(
   deployment: Deployment,

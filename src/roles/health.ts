@@ -1,14 +1,16 @@
 import type { HttpServer } from '../ops/http.js';
 import { startHealthServer } from '../ops/health.js';
-import { type BacklogSample, type QueueSample, createMetrics } from '../ops/metrics.js';
+import type { BacklogSample, QueueSample, ScheduleSample } from '../ops/metric-sources.js';
+import { createMetrics } from '../ops/metrics.js';
 import type { Check } from '../ops/probes.js';
 import { PipelineError, asPipelineError } from '../errors.js';
-import { checkSchema } from '../load/migrate.js';
+import { checkDatabase } from '../load/database-check.js';
 import { packageVersion } from '../version.js';
 import { type AdminParts, expositions, serveAdmin } from './admin-server.js';
 import type { Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import { type Endpoint, endpointOf } from './endpoint.js';
+import { Outages } from './outages.js';
 import type { Role } from './role.js';
 import type { Stops } from './stops.js';
 
@@ -24,10 +26,11 @@ export async function startHealth(
 ): Promise<HttpServer | null> {
   const endpoint = endpointOf(deployment, role);
   if (endpoint === null) return null;
-  if (role === 'all') return serveAdmin(deployment, endpoint, adminParts(assembly, stops));
+  const checks = readiness(deployment, assembly, stops);
+  if (role === 'all') return serveAdmin(deployment, endpoint, adminParts(assembly, checks));
   const { log } = deployment;
   try {
-    const server = await startProbes(deployment, endpoint, assembly, stops);
+    const server = await startProbes(deployment, endpoint, assembly, checks);
     log.info({ event: 'listening', host: server.host, port: server.port });
     return server;
   } catch (error) {
@@ -40,7 +43,7 @@ function startProbes(
   { config, environment, events, loops }: Deployment,
   endpoint: Endpoint,
   assembly: Assembly,
-  stops: Pick<Stops, 'byName'>,
+  checks: Checks,
 ): Promise<HttpServer> {
   const queues = assembly.pipelines.map((each) => each.queues);
   const metrics = createMetrics({
@@ -50,21 +53,22 @@ function startProbes(
     sources: {
       queues: () => queueSamples(assembly),
       backlog: () => backlogSamples(assembly),
+      schedules: () => scheduleSamples(assembly),
       bullmq: () => expositions(queues),
     },
   });
   return startHealthServer({
     ...endpoint,
-    checks: { postgres: () => checkSchema(assembly.pool), ...readiness(assembly, stops) },
+    checks: { postgres: () => checkDatabase(assembly.pool), ...checks },
     hung: () => loops.hung,
     metrics,
+    onAnswer: metrics.answered,
     auth: environment.credentials,
     metricsPublic: config.admin.metricsPublic,
   });
 }
 
-function adminParts(assembly: Assembly, stops: Pick<Stops, 'byName'>): AdminParts {
-  const { pool, pipelines } = assembly;
+function adminParts({ pool, pipelines }: Assembly, checks: Checks): AdminParts {
   return {
     pool,
     status: {
@@ -72,16 +76,20 @@ function adminParts(assembly: Assembly, stops: Pick<Stops, 'byName'>): AdminPart
       pipelines,
     },
     queues: pipelines.map(({ queues }) => queues),
-    checks: readiness(assembly, stops),
+    checks,
     counted: pipelines.map(({ pipeline }) => pipeline.name),
   };
 }
 
+type Checks = Readonly<{ [name: string]: Check }>;
+
 function readiness(
+  { events, clock }: Deployment,
   { pipelines }: Assembly,
   stops: Pick<Stops, 'byName'>,
-): { readonly [name: string]: Check } {
-  const checks: { [name: string]: Check } = {};
+): Checks {
+  const outages = new Outages(events, clock);
+  const checks: { [name: string]: Check } = { waits: async () => outages.check() };
   for (const { pipeline, queues, ingester } of pipelines) {
     checks[`pipeline ${pipeline.name}`] = async () => {
       const stop = stops.byName[pipeline.name];
@@ -98,6 +106,18 @@ async function queueSamples({ pipelines }: Assembly): Promise<readonly QueueSamp
   return Promise.all(
     receiving.map(async ({ pipeline, source }) => ({ pipeline: pipeline.name, ...(await source.depth()) })),
   );
+}
+
+/** Of what it receives for; the others have no right to look, nor a reason. */
+async function scheduleSamples({ pipelines, schedules }: Assembly): Promise<readonly ScheduleSample[]> {
+  const names = pipelines.flatMap(({ pipeline, ingester }) => (ingester ? [pipeline.name] : []));
+  if (names.length === 0) return [];
+  const steerings = await schedules.readAll(names);
+  return steerings.map(({ breaker, schedule }, index) => ({
+    pipeline: names[index] ?? '',
+    isBreakerOpen: breaker.state === 'open',
+    lastSuccessAt: schedule.lastSucceededAt,
+  }));
 }
 
 async function backlogSamples({ pipelines }: Assembly): Promise<readonly BacklogSample[]> {

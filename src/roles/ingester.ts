@@ -14,6 +14,7 @@ import type { ReceiveMode, Source } from '../source/source.js';
 import type { Intake } from './intake.js';
 import type { Lease } from './lease.js';
 import { RunRecord } from './run-record.js';
+import type { Tracing } from './tracing.js';
 
 /** What an ingester of one pipeline works with. All of it outlives the runs. */
 export interface IngesterParts {
@@ -35,6 +36,8 @@ export interface IngesterParts {
   readonly onWait: (error: unknown) => void;
   /** Names this process in `runs.owner`. */
   readonly owner: string;
+  /** Null where nothing is traced. */
+  readonly tracing: Pick<Tracing, 'ingest'> | null;
 }
 
 /** One run's particulars. */
@@ -189,11 +192,12 @@ function flow(
   hardStop: AbortSignal,
 ): readonly Promise<void>[] {
   const { pipeline, clock, sink } = parts;
-  const ports: IngestPorts = {
+  const untraced: IngestPorts = {
     ...parts,
     source: openingRun(parts.source, record),
     sink: { fates: (ids) => sink.fates(ids), letGo: (batches) => lettingGo(parts, batches) },
   };
+  const ports = parts.tracing?.ingest(pipeline.name, untraced) ?? untraced;
   const batching = {
     ...pipeline.batch,
     runId: run.options.runId,

@@ -13,7 +13,7 @@ import type { Deployment } from './deployment.js';
 import { type PipelineQueues, queueServer } from './queues.js';
 
 /** The ledger remembers for longer than the queue does: batches wait on their way, and clocks differ. */
-const LEDGER_MARGIN_MS = 24 * 3_600_000;
+export const LEDGER_MARGIN_MS = 24 * 3_600_000;
 
 /** What a process is about to work with. */
 export interface PreflightParts {

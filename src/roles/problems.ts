@@ -51,7 +51,8 @@ function dependencyProblems({ name, ok, code }: Dependency): readonly Problem[] 
   if (ok || code === null) return [];
   const what = code === 'timeout' ? 'does not answer' : `cannot be asked: ${code}`;
   const remedy = code === 'timeout' ? 'see that it is up, and reachable from here' : policies[code].remedy;
-  return [{ subject: name, what, remedy }];
+  const kind = name === 'postgres' || name === 'queue' ? name : 'source';
+  return [{ kind, subject: name, what, remedy }];
 }
 
 const STAGES = ['ingest', 'transform', 'load'] as const;
@@ -75,6 +76,7 @@ function roleProblems(
       config.queue.backend === 'memory' ? '' : ', or `run ingest`, `run transform` and `run load`';
     return [
       {
+        kind: 'role_missing',
         subject: 'role all',
         what: `no process for ${names(all)} ${gone}`,
         remedy: `start \`maskline run\`${roles}`,
@@ -82,6 +84,7 @@ function roleProblems(
     ];
   }
   return missing.map(({ role, pipelines }) => ({
+    kind: 'role_missing',
     subject: `role ${role}`,
     what: `no process for ${names(pipelines)} ${gone}`,
     remedy: `start \`maskline run ${role}\``,
@@ -105,6 +108,7 @@ function stopProblems({ pipeline: { name } }: Observed, live: readonly ProcessRe
     const { code, message, since } = stop;
     return [
       {
+        kind: 'pipeline_stopped',
         subject: `pipeline ${name}`,
         what: `role ${role} at ${owner} has stopped it since ${iso(since)}: ${code}: ${message}`,
         remedy: `${policies[code].remedy}; it goes on by itself once that is mended`,
@@ -118,6 +122,7 @@ function breakerProblems({ pipeline: { name }, steering }: Observed): readonly P
   const { since, reason } = steering.breaker;
   return [
     {
+      kind: 'breaker_open',
       subject: `pipeline ${name}`,
       what: `its breaker has been open since ${iso(since)}: ${reason ?? 'no reason given'}`,
       remedy:
@@ -128,24 +133,48 @@ function breakerProblems({ pipeline: { name }, steering }: Observed): readonly P
 }
 
 function overdueProblems(
-  { pipeline, steering, state }: Observed,
+  one: Observed,
   live: readonly ProcessRecord[] | null,
   now: number,
 ): readonly Problem[] {
-  const { name, schedule } = pipeline;
-  if (schedule === null || steering === null || live === null || !mayRun(steering)) return [];
-  if (pausedUntil(schedule, now) !== null) return [];
-  const ingesters = live.filter((one) => serves([one], 'ingest', pipeline));
-  // Without one that is the problem, and this follows from it.
-  if (ingesters.length === 0) return [];
-  const startedAt = Math.min(...ingesters.map((one) => one.startedAt));
+  const { name } = one.pipeline;
+  // Without an ingester that is the problem, and this follows from it.
+  if (live === null || !live.some((process) => serves([process], 'ingest', one.pipeline))) return [];
+  const since = overdueSince(one, live, now);
+  if (since === null) return [];
+  return [
+    {
+      kind: 'schedule_overdue',
+      subject: `pipeline ${name}`,
+      what: `no run of its schedule has ended well since ${iso(since)}`,
+      remedy: `see \`maskline runs list -p ${name}\`, and run_error in the log of the ingest role`,
+    },
+  ];
+}
+
+/**
+ * Since when (epoch ms) no run of the pipeline's schedule has ended well, though two were due; null when it is not
+ * overdue, or has never run, or nobody knows.
+ */
+export function overdueSince(
+  { pipeline, steering, state }: Observed,
+  processes: readonly ProcessRecord[] | null,
+  now: number,
+): number | null {
+  const { schedule } = pipeline;
+  if (schedule === null || steering === null || processes === null || !mayRun(steering)) return null;
+  if (pausedUntil(schedule, now) !== null) return null;
+  const ingesters = processes.filter((one) => one.silentMs <= GONE_MS && serves([one], 'ingest', pipeline));
+  const startedAt = ingesters.length === 0 ? null : Math.min(...ingesters.map((one) => one.startedAt));
   const { lastSucceededAt, resumedAt } = steering.schedule;
+  const first = lastSucceededAt ?? startedAt;
+  if (first === null) return null;
   const catchesUp = schedule.kind === 'continuous' || schedule.catchUp;
   const since = Math.max(
-    lastSucceededAt ?? startedAt,
+    first,
     resumedAt ?? 0,
     // Who doesn't catch up may rightly wait for the next slot.
-    catchesUp ? 0 : startedAt,
+    catchesUp ? 0 : (startedAt ?? 0),
     schedule.kind === 'continuous' ? (lastPauseEnd(schedule, now) ?? 0) : 0,
   );
   const limit =
@@ -154,14 +183,7 @@ function overdueProblems(
       : (runsAfter(schedule, since, 3)[2] ?? Infinity);
   // A long run is late with nothing but its end, and `lag` tells of that.
   const isAtWork = schedule.kind === 'cron' && state?.isRunning === true;
-  if (now <= limit + SLOT_GRACE_MS || isAtWork) return [];
-  return [
-    {
-      subject: `pipeline ${name}`,
-      what: `no run of its schedule has ended well since ${iso(since)}`,
-      remedy: `see \`maskline runs list -p ${name}\`, and run_error in the log of the ingest role`,
-    },
-  ];
+  return now <= limit + SLOT_GRACE_MS || isAtWork ? null : since;
 }
 
 /** Neither paused nor broken. */
@@ -176,6 +198,7 @@ function failedProblems({ pipeline: { name }, failed }: Observed): readonly Prob
     const codes = [...new Set(failed[stage].map((job) => job.code))];
     return [
       {
+        kind: 'jobs_failed',
         subject: `pipeline ${name}`,
         what: `${failed[stage].length} ${stage} ${failed[stage].length === 1 ? 'job' : 'jobs'} failed within the hour: ${codes.join(', ')}`,
         remedy: `see \`maskline failed list -p ${name}\`, mend the cause, then \`maskline failed retry\``,
@@ -216,6 +239,7 @@ function lagProblems(observed: Observed, maxLagMs: number, now: number): readonl
   const isWaiting = load.waiting + transform.waiting > 0;
   return [
     {
+      kind: 'lag',
       subject: `pipeline ${pipeline.name}`,
       what: `messages may have waited for ${seconds(lag)} (limit ${seconds(limit)})`,
       remedy: isWaiting

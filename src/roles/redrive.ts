@@ -15,6 +15,8 @@ export interface RedriveRequest {
   readonly dryRun: boolean;
   /** Ends it after the messages in hand. */
   readonly signal: AbortSignal;
+  /** Hears how many messages were taken from a queue so far. */
+  readonly onStep?: (received: number) => void;
 }
 
 /** What became of a dead-letter queue's messages. */
@@ -73,6 +75,7 @@ async function redriveOne(
       const step = await moving.step(left);
       if (step.received === 0) break;
       total = sum(total, step);
+      request.onStep?.(total.received);
       left -= step.received - step.otherQueues;
     }
     await moving.close();

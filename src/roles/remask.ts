@@ -34,6 +34,7 @@ export interface RemaskOptions {
   readonly rate: number;
   readonly dryRun: boolean;
   readonly signal: AbortSignal;
+  readonly onBlocks?: RemaskRequest['onBlocks'];
 }
 
 /** A column that stays under the old key. */
@@ -122,7 +123,7 @@ interface PlannedTable extends TableConfig {
 async function remaskLocked(
   { deployment, pool, keyring }: RemaskParts,
   pipeline: PipelineConfig,
-  { fromKid, rate, dryRun, signal }: RemaskOptions,
+  { fromKid, rate, dryRun, signal, onBlocks }: RemaskOptions,
 ): Promise<RemaskReport> {
   const { clock, config, onWait } = deployment;
   const planned = tablesOf(pipeline).map((table) => ({
@@ -137,7 +138,7 @@ async function remaskLocked(
     vault.remasked += passage.remasked;
     vault.unopened = passage.unopened;
   };
-  const request = { pipeline: pipeline.name, rate, dryRun, clock, signal, attempt, prepare };
+  const request = { pipeline: pipeline.name, rate, dryRun, clock, signal, attempt, prepare, onBlocks };
   // What stands for the vault's tokens, and then first what a replay may load while the tables are gone through.
   await prepare();
   const reseal = resealWith(keyring, { fromKid, ofTable: (name) => namedTable(planned, name)?.plan });

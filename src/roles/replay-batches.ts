@@ -49,7 +49,8 @@ interface Opened {
 }
 
 /**
- * The entries as batches: of what was raw or can't go on, and those of `maskedBatches`. Throws `key_unavailable` when the key is missing that masking needs, and `leak_found`.
+ * The entries as batches: of what was raw or can't go on, and those of `maskedBatches`. Throws `key_unavailable` when
+ * the key is missing that masking needs, and `leak_found`.
  */
 export async function replayBatches(
   maker: ReplayMaker,

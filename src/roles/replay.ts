@@ -11,7 +11,7 @@ import {
 } from '../batch.js';
 import type { PipelineConfig } from '../config/config.js';
 import { tablesOf } from '../config/tables.js';
-import { PipelineError, asPipelineError } from '../errors.js';
+import { asPipelineError } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
 import { releaseUndecided } from '../load/fate.js';
 import { asOutage } from '../load/postgres-error.js';
@@ -24,7 +24,7 @@ import type { Keyring } from '../masking/keyring.js';
 import { unhurried } from '../masking/one-by-one.js';
 import { compileLeakGate } from '../masking/leak-gate.js';
 import { compileMasker } from '../masking/mask.js';
-import { type Vault, dryVault } from '../masking/vault.js';
+import type { Vault } from '../masking/vault.js';
 import { withVault } from '../masking/vaulted.js';
 import { outlast } from '../policy.js';
 import type { RunOptions } from '../run.js';
@@ -33,6 +33,7 @@ import { type ReplayMaker, replayBatches } from './replay-batches.js';
 import type { TableNow } from './replay-masked.js';
 import { type ReportedRun, RunRecord } from './run-record.js';
 import { sinkTargetOf, tableName } from './tables.js';
+import { TargetLimits } from './target-limits.js';
 
 /** What replays of a process share. */
 export interface ReplayParts {
@@ -57,14 +58,6 @@ export interface StayCounts {
 /** What became of the entries of one pipeline. */
 export interface ReplayResult {
   readonly report: RunReport;
-  readonly codes: StayCounts;
-}
-
-/** What a replay would do, as far as masking can tell; the table may refuse more. */
-export interface Rehearsal {
-  readonly pipeline: string;
-  readonly received: number;
-  readonly wouldPass: number;
   readonly codes: StayCounts;
 }
 
@@ -152,34 +145,8 @@ async function letGo(pool: PostgresPool, batch: ReplayBatch): Promise<Counts> {
   return fate ?? { ...noCounts, received: records };
 }
 
-/** Masks the entries as a replay would and says what would become of them; writes nothing. */
-export async function rehearse(
-  parts: ReplayParts,
-  request: ReplayRequest,
-  stop: AbortSignal,
-): Promise<Rehearsal> {
-  const { pipeline } = request;
-  const patient = outlasting(parts, stop);
-  const maker = await makerOf(parts, pipeline, patient, dryVault);
-  const codes: { [code: string]: number } = {};
-  let wouldPass = 0;
-  let received = 0;
-  for await (const entries of pageContents(patient, request.filter, request.limit)) {
-    if (stop.aborted) throw new PipelineError('canceled', 'stopped before all entries were looked at');
-    // Replayed before: a replay would know them.
-    const open = entries.filter((entry) => entry.replayed_at === null);
-    received += entries.length;
-    wouldPass += entries.length - open.length;
-    for (const batch of await replayBatches(maker, parts.deployment.clock.id(), open)) {
-      const { ids, empty = [], stays, unopened } = batch;
-      wouldPass += new Set(ids).size + empty.length;
-      for (const { code } of [...stays, ...unopened]) codes[code] = (codes[code] ?? 0) + 1;
-    }
-  }
-  return { pipeline: pipeline.name, received, wouldPass, codes };
-}
-
-async function makerOf(
+/** What makes batches of a pipeline's entries, by its settings and tables as they are now. Throws `key_unavailable`. */
+export async function makerOf(
   { deployment, keyring }: ReplayParts,
   pipeline: PipelineConfig,
   pool: Pick<PostgresPool, 'query'>,
@@ -191,13 +158,22 @@ async function makerOf(
     const { table } = await readCatalog(pool, target);
     tables.push({ target, columns, found: table?.columns ?? [] });
   }
-  const masker = unhurried(withVault(compileMasker(pipeline.policy, keyring, clock), vault));
+  const limits = new TargetLimits(
+    pool,
+    tables.map(({ target }) => target),
+    clock,
+  );
+  const compiled = withVault(compileMasker(pipeline.policy, keyring, clock, { limits }), vault);
+  const masker = unhurried(limits.confirming(compiled));
   const leakGate = pipeline.leakGate ? compileLeakGate(pipeline.policy, clock) : null;
   return { pipeline, masker, leakGate, keyring, clock, tables };
 }
 
 /** The same connections, for reading: outages are waited out. */
-function outlasting({ deployment, pool }: ReplayParts, stop: AbortSignal): Pick<PostgresPool, 'query'> {
+export function outlasting(
+  { deployment, pool }: ReplayParts,
+  stop: AbortSignal,
+): Pick<PostgresPool, 'query'> {
   const { clock, onWait } = deployment;
   return {
     query: (text, values) => outlast(clock, () => asOutage(() => pool.query(text, values)), stop, onWait),

@@ -4,7 +4,7 @@ import type { Batch, Fate, MaskedBatch, RunReport } from '../batch.js';
 import { PipelineError, asPipelineError } from '../errors.js';
 import { createRunLog } from '../load/runs.js';
 import { type IngestPorts, settle } from '../pipeline.js';
-import { actionFor, outlast, policies } from '../policy.js';
+import { actionFor, outlast } from '../policy.js';
 import type { FailedJobs } from '../queue/failed-jobs.js';
 import type { BatchQueue } from '../queue/queue.js';
 import { Run } from '../run.js';
@@ -14,6 +14,7 @@ import type { AssembledPipeline, Assembly } from './assembly.js';
 import type { Deployment } from './deployment.js';
 import type { FailedEntry } from './failed.js';
 import type { StopSignals } from './ingester.js';
+import { tooOld } from './retry-age.js';
 import { RunRecord } from './run-record.js';
 
 /** A job that was left as it is, and why, in words that hold no value. */
@@ -32,9 +33,6 @@ export interface RetryResult {
 
 /** Each lies in the queue twice until it is committed, so only so many at once. */
 const IN_FLIGHT = 32;
-
-/** An hour more than the loader itself refuses: what is taken here is to be young enough for it too when it gets there. */
-const LEDGER_MARGIN_MS = 13 * 3_600_000;
 
 /**
  * Retries failed jobs of one pipeline. Each payload goes through its stage again under a new batch id, since a batch
@@ -153,7 +151,7 @@ export class Retry {
       this.#gone += 1;
       return;
     }
-    const why = this.#tooOld(opened);
+    const why = tooOld(this.#deployment, opened);
     if (why !== null) {
       this.#refused.push({ batchId: job.batchId, why });
       return;
@@ -162,18 +160,6 @@ export class Retry {
     this.#run.hold(batch, [], clock.elapsed());
     this.#underWay.set(batch.batchId, job);
     await outlast(clock, () => queue.add(batch), signal, onWait);
-  }
-
-  /** What the ledger may have forgotten cannot be told from what was never loaded. */
-  #tooOld(batch: Batch | MaskedBatch): string | null {
-    const { config, clock } = this.#deployment;
-    const times = 'records' in batch ? batch.messages : [...batch.keys, ...batch.rejections];
-    const oldest = times.reduce((least, { sentAt }) => Math.min(least, sentAt), Infinity);
-    if (oldest > clock.now() - config.retention.ledgerMs + LEDGER_MARGIN_MS) return null;
-    return (
-      `expired: its messages were sent from ${new Date(oldest).toISOString()} on, too long ago to tell whether they ` +
-      `were loaded before (retention.ledger); ${policies.expired.remedy}`
-    );
   }
 
   #ports(): IngestPorts {

@@ -4,6 +4,7 @@ import { type Releases, type Service, type Started, type StopMode, untilStopped 
 import { startAdmin } from './admin.js';
 import { type AssembledPipeline, type Assembly, assemble, loads } from './assembly.js';
 import type { Deployment } from './deployment.js';
+import { startEmf } from './emf.js';
 import { startHealth } from './health.js';
 import { startMaintenance } from './maintenance.js';
 import { startIngest } from './ingest-role.js';
@@ -67,7 +68,9 @@ export async function startRole(
   }
   const names = pipelines.map((pipeline) => pipeline.name);
   deployment.log.info({ event: 'started', role, pipeline: names });
+  const emf = startEmf(deployment, { pipelines: names });
   const others = [
+    ...(emf === null ? [] : [emf]),
     startPresence(deployment, pool, { role, pipelines: names, stops: () => stops.byName }),
     ...(role === 'all' ? [startMaintenance(deployment, pool)] : []),
     ...(health === null ? [] : [health]),

@@ -1,8 +1,9 @@
 // Pipelines that share a queue, by their routes: one source for all of them, and its parts.
 
-import type { PipelineConfig, RouteConfig } from '../config/config.js';
+import type { PipelineConfig } from '../config/config.js';
 import { PipelineError } from '../errors.js';
 import type { Releases } from '../lifecycle.js';
+import type { RouteTable } from '../source/route.js';
 import { SharedSource } from '../source/shared-queue.js';
 import type { Deployment } from './deployment.js';
 import { type Receiving, type ReceivingOptions, openReceiving } from './receiving.js';
@@ -35,7 +36,7 @@ export class QueueSharing {
     return { clients, openSource: () => source.openBranch(name, options.admit) };
   }
 
-  async #openShared(route: RouteConfig, { origins }: ReceivingOptions): Promise<Shared> {
+  async #openShared(route: RouteTable, { origins }: ReceivingOptions): Promise<Shared> {
     const members = this.#pipelines.filter(({ name }) => route.pipelines.includes(name));
     const [first] = members;
     if (first === undefined || members.length < route.pipelines.length) throw notAll(route, members);
@@ -77,7 +78,7 @@ interface Shared extends Pick<Receiving, 'clients'> {
   readonly source: SharedSource;
 }
 
-function notAll({ pipelines }: RouteConfig, here: readonly PipelineConfig[]): PipelineError {
+function notAll({ pipelines }: RouteTable, here: readonly PipelineConfig[]): PipelineError {
   const names = here.map(({ name }) => name);
   const away = pipelines.filter((name) => !names.includes(name));
   return new PipelineError(

@@ -1,7 +1,7 @@
 import type { PipelineConfig, Schedule } from '../config/config.js';
 import type { ErrorCode } from '../errors.js';
 import type { PostgresPool } from '../load/connection.js';
-import { checkSchema } from '../load/migrate.js';
+import { checkDatabase } from '../load/database-check.js';
 import { type LatestRun, type PipelineState, readPipelineStates } from '../load/pipeline-state.js';
 import { type ProcessRecord, listProcesses } from '../load/processes.js';
 import { type Steering, createScheduleLog } from '../load/schedules.js';
@@ -14,7 +14,7 @@ import type { QueueDepth } from '../source/source.js';
 import { depthOf } from '../source/sqs-source.js';
 import type { Deployment } from './deployment.js';
 import { labelledQueues } from './queue-labels.js';
-import { findProblems, lagMs, mayRun } from './problems.js';
+import { findProblems, lagMs, mayRun, overdueSince } from './problems.js';
 import { pausedUntil, runsAfter } from './slots.js';
 
 /** What is asked for a status; nothing is opened by asking. */
@@ -99,7 +99,7 @@ export async function collectStatus(
     problems,
     dependencies,
     processes: (processes ?? []).map(processStatus),
-    pipelines: observed.map((one) => pipelineStatus(one, now)),
+    pipelines: observed.map((one) => pipelineStatus(one, overdueSince(one, processes, now), now)),
   };
 }
 
@@ -110,7 +110,7 @@ interface DatabaseAnswer {
 }
 
 async function askDatabase({ pool, pipelines }: StatusParts): Promise<DatabaseAnswer> {
-  await checkSchema(pool);
+  await checkDatabase(pool);
   const names = pipelines.map(({ pipeline }) => pipeline.name);
   const [steerings, states, processes] = await Promise.all([
     createScheduleLog(pool).readAll(names),
@@ -182,7 +182,7 @@ function processStatus({
   return { role, owner, version, pipelines, started_at: iso(startedAt), seen_at: iso(seenAt) };
 }
 
-function pipelineStatus(observed: Observed, now: number): PipelineStatus {
+function pipelineStatus(observed: Observed, overdue: number | null, now: number): PipelineStatus {
   const { pipeline, steering, state, depth, depths, backlog, failed } = observed;
   const { schedule, target, further } = pipeline;
   const lag = lagMs(observed, now);
@@ -199,6 +199,7 @@ function pipelineStatus(observed: Observed, now: number): PipelineStatus {
     pause_reason: steering?.schedule.reason ?? null,
     last_started_at: isoOrNull(steering?.schedule.lastStartedAt),
     last_succeeded_at: isoOrNull(steering?.schedule.lastSucceededAt),
+    overdue_since: isoOrNull(overdue),
     breaker: breaker?.state ?? null,
     breaker_since: breaker?.state === 'open' ? iso(breaker.since) : null,
     breaker_reason: breaker?.reason ?? null,

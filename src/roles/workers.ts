@@ -130,8 +130,12 @@ function maskHandler(deployment: Deployment, parts: WorkerParts, keyring: Keyrin
   });
   const masker = parts.failpoints?.masker(compiled) ?? compiled;
   const { loadQueue } = parts.queues;
-  const ports = { masker, vault, limits, probe: processProbe(policy), leakGate, loadQueue };
-  return transformHandler(deployment, name, ports);
+  const { tracing } = deployment;
+  const probe = processProbe(policy);
+  const handedTo = tracing?.handingOn(loadQueue) ?? loadQueue;
+  const ports = { masker, vault, limits, probe, leakGate, loadQueue: handedTo };
+  const handler = transformHandler(deployment, name, ports);
+  return tracing?.handler('transform', name, handler) ?? handler;
 }
 
 function telling<T>(onError: (error: unknown) => void, loop: Loop, handle: BatchHandler<T>): BatchHandler<T> {
@@ -183,15 +187,16 @@ export function transformHandler(
 }
 
 function loadHandler(
-  { clock, events, onWait }: Deployment,
+  { clock, events, onWait, tracing }: Deployment,
   { pipeline, sink }: WorkerParts,
 ): BatchHandler<MaskedBatch> {
   const table = `${pipeline.target.schema}.${pipeline.target.table}`;
-  return async (batch, hardStop) => {
+  const handler: BatchHandler<MaskedBatch> = async (batch, hardStop) => {
     const report = await load({ sink, clock, onWait }, batch, hardStop);
     if (report === null) return;
     const oldest = oldestSentAt(batch);
     const lagMs = oldest === null ? null : clock.now() - oldest;
     events.emit('batch_loaded', { ...report, table, lagMs });
   };
+  return tracing?.handler('load', pipeline.name, handler) ?? handler;
 }

@@ -13,7 +13,7 @@ export interface RawMessage {
   readonly sequenceNumber?: string;
   /** ARN of the queue whose redrive policy has put it here; only messages of a dead-letter queue have one. */
   readonly deadLetterSource?: string;
-  /** Message attributes of the types String and Number. */
+  /** Message attributes of the types String and Number, and AWSTraceHeader. */
   readonly attributes: Readonly<{ [name: string]: string }>;
 }
 

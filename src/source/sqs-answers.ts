@@ -7,6 +7,9 @@ import { saysGone } from './sqs-errors.js';
 const DEFAULT_VISIBILITY_S = 30;
 const DEFAULT_RETENTION_S = 345_600;
 
+/** The system attribute of AWS X-Ray; it goes with the others. */
+const TRACE_HEADER = 'AWSTraceHeader';
+
 type Attributes = Readonly<{ [name: string]: string | undefined }>;
 
 /** A message as SQS answers, as far as it is used. */
@@ -56,14 +59,19 @@ export function rawMessage(message: AnsweredMessage): RawMessage {
     ...(groupId === undefined ? {} : { groupId }),
     ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
     ...(deadLetterSource === undefined ? {} : { deadLetterSource }),
-    attributes: message.MessageAttributes === undefined ? NONE : texts(message.MessageAttributes),
+    attributes: attributesOf(message.MessageAttributes, system[TRACE_HEADER]),
   };
 }
 
-/** Those that are texts. */
-function texts(attributes: MessageAttributes): RawMessage['attributes'] {
+/** Those that are texts, and the header of X-Ray. */
+function attributesOf(
+  attributes: MessageAttributes | undefined,
+  traceHeader: string | undefined,
+): RawMessage['attributes'] {
+  if (attributes === undefined && traceHeader === undefined) return NONE;
   const found: [string, string][] = [];
-  for (const [name, { StringValue }] of Object.entries(attributes)) {
+  if (traceHeader !== undefined) found.push([TRACE_HEADER, traceHeader]);
+  for (const [name, { StringValue }] of Object.entries(attributes ?? {})) {
     if (StringValue !== undefined) found.push([name, StringValue]);
   }
   return Object.fromEntries(found);

@@ -51,6 +51,7 @@ const SYSTEM_ATTRIBUTES: MessageSystemAttributeName[] = [
   'MessageGroupId',
   'SequenceNumber',
   'DeadLetterQueueSourceArn',
+  'AWSTraceHeader',
 ];
 
 /**

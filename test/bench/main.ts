@@ -7,6 +7,7 @@ import { runBaseline } from './baseline.js';
 import { runBruteForce } from './brute-force.js';
 import { runIdle } from './idle.js';
 import { runIsolation } from './isolation.js';
+import { runLedger } from './ledger.js';
 import { runSiv } from './siv.js';
 
 const parts: ReadonlyMap<string | undefined, (args: readonly string[]) => string | Promise<string>> = new Map<
@@ -18,6 +19,7 @@ const parts: ReadonlyMap<string | undefined, (args: readonly string[]) => string
   ['idle', runIdle],
   ['isolation', runIsolation],
   ['baseline', runBaseline],
+  ['ledger', runLedger],
 ]);
 
 // The emulator takes any credentials, but the SDK sends nothing without some.

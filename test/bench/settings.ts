@@ -7,31 +7,35 @@ export interface Setting {
   readonly max: number;
 }
 
-/** What was asked of a benchmark that needs no servers. */
+/** What was asked of a benchmark. */
 export interface Asked<Name extends string> {
   readonly settings: Readonly<Record<Name, number>>;
+  /** `--dir`, where the benchmark takes one and it was given. */
+  readonly dir: string | null;
   readonly json: boolean;
   readonly help: boolean;
 }
 
-/** Reads `--NAME N` for each setting, `--json` and `--help`. Throws `usage`, with the usage text. */
+/**
+ * Reads `--NAME N` for each setting, `--json`, `--help` and, where it is taken, `--dir`. Throws `usage`, with the usage
+ * text.
+ */
 export function parseSettings<Name extends string>(
   args: readonly string[],
   settings: Readonly<Record<Name, Setting>>,
   usageText: string,
+  { takesDir = false } = {},
 ): Asked<Name> {
   const entries = Object.entries<Setting>(settings);
-  const given = parse(
-    args,
-    entries.map(([name]) => name),
-    usageText,
-  );
+  const names = entries.map(([name]) => name);
+  const given = parse(args, takesDir ? [...names, 'dir'] : names, usageText);
   const values = entries.map(([name, { byDefault, max }]) => {
     const text = given[name];
     return [name, typeof text === 'string' ? wholeNumber(`--${name}`, text, max) : byDefault] as const;
   });
   return {
     settings: Object.fromEntries(values) as Record<Name, number>,
+    dir: typeof given['dir'] === 'string' ? given['dir'] : null,
     json: given['json'] === true,
     help: given['help'] === true,
   };

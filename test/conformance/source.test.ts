@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { type TestContext, after, before, describe, test } from 'node:test';
 import type { Delivery } from '../../src/batch.js';
 import { type Clock, systemClock } from '../../src/clock.js';
 import type { QueueClient } from '../../src/source/queue-client.js';
@@ -91,11 +91,13 @@ const emulator = (transport: SqsTransport): Implementation => ({
   },
 });
 
-const never = new AbortController().signal;
+/** For one call: tests that run at once and listened to the same signal would look like a leak of listeners. */
+const unaborted = (): AbortSignal => new AbortController().signal;
 /** A call to the emulator takes a few of these. */
 const GOES_BACK_MS = 2_000;
 
-function sourceOf(bench: Bench, options: Partial<SourceOptions> = {}): SqsSource {
+/** Opens a source that ends with its test, whatever became of that. */
+function sourceOf(t: TestContext, bench: Bench, options: Partial<SourceOptions> = {}): SqsSource {
   const open = (client: QueueClient): SqsSource =>
     createSource({
       client,
@@ -109,7 +111,9 @@ function sourceOf(bench: Bench, options: Partial<SourceOptions> = {}): SqsSource
       ...options,
     });
   const source = joinSources([open(bench.client), ...(bench.idle === undefined ? [] : [open(bench.idle)])]);
-  return bench.isShared ? branchOf(source, bench.clock, options) : source;
+  const tested = bench.isShared ? branchOf(source, bench.clock, options) : source;
+  t.after(() => bench.finish(tested.stop('hard')));
+  return tested;
 }
 
 /** The part of the one of two pipelines to which all is routed. */
@@ -151,7 +155,7 @@ async function drained(
   onReceive: (deliveries: readonly Delivery[]) => Promise<void> = async () => undefined,
 ): Promise<readonly Delivery[]> {
   const all: Delivery[] = [];
-  for await (const deliveries of source.receive('until_empty', never)) {
+  for await (const deliveries of source.receive('until_empty', unaborted())) {
     assert.ok(deliveries.length > 0);
     all.push(...deliveries);
     await onReceive(deliveries);
@@ -169,9 +173,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
     before(() => implementation.start());
     after(() => implementation.stop());
 
-    test('hands out every message once, as it was sent, and ends when the queue is empty', async () => {
+    test('hands out every message once, as it was sent, and ends when the queue is empty', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench);
+      const source = sourceOf(t, bench);
       const bodies = Array.from({ length: 37 }, (_, index) => `{"n":${index}}`);
       const from = bench.clock.now();
       const ids = await bench.send(...bodies.map((body) => ({ body, attributes: { tenant: 'a' } })));
@@ -191,9 +195,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop());
     });
 
-    test('what is acked never comes again; what is not comes again when its visibility has run out', async () => {
+    test('what is acked never comes again; what is not comes again when its visibility has run out', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench, { visibilityTimeoutS: 1 });
+      const source = sourceOf(t, bench, { visibilityTimeoutS: 1 });
       const ids = await bench.send({ body: 'a' }, { body: 'b' }, { body: 'c' });
       const first = await bench.finish(drained(source));
       const kept = first.find((delivery) => delivery.envelope.body === 'b');
@@ -201,7 +205,7 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop());
       await bench.pass(1_200);
 
-      const next = sourceOf(bench);
+      const next = sourceOf(t, bench);
       const second = await bench.finish(drained(next));
 
       assert.deepEqual(idsOf(second), [ids[1]]);
@@ -213,14 +217,14 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       assert.deepEqual(depth, { visible: 0, inFlight: 0, delayed: 0 });
     });
 
-    test('a held message stays invisible far beyond its timeout', async () => {
+    test('a held message stays invisible far beyond its timeout', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench, { visibilityTimeoutS: 1 });
+      const source = sourceOf(t, bench, { visibilityTimeoutS: 1 });
       const ids = await bench.send({ body: 'a' });
       assert.deepEqual(idsOf(await bench.finish(drained(source))), ids);
       await bench.pass(2_500);
       assert.deepEqual(await source.depth(), { visible: 0, inFlight: 1, delayed: 0 });
-      const other = sourceOf(bench);
+      const other = sourceOf(t, bench);
 
       const seenByOthers = await bench.finish(drained(other));
 
@@ -229,9 +233,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop());
     });
 
-    test('a released message comes again at once, or after its delay and not before', async () => {
+    test('a released message comes again at once, or after its delay and not before', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench);
+      const source = sourceOf(t, bench);
       await bench.send({ body: 'now' }, { body: 'later' });
       const first = await bench.finish(drained(source));
       const later = first.find((delivery) => delivery.envelope.body === 'later');
@@ -263,9 +267,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop());
     });
 
-    test('two deliveries of one message are two receipts, acked in one call, and the older clears nothing', async () => {
+    test('two deliveries of one message are two receipts, acked in one call, and the older clears nothing', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench);
+      const source = sourceOf(t, bench);
       const ids = await bench.send({ body: 'a' });
       const first = await bench.finish(drained(source));
       // Another consumer's visibility ran out, say: the message is visible although we hold it.
@@ -284,9 +288,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop());
     });
 
-    test('never holds more messages than its limit, and goes on as they are settled', async () => {
+    test('never holds more messages than its limit, and goes on as they are settled', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench, { inFlight: 15, receivers: 4 });
+      const source = sourceOf(t, bench, { inFlight: 15, receivers: 4 });
       const ids = await bench.send(...Array.from({ length: 50 }, (_, index) => ({ body: `m${index}` })));
       let most = 0;
 
@@ -302,9 +306,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop());
     });
 
-    test('continuous receiving goes on over an empty queue until it is stopped, and then ends at once', async () => {
+    test('continuous receiving goes on over an empty queue until it is stopped, and then ends at once', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench, { waitTimeS: 20 });
+      const source = sourceOf(t, bench, { waitTimeS: 20 });
       const stop = new AbortController();
       const received = receiving(source, stop.signal);
       const next = received.next();
@@ -324,9 +328,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop('hard'));
     });
 
-    test('what arrives after receiving has ended is visible to others at once', async () => {
+    test('what arrives after receiving has ended is visible to others at once', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench, { waitTimeS: 20, receivers: 2 });
+      const source = sourceOf(t, bench, { waitTimeS: 20, receivers: 2 });
       const stop = new AbortController();
       const received = receiving(source, stop.signal).next();
       await bench.pass(50);
@@ -335,7 +339,7 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       const ids = await bench.send({ body: 'too late' });
       await bench.pass(300);
       await bench.finish(source.stop());
-      const other = sourceOf(bench);
+      const other = sourceOf(t, bench);
 
       const deliveries = await bench.finish(drained(other));
 
@@ -345,13 +349,13 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(other.stop());
     });
 
-    test('a consumer that breaks off leaves nothing behind that it has not seen', async () => {
+    test('a consumer that breaks off leaves nothing behind that it has not seen', async (t) => {
       const bench = await implementation.bench('standard');
-      const source = sourceOf(bench);
+      const source = sourceOf(t, bench);
       const ids = await bench.send(...Array.from({ length: 40 }, (_, index) => ({ body: `m${index}` })));
       const seen = await bench.finish(
         (async () => {
-          for await (const deliveries of source.receive('until_empty', never)) return deliveries;
+          for await (const deliveries of source.receive('until_empty', unaborted())) return deliveries;
           return [];
         })(),
       );
@@ -369,9 +373,9 @@ for (const implementation of [fake, joined, shared, emulator('lean'), emulator('
       await bench.finish(source.stop());
     });
 
-    test('messages of a FIFO group come in order, and none before those ahead of it are settled', async () => {
+    test('messages of a FIFO group come in order, and none before those ahead of it are settled', async (t) => {
       const bench = await implementation.bench('fifo');
-      const source = sourceOf(bench);
+      const source = sourceOf(t, bench);
       const sent = Array.from({ length: 24 }, (_, index) => ({
         body: `m${index}`,
         groupId: `g${index % 2}`,

@@ -93,11 +93,17 @@ const LONG = 'a_pipeline_with_a_name_that_is_as_long_as_names_of_pipelines_may_b
 const crowded = statusOf({
   problems: [
     {
+      kind: 'breaker_open',
       subject: `pipeline ${LONG}`,
       what: `its breaker has been open since ${earlier(60)}: run ${JOB_ID} quarantined 812 of 1000 records`,
       remedy: `see \`maskline quarantine list -p ${LONG}\`, then \`maskline schedule resume ${LONG}\``,
     },
-    { subject: 'role load', what: `no process for ${LONG}`, remedy: 'start `maskline run load`' },
+    {
+      kind: 'role_missing',
+      subject: 'role load',
+      what: `no process for ${LONG}`,
+      remedy: 'start `maskline run load`',
+    },
   ],
   pipelines: [
     pipelineStatus({
@@ -188,7 +194,7 @@ test('hostile texts run nothing in a browser', async () => {
   const evil = `"><img src=x onerror="document.title='run'"><script>document.title='run'</script>`;
   const pipeline = pipelineStatus({ pause_reason: evil, paused_at: earlier(1), breaker_reason: evil });
   const status = statusOf({
-    problems: [{ subject: evil, what: evil, remedy: evil }],
+    problems: [{ kind: 'queue', subject: evil, what: evil, remedy: evil }],
     pipelines: [{ ...pipeline, pipeline: evil, breaker: 'open', breaker_since: earlier(1) }],
   });
   const { server, url } = await serve(status);

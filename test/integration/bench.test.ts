@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { bench } from '../../src/proof/bench/bench.js';
 import type { BenchReport } from '../../src/proof/bench/report.js';
+import { runLedger } from '../bench/ledger.js';
 
 const MAIN = fileURLToPath(new URL('../bench/main.js', import.meta.url));
 
@@ -53,4 +54,16 @@ test('a stage is measured alone, from the command line: masked batches in Redis 
   assert.equal(profile, 'load');
   const rate = runs[0]?.['messages_per_second'] ?? 0;
   assert.ok(rate > 0 && rate < 10_000_000, `${rate} messages a second`);
+});
+
+test('a small ledger is filled with ids that the loader knows again, and one beside it stays empty until then', async () => {
+  const args = ['--ids', '20000', '--batches', '2', '--runs', '1', '--json'];
+  const { parameters, summary, runs } = JSON.parse(await runLedger(args)) as BenchReport;
+  assert.equal(parameters['ids'], 20_000);
+  // The program itself has counted the duplicates of every batch.
+  for (const name of ['new', 'half_known']) {
+    const [full = 0, empty = 0] = ['', '_empty'].map((of) => runs[0]?.[`${name}_rows_per_second${of}`]);
+    assert.ok(full > 0 && full < 10_000_000 && empty > 0, `${full} and ${empty} rows a second`);
+    assert.equal(summary[`${name}_rate_ratio`]?.median, full / empty);
+  }
 });

@@ -33,6 +33,7 @@ test('the groups of a FIFO queue are loaded in their order while processes and s
     { lost: 0, twice: 0, leaked: 0, misplaced: 0, strays: 0, wrong: 0, problems: [] },
     reportText(report),
   );
+  assert.equal(report.profile, 'fifo');
   assert.equal(report.facts['groups_in_order'], GROUPS);
   assert.ok((report.facts['batches_in_order'] ?? 0) >= MESSAGES / GROUPS);
   assert.notEqual(report.verdict, 'failed', reportText(report));

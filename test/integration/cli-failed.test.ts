@@ -9,7 +9,7 @@ import { assemble } from '../../src/roles/assembly.js';
 import type { FailedEntry } from '../../src/roles/failed.js';
 import { Retry } from '../../src/roles/retry.js';
 import { startWorkers } from '../../src/roles/workers.js';
-import { assertHas } from '../support/cli.js';
+import { type Json, assertHas } from '../support/cli.js';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { failBatch, failIn, insideOf } from '../support/failed.js';
 import { withConnection } from '../support/postgres.js';
@@ -311,6 +311,62 @@ describe('failed', { concurrency: 3 }, () => {
       const empty = await deployment.cli.run(['failed', verb, '--all']);
       assert.deepEqual([empty.code, empty.rows], [0, []], 'nothing matches, and that is no failure');
     }
+  });
+
+  test('failed jobs are told by cause; a dry run of one says what would load, be known or be rejected, and changes nothing', async () => {
+    const deployment = await deploymentOf();
+    const { bodies, ids } = events(0, 6);
+    // GIVEN three jobs of one cause, of which one holds what was loaded since and one a body that is rejected, and one
+    // of another that is too old
+    const sentAt = Date.now();
+    const same = { bodies: bodies.slice(0, 2), stage: 'transform', ids: ['m-1', 'm-2'], sentAt } as const;
+    const first = await failBatch(deployment, same);
+    const second = await failBatch(deployment, { bodies: [...bodies.slice(2, 4), '{'], stage: 'transform' });
+    const other = await failBatch(deployment, {
+      ...{ bodies: bodies.slice(4), code: 'table_unfit' },
+      sentAt: Date.now() - 16 * DAY_MS,
+    });
+    const causes = (await deployment.cli.run(['failed', 'list', '--by-cause'])).rows;
+    assert.deepEqual(
+      causes.map(({ stage, code, jobs, records, sample_id }) => [stage, code, jobs, records, sample_id]),
+      [
+        ['transform', 'row_count_differs', 2, 5, second],
+        ['load', 'table_unfit', 1, 2, other],
+      ],
+    );
+    const [cause = {}] = causes;
+    assert.equal(cause['reason'], 'row_count_differs: made to fail by the test');
+    const command = String(cause['next']).split(' ').slice(1);
+    // WHEN it is tried
+    const dry = await deployment.cli.run(command);
+    assert.equal(dry.code, 0, dry.stderr);
+    const of = (id: string): Json | undefined => dry.rows.find((row) => row['job_id'] === id);
+    assertHas(of(first), { cause: cause['cause'], would_load: 2, would_be_duplicates: 0, would_stay: null });
+    assertHas(of(second), { would_load: 2, would_be_rejected: 1, codes: { not_json: 1 }, would_stay: null });
+    assert.match(dry.stderr, /2 failed jobs would be retried; nothing was changed/);
+    const old = await deployment.cli.run(['failed', 'retry', '--dry-run', other]);
+    assert.equal(old.code, 1);
+    assertHas(old.rows[0], { would_load: 0, would_stay: 'expired' });
+    assert.equal((await deployment.cli.run(['failed', 'list'])).rows.length, 3);
+    assert.equal(await deployment.count(TABLE), 0);
+    assert.equal(await deployment.count('maskline.ledger'), 0);
+    assert.equal(await deployment.count('maskline.runs'), 0);
+    // THEN what was loaded since, under another job, is known; an unfit table is told before anything is tried
+    assert.equal((await deployment.cli.run(['failed', 'retry', first])).code, 0);
+    const again = await failBatch(deployment, same);
+    const known = await deployment.cli.run(['failed', 'retry', '--dry-run', again]);
+    assertHas(known.rows[0], { would_load: 0, would_be_duplicates: 2 });
+    await deployment.cli.run(['--yes', 'failed', 'discard', again]);
+    await deployment.query(`alter table ${TABLE} drop column device`);
+    const unfit = await deployment.cli.run(command);
+    assert.equal(unfit.code, 1);
+    assertHas(unfit.rows[0], { would_load: 0, would_stay: 'table_unfit' });
+    await deployment.query(`alter table ${TABLE} add column device varchar(256)`);
+    const done = await deployment.cli.run(['--yes', ...command.slice(0, -1)]);
+    assert.equal(done.code, 0, done.stderr);
+    assertHas(done.rows[0], { loaded: 2, quarantined: 1 });
+    assert.deepEqual(await loadedIds(deployment), ids.slice(0, 4));
+    assert.equal((await deployment.cli.run(command)).code, 1, 'nothing has that cause any more');
   });
 
   test('discarding the job of a batch that its ingester holds gives the messages back to SQS', async () => {

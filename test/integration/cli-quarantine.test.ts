@@ -188,6 +188,10 @@ describe('quarantine', { concurrency: 3 }, () => {
       {
         ...{ pipeline: PIPELINE, dry_run: true, received: 12, would_pass: 11, would_stay: 1 },
         codes: { missing_field: 1 },
+        causes: [
+          { code: 'too_long', path: 'note', entries: 11, would_pass: 11, codes: {} },
+          { code: 'missing_field', path: 'device', entries: 1, would_pass: 0, codes: { missing_field: 1 } },
+        ],
       },
     ]);
     assert.equal(await deployment.count("maskline.runs where trigger = 'replay'"), 0);
@@ -216,6 +220,61 @@ describe('quarantine', { concurrency: 3 }, () => {
         ['refused_23514', 1, 0],
       ],
     );
+  });
+
+  test('causes tell policies apart, with a sample and a command; a dry run of one changes nothing, its replay loads it alone', async () => {
+    const deployment = await deploymentOf();
+    await quarantine(deployment, [...many(3, long), event(7, { device: '' }), event(8, { device: null })], 5);
+    const former = (await list(deployment, '--by-cause')).map((row) => row['policy_sha256']);
+    // The column is longer, but the table refuses such values; and one more is too long by the settings of today.
+    await mend(deployment);
+    await deployment.query(`alter table ${TABLE} add constraint notes check (note in ('short', 'none'))`);
+    await quarantine(deployment, [event(9, { note: 'x'.repeat(61) })], 1);
+    const causes = await list(deployment, '--by-cause');
+    assert.deepEqual(
+      causes.map(({ code, path, policy, open, replayed }) => [code, path, policy, open, replayed]),
+      [
+        ['too_long', 'note', 'former', 3, 0],
+        ['missing_field', 'device', 'former', 2, 0],
+        ['too_long', 'note', 'today', 1, 0],
+      ],
+    );
+    assert.deepEqual(new Set(former), new Set([causes[0]?.['policy_sha256']]));
+    const [cause] = causes;
+    const id = String(cause?.['cause']);
+    const entries = await list(deployment, '--cause', id);
+    assert.equal(entries.length, 3);
+    assert.ok(entries.some((entry) => entry['id'] === cause?.['sample_id']));
+    assert.match(String(cause?.['remedy']), /migrate plan/);
+    const command = String(cause?.['next']).split(' ').slice(1);
+    assert.deepEqual(command, ['quarantine', 'replay', '--cause', id, '--dry-run']);
+
+    const before = await deployment.query('select * from maskline.quarantine order by id');
+    const unmended = await deployment.cli.run(command);
+    assert.equal(unmended.code, 1, 'the table would refuse them still');
+    assertHas(unmended.rows[0], { received: 3, would_pass: 0, codes: { out_of_range: 3 } });
+    await deployment.query(`alter table ${TABLE} drop constraint notes`);
+    const mended = await deployment.cli.run(command);
+    assert.equal(mended.code, 0, mended.stderr);
+    assertHas(mended.rows[0], { received: 3, would_pass: 3, codes: {} });
+    assert.deepEqual(await deployment.query('select * from maskline.quarantine order by id'), before);
+    assert.equal(await deployment.count(TABLE), 0);
+
+    assert.equal(
+      (await deployment.cli.run(['quarantine', 'replay', '--cause', id])).code,
+      2,
+      'nobody to ask',
+    );
+    const replayed = await replay(deployment, '--cause', id);
+    assert.equal(replayed.code, 0, replayed.stderr);
+    assertHas(replayed.rows[0], { received: 3, loaded: 3 });
+    assertLeakless(unmended, mended, replayed);
+    assert.equal(await deployment.count('maskline.quarantine where replayed_at is null'), 3);
+    for (const args of [['replay'], ['list'], ['purge', '--open']]) {
+      const gone = await deployment.cli.run(['quarantine', ...args, '--cause', id]);
+      assert.equal(gone.code, 1, 'there is nothing of that cause any more');
+      assert.match(gone.stderr, /--by-cause/);
+    }
   });
 
   test('a masked row is replayed as it is; one with a column that the table has lost stays, and says so', async () => {

@@ -54,6 +54,7 @@ const MATRIX = {
   'maskline.horizons': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.erased': { operator: 'SELECT', auditor: 'SELECT' },
   'maskline.processes': { operator: 'SELECT' },
+  'maskline.notices': { operator: 'SELECT, INSERT, UPDATE, DELETE' },
   'maskline.reveals': { auditor: 'SELECT' },
   'maskline.reveal_limits': { auditor: 'SELECT' },
   'maskline.reveal_requests': { revealer: 'SELECT', auditor: 'SELECT' },

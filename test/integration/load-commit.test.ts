@@ -4,6 +4,7 @@ import { uuidv7 } from 'uuidv7';
 import { systemClock } from '../../src/clock.js';
 import { NOON, batchOf, goodRows, openSink } from '../support/load.js';
 import { type TestPostgres, rowsOf, startTestPostgres } from '../support/postgres.js';
+import { eventually } from '../support/queue.js';
 
 let server: TestPostgres;
 before(async () => {
@@ -108,6 +109,41 @@ test("a redelivery after midnight is a duplicate, though the loaders' clocks are
     { part: `maskline.ledger_${new Date(NOON).toISOString().slice(0, 10).replaceAll('-', '')}` },
   ]);
   await close();
+});
+
+test('what is known is found by index, on the days of the batch alone, in a ledger that nobody has analyzed', async () => {
+  const { url, sink, close } = await openSink(server);
+  const DAY_MS = 86_400_000;
+  const sentOn = (prefix: string, sentAt: number) =>
+    goodRows(prefix, 1_000).map((row) => ({ ...row, sentAt }));
+  for (const day of [0, 1, 2]) {
+    for (const prefix of ['a', 'b', 'c'])
+      await sink.commit(batchOf({ rows: sentOn(prefix, NOON - day * DAY_MS) }));
+  }
+  const known = sentOn('b', NOON - DAY_MS).slice(0, 500);
+  const fresh = sentOn('d', NOON).slice(0, 500);
+  const report = await sink.commit(batchOf({ rows: [...known, ...fresh] }));
+  assert.deepEqual(counts({ ...report }), [1_000, 500, 500, 0, 0]);
+  // A session that ends has told what it has read.
+  await close();
+  const read = await eventually(
+    () =>
+      rowsOf(
+        url,
+        `select right(t.relname, 8) as day, t.seq_scan::int as scans, i.idx_scan::int as lookups
+           from pg_stat_user_tables t join pg_stat_user_indexes i using (relid)
+          where t.schemaname = 'maskline' and t.relname like 'ledger%' and t.n_tup_ins > 0 order by day desc`,
+      ),
+    (rows) => rows.reduce((sum, { lookups }) => sum + Number(lookups), 0) >= 11_000,
+  );
+  const dayOf = (back: number) =>
+    new Date(NOON - back * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '');
+  // One for each record that goes in, and one more for each of the batch in which some are known.
+  assert.deepEqual(read, [
+    { day: dayOf(0), scans: 0, lookups: 3_500 + 500 },
+    { day: dayOf(1), scans: 0, lookups: 3_500 + 500 },
+    { day: dayOf(2), scans: 0, lookups: 3_000 },
+  ]);
 });
 
 test('the same id at another SentTimestamp, or in another pipeline, is another record', async () => {

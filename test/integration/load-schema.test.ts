@@ -29,6 +29,7 @@ const MIGRATIONS = [
   '0014_several-tables',
   '0015_partitions-of-several',
   '0016_proof-of-several-tables',
+  '0017_notices',
 ];
 /** 15 days back, today, 7 ahead. */
 const PARTITIONS = 23;

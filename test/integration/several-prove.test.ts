@@ -5,9 +5,8 @@ import { recordBaselines, retakeBaselines } from '../../src/load/baseline.js';
 import { deleteEntries, pageEntries } from '../../src/load/quarantine-entries.js';
 import { prune } from '../../src/load/prune.js';
 import { type Proof, proveDeployment } from '../../src/roles/prove.js';
-import { replay } from '../../src/roles/replay.js';
 import { type TestPostgres, startTestPostgres } from '../support/postgres.js';
-import { DDL, type Shop, TARGETS, openShop, order } from '../support/shop.js';
+import { DDL, OPEN, type Shop, TARGETS, order, replayAll, withShop } from '../support/shop.js';
 
 let server: TestPostgres;
 before(async () => {
@@ -17,36 +16,28 @@ after(() => server.stop());
 
 const [ORDERS, ITEMS, CONTACTS] = TARGETS;
 const DAY_MS = 86_400_000;
-const OPEN = {
-  ids: null,
-  pipelines: [],
-  codes: [],
-  withoutCodes: [],
-  since: null,
-  until: null,
-  state: 'open',
-} as const;
 
 /** A shop that has loaded orders, refused some, and replayed some of those, raw and masked ones. */
-async function withShop(work: (shop: Shop) => Promise<void>, ddl = DDL): Promise<void> {
-  const shop = await openShop(server, ddl);
-  try {
-    await shop.load([order(1, ['a', 'b', 'c']), order(2, []), order(3, ['d'])]);
-    await shop.load([order(4, ['e', 'none', 'f']), order(5, ['g', 'far too long a name']), order(6, ['h'])]);
-    await shop.query('alter table order_items drop constraint order_items_sku_check');
-    await shop.query('alter table order_items alter column sku type varchar(60)');
-    const sku = { ...ITEMS.columns.sku, max_length: 60 };
-    await shop.configure([ORDERS, { ...ITEMS, columns: { ...ITEMS.columns, sku } }, CONTACTS]);
-    await replayAll(shop);
-    await shop.load([order(7, ['i', 'j']), order(8, ['k'], { total: 500 })]);
-    await work(shop);
-  } finally {
-    await shop.close();
-  }
-}
-
-const replayAll = (shop: Shop) =>
-  replay(shop, { pipeline: shop.pipeline, filter: OPEN, limit: null }, new AbortController().signal);
+const withLoaded = (work: (shop: Shop) => Promise<void>, ddl?: string): Promise<void> =>
+  withShop(
+    server,
+    async (shop) => {
+      await shop.load([order(1, ['a', 'b', 'c']), order(2, []), order(3, ['d'])]);
+      await shop.load([
+        order(4, ['e', 'none', 'f']),
+        order(5, ['g', 'far too long a name']),
+        order(6, ['h']),
+      ]);
+      await shop.query('alter table order_items drop constraint order_items_sku_check');
+      await shop.query('alter table order_items alter column sku type varchar(60)');
+      const sku = { ...ITEMS.columns.sku, max_length: 60 };
+      await shop.configure([ORDERS, { ...ITEMS, columns: { ...ITEMS.columns, sku } }, CONTACTS]);
+      await replayAll(shop);
+      await shop.load([order(7, ['i', 'j']), order(8, ['k'], { total: 500 })]);
+      await work(shop);
+    },
+    ddl,
+  );
 
 const look = ({ pool, deployment, pipeline }: Shop): Promise<Proof> =>
   proveDeployment(pool, deployment.config, [pipeline]);
@@ -66,7 +57,7 @@ async function found(shop: Shop): Promise<readonly (readonly unknown[])[]> {
 }
 
 test('all tables agree after loads, refusals and replays; each is looked at as closely as its columns allow', () =>
-  withShop(async (shop) => {
+  withLoaded(async (shop) => {
     assert.deepEqual(await shop.counts(), [7, 12, 7]);
     const { ok, pipelines } = await look(shop);
     assert.ok(ok, JSON.stringify(pipelines));
@@ -79,7 +70,7 @@ test('all tables agree after loads, refusals and replays; each is looked at as c
   }));
 
 test('a row that is missing from a further table, or was added to it, is found, and the table named', () =>
-  withShop(async (shop) => {
+  withLoaded(async (shop) => {
     await shop.query(`delete from order_items where sku = 'b'`);
     assert.deepEqual(await found(shop), [['batch_rows_differ', 4, 3, 'order_items']]);
     await shop.query(
@@ -107,7 +98,7 @@ test('a row that is missing from a further table, or was added to it, is found, 
   }));
 
 test('a further table whose rows say nothing of where they come from is compared by their number', () =>
-  withShop(async (shop) => {
+  withLoaded(async (shop) => {
     const { batch: _, ...columns } = ITEMS.columns;
     await shop.configure([ORDERS, { ...ITEMS, columns }, CONTACTS]);
     await shop.load([order(9, ['l', 'm'])]);
@@ -117,7 +108,7 @@ test('a further table whose rows say nothing of where they come from is compared
   }));
 
 test('entries that are purged, and batches that are pruned, leave every table with what it must have', () =>
-  withShop(async (shop) => {
+  withLoaded(async (shop) => {
     const ids: string[] = [];
     for await (const page of pageEntries(shop.pool, { ...OPEN, state: 'replayed' }, 'oldest_first'))
       ids.push(...page.map(({ id }) => id));
@@ -155,7 +146,7 @@ test('entries that are purged, and batches that are pruned, leave every table wi
   }));
 
 test('a table keeps its rows when it changes its place among those of its pipeline, or leaves it for another', () =>
-  withShop(async (shop) => {
+  withLoaded(async (shop) => {
     await shop.configure([CONTACTS, ITEMS, ORDERS]);
     assert.deepEqual(await found(shop), []);
     await shop.query('alter table order_items drop constraint order_items_order_id_fkey');
@@ -175,7 +166,7 @@ test('a table keeps its rows when it changes its place among those of its pipeli
   }));
 
 test('rows from before are no difference in any table', () =>
-  withShop(
+  withLoaded(
     async (shop) => {
       assert.deepEqual(await found(shop), []);
       assert.deepEqual(await shop.counts(), [8, 13, 9]);

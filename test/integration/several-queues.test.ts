@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { PipelineError } from '../../src/errors.js';
+import type { Status } from '../../src/ops/status.js';
 import { assertHas } from '../support/cli.js';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { eventually } from '../support/queue.js';
@@ -99,13 +100,8 @@ test('status shows each queue, and names the one that is missing', async () => {
   const { deployment, queues } = await severalQueues(2, { exist: 1, file: { startup_timeout: '1s' } });
   const [there = '', missing = ''] = queues;
   await send(there, smallEvents(3, 0).bodies);
-  const { rows } = await deployment.cli.run(['status']);
-  const [status] = rows as unknown as [
-    {
-      dependencies: readonly { name: string; ok: boolean; code: string | null }[];
-      pipelines: readonly { queue: unknown; queues: unknown }[];
-    },
-  ];
+  const { stdout } = await deployment.cli.run(['status']);
+  const status = JSON.parse(stdout) as Status;
   assert.deepEqual(
     status.dependencies.filter(({ name }) => name.startsWith('source')),
     [
@@ -113,10 +109,13 @@ test('status shows each queue, and names the one that is missing', async () => {
       { name: `source ${PIPELINE} ${missing}`, ok: false, code: 'sqs_unavailable' },
     ],
   );
-  assertHas(status.pipelines[0] ?? {}, {
-    queue: null,
-    queues: [{ queue: there, visible: 3, in_flight: 0, delayed: 0 }, { queue: missing }],
-  });
+  assertHas(
+    { ...status.pipelines[0] },
+    {
+      queue: null,
+      queues: [{ queue: there, visible: 3, in_flight: 0, delayed: 0 }, { queue: missing }],
+    },
+  );
   // Nothing is received while it is not known whether all can be.
   await assert.rejects(startHere(deployment, 'all'), (error) => {
     assert.ok(error instanceof PipelineError);

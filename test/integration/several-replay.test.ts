@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { unsealedRow } from '../../src/cli/unsealed.js';
 import { pageContents } from '../../src/load/quarantine-entries.js';
-import { type ReplayResult, rehearse, replay } from '../../src/roles/replay.js';
+import type { ReplayResult } from '../../src/roles/replay.js';
+import { rehearse } from '../../src/roles/replay-rehearsal.js';
 import { type TestPostgres, startTestPostgres } from '../support/postgres.js';
-import { type Shop, TARGETS, openShop, order } from '../support/shop.js';
+import { OPEN, type Shop, TARGETS, order, replayAll, withShop } from '../support/shop.js';
 
 let server: TestPostgres;
 before(async () => {
@@ -12,28 +13,9 @@ before(async () => {
 });
 after(() => server.stop());
 
-const OPEN = {
-  ids: null,
-  pipelines: [],
-  codes: [],
-  withoutCodes: [],
-  since: null,
-  until: null,
-  state: 'open',
-} as const;
 const never = new AbortController().signal;
 
-async function withShop(work: (shop: Shop) => Promise<void>): Promise<void> {
-  const shop = await openShop(server);
-  try {
-    await work(shop);
-  } finally {
-    await shop.close();
-  }
-}
-
-const replayAll = (shop: Shop): Promise<ReplayResult> =>
-  replay(shop, { pipeline: shop.pipeline, filter: OPEN, limit: null }, never);
+const withOrders = (work: (shop: Shop) => Promise<void>): Promise<void> => withShop(server, work);
 
 const outcome = ({ report, codes }: ReplayResult) => [report.loaded, report.quarantined, codes];
 
@@ -47,7 +29,7 @@ async function openEntries({ query }: Shop): Promise<readonly string[]> {
 const ORDERS = [order(1, ['a', 'none', 'b']), order(2, []), order(3, ['c', 'd'], { total: 500 })];
 
 test('a record that one table refused has its rows in all tables once the table is mended, and is counted with them', () =>
-  withShop(async (shop) => {
+  withOrders(async (shop) => {
     const before = await shop.load([...ORDERS, order(4, ['e'])]);
     assert.deepEqual([before?.loaded, before?.quarantined], [2, 2]);
     assert.deepEqual(await openEntries(shop), ['refused_23514 null', 'refused_23514 null']);
@@ -74,7 +56,7 @@ test('a record that one table refused has its rows in all tables once the table 
   }));
 
 test('a record that could not be masked has its rows in all tables once the pipeline is mended, an element of many too', () =>
-  withShop(async (shop) => {
+  withOrders(async (shop) => {
     await shop.load([order(1, ['a', 'far too long a name']), order(2, ['b'])]);
     assert.deepEqual(await openEntries(shop), ['too_long items[*].sku']);
     const rehearsed = await rehearse(shop, { pipeline: shop.pipeline, filter: OPEN, limit: null }, never);
@@ -90,7 +72,7 @@ test('a record that could not be masked has its rows in all tables once the pipe
   }));
 
 test('two replays of one record at once load its rows once', () =>
-  withShop(async (shop) => {
+  withOrders(async (shop) => {
     await shop.load(ORDERS);
     await shop.query('alter table order_items drop constraint order_items_sku_check');
     await shop.query('alter table orders drop constraint orders_total_check');
@@ -100,7 +82,7 @@ test('two replays of one record at once load its rows once', () =>
   }));
 
 test('rows for a table that the pipeline has no longer, or that is its first now, stay, and say so', () =>
-  withShop(async (shop) => {
+  withOrders(async (shop) => {
     await shop.load([order(1, ['none']), order(2, ['a'])]);
     await shop.query('alter table order_items drop constraint order_items_sku_check');
     const [orders, items, contacts] = TARGETS;
@@ -121,7 +103,7 @@ test('rows for a table that the pipeline has no longer, or that is its first now
   }));
 
 test('what is shown of a refused record are its rows, by table', () =>
-  withShop(async (shop) => {
+  withOrders(async (shop) => {
     await shop.load([order(1, ['a', 'none'])]);
     for await (const [entry] of pageContents(shop.pool, OPEN)) {
       assert.ok(entry);

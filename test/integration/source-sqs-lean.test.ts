@@ -177,6 +177,7 @@ test('only the system attributes that are read are asked for', async () => {
       'MessageGroupId',
       'SequenceNumber',
       'DeadLetterQueueSourceArn',
+      'AWSTraceHeader',
     ],
     MessageAttributeNames: ['All'],
   });

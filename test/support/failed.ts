@@ -26,6 +26,8 @@ export interface FailureOptions {
   readonly code?: ErrorCode;
   /** When its messages were sent, in epoch ms; default: now. */
   readonly sentAt?: number;
+  /** Of its messages; default: new ones. */
+  readonly ids?: readonly string[];
 }
 
 /** The inside of a deployment, in this process. */
@@ -61,7 +63,7 @@ export async function failIn(
   options: FailureOptions,
 ): Promise<string> {
   const { bodies, stage = 'load', code = 'row_count_differs', sentAt = Date.now() } = options;
-  const ids = bodies.map(() => uuidv7());
+  const { ids = bodies.map(() => uuidv7()) } = options;
   const batch: Batch = {
     batchId: uuidv7(),
     runId: uuidv7(),

@@ -21,6 +21,7 @@ import { withVault } from '../../src/masking/vaulted.js';
 import { createLogger } from '../../src/ops/logger.js';
 import { type Deployment, createDeployment } from '../../src/roles/deployment.js';
 import { readEnvironment } from '../../src/roles/environment.js';
+import { type ReplayResult, replay } from '../../src/roles/replay.js';
 import { sinkTargetOf } from '../../src/roles/tables.js';
 import { testKeyring } from './masking.js';
 import { type TestPostgres, rowsOf, withConnection } from './postgres.js';
@@ -100,7 +101,7 @@ export interface Shop {
 }
 
 /** Opens a shop with empty tables and their baselines. */
-export async function openShop(server: TestPostgres, ddl: string = DDL): Promise<Shop> {
+async function openShop(server: TestPostgres, ddl: string): Promise<Shop> {
   const url = await server.migratedDatabase();
   await withConnection(url, (client) => client.query(ddl));
   const dir = mkdtempSync(join(tmpdir(), 'maskline-shop-'));
@@ -145,6 +146,35 @@ export async function openShop(server: TestPostgres, ddl: string = DDL): Promise
   await recordBaselines(pool, shop.pipeline);
   return shop;
 }
+
+/** Works on a shop of its own, and closes it. */
+export async function withShop(
+  server: TestPostgres,
+  work: (shop: Shop) => Promise<void>,
+  ddl: string = DDL,
+): Promise<void> {
+  const shop = await openShop(server, ddl);
+  try {
+    await work(shop);
+  } finally {
+    await shop.close();
+  }
+}
+
+/** All that is in quarantine and was not replayed. */
+export const OPEN = {
+  ids: null,
+  pipelines: [],
+  codes: [],
+  withoutCodes: [],
+  since: null,
+  until: null,
+  state: 'open',
+} as const;
+
+/** Replays it. */
+export const replayAll = (shop: Shop): Promise<ReplayResult> =>
+  replay(shop, { pipeline: shop.pipeline, filter: OPEN, limit: null }, new AbortController().signal);
 
 async function loadInto(
   { pool, pipeline, query }: Shop,

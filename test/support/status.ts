@@ -27,6 +27,7 @@ export function pipelineStatus(over: Partial<PipelineStatus> = {}): PipelineStat
     pause_reason: null,
     last_started_at: before(18),
     last_succeeded_at: before(18),
+    overdue_since: null,
     breaker: 'closed',
     breaker_since: null,
     breaker_reason: null,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type PageView, noQueuesPage, pipelinePage } from '../../src/ops/admin/page.js';
 import { duration, number } from '../../src/ops/admin/wording.js';
-import type { Status } from '../../src/ops/status.js';
+import type { Problem, Status } from '../../src/ops/status.js';
 import { NOW, before, pipelineStatus, recentRun, statusOf } from '../support/status.js';
 
 async function render(over: Partial<PageView> = {}): Promise<string> {
@@ -32,9 +32,14 @@ test('without a problem the page says that all is well, and shows stages, schedu
 });
 
 test('the first problem stands on top with its remedy, the others below, and their number in the title', async () => {
-  const problems = [
-    { subject: 'pipeline a', what: 'its breaker is open', remedy: 'run `maskline schedule resume a`' },
-    { subject: 'role load', what: 'no process', remedy: 'start `maskline run load`' },
+  const problems: readonly Problem[] = [
+    {
+      kind: 'breaker_open',
+      subject: 'pipeline a',
+      what: 'its breaker is open',
+      remedy: 'run `maskline schedule resume a`',
+    },
+    { kind: 'role_missing', subject: 'role load', what: 'no process', remedy: 'start `maskline run load`' },
   ];
   const page = await render({ status: statusOf({ problems }) });
   assert.match(page, /<title>\(2\) maskline<\/title>/);
@@ -45,7 +50,9 @@ test('the first problem stands on top with its remedy, the others below, and the
 });
 
 test('what is away says so, with the time since when it has been', async () => {
-  const problems = [{ subject: 'postgres', what: 'does not answer', remedy: 'bring it back' }];
+  const problems: readonly Problem[] = [
+    { kind: 'postgres', subject: 'postgres', what: 'does not answer', remedy: 'bring it back' },
+  ];
   const status = statusOf({
     problems,
     processes: [],
@@ -126,7 +133,9 @@ test('no text of any field gets into the page as markup', async () => {
   });
   const page = await render({
     status: {
-      ...statusOf({ problems: [1, 2].map(() => ({ subject: evil, what: evil, remedy: evil })) }),
+      ...statusOf({
+        problems: [1, 2].map(() => ({ kind: 'queue', subject: evil, what: evil, remedy: evil })),
+      }),
       pipelines: [pipeline, pipeline],
       processes: [
         {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { failedCauses } from '../../src/cli/causes.js';
+import { causeRow, causeSteps } from '../../src/cli/quarantine-causes.js';
 import { nextSteps } from '../../src/cli/quarantine-text.js';
 import { printable } from '../../src/cli/unsealed.js';
+import type { FailedEntry } from '../../src/roles/failed.js';
 import { isRejectionCode, rejectionCodes, remedyFor } from '../../src/masking/remedies.js';
 
 const at = { oldest_at: '2026-01-01T00:00:00.000Z', newest_at: '2026-01-01T00:00:00.000Z', replayed: 0 };
@@ -19,6 +22,46 @@ test('the quarantine says by code how many are open, where, what it means and wh
   assert.match(lines[2] ?? '', /^ {2}5 × too_long \(note, locale\): .*make the column longer.*migrate plan/);
   assert.doesNotMatch(text, /bad_ip/);
   assert.match(text, /maskline quarantine replay --all/);
+});
+
+test('a cause says whether the masks have changed since, what to do, and the command; one without open records does not', () => {
+  const pipelines = [{ name: 'logins', policy: { sha256: 'now' } }];
+  const cause = { pipeline: 'logins', code: 'too_long', path: 'note', open: 3, ...at, sample_id: 'an id' };
+  const policies = ['now', 'then', null].map((policy_sha256) =>
+    causeRow({ ...cause, policy_sha256 }, pipelines),
+  );
+  assert.deepEqual(
+    policies.map(({ policy }) => policy),
+    ['today', 'former', 'unknown'],
+  );
+  assert.equal(new Set(policies.map(({ cause: id }) => id)).size, 3);
+  const done = causeRow({ ...cause, policy_sha256: 'now', open: 0, replayed: 3 }, pipelines);
+  assert.equal(done.next, null);
+  const [, first = '', second = '', third = '', , , , ...rest] = causeSteps([...policies, done]).split('\n');
+  assert.match(first, /^ {2}[0-9a-f]{8}: a value.*→ make the column longer/);
+  assert.equal(second.trim(), policies[0]?.next);
+  assert.match(third, /the masks have changed since/);
+  assert.equal(rest.length, 1);
+  assert.equal(causeSteps([done]), causeSteps([]));
+});
+
+test('failed jobs are of one cause whatever ids and numbers their errors name', () => {
+  const job = (reason: string, stage: 'load' | 'transform' = 'load'): FailedEntry => ({
+    ...{ pipeline: 'logins', stage, batchId: reason, code: 'row_count_differs', reason, attempts: 1 },
+    payload: { version: 1, kid: 1, keyring: 'kr', records: 5, bytes: 10 },
+    ...{ queuedBytes: 10, takeovers: 0, addedAt: 0, startedAt: 0, failedAt: reason.length },
+  });
+  const causes = failedCauses([
+    job('row_count_differs: batch 019a0000-0000-7000-8000-00000000000a was sent 50 rows'),
+    job('row_count_differs: batch 019bffff-ffff-7fff-8fff-ffffffffffff was sent 1000 rows'),
+    job('row_count_differs: batch 019bffff-ffff-7fff-8fff-ffffffffffff was sent 7 rows', 'transform'),
+    job('row_count_differs: something else'),
+  ]);
+  assert.deepEqual(
+    causes.map(({ jobs }) => jobs.length),
+    [2, 1, 1],
+  );
+  assert.match(causes[0]?.jobs[0].reason ?? '', /1000/, 'the latest stands for the others');
 });
 
 test('an empty quarantine says so', () => {

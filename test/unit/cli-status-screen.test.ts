@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import { problemLine, renderStatus, span, verdict } from '../../src/cli/status-screen.js';
-import type { PipelineStatus, Status } from '../../src/ops/status.js';
+import type { PipelineStatus, Problem, Status } from '../../src/ops/status.js';
 
 const unknown: PipelineStatus = {
   pipeline: 'logins',
@@ -16,6 +16,7 @@ const unknown: PipelineStatus = {
   pause_reason: null,
   last_started_at: null,
   last_succeeded_at: null,
+  overdue_since: null,
   breaker: null,
   breaker_since: null,
   breaker_reason: null,
@@ -67,7 +68,12 @@ const screen = (status: Status): readonly string[] =>
   stripVTControlCharacters(renderStatus(status)).split('\n');
 
 test('the screen begins with the verdict, and each problem with its remedy', () => {
-  const problem = { subject: 'role load', what: 'no process', remedy: 'start `maskline run load`' };
+  const problem: Problem = {
+    kind: 'role_missing',
+    subject: 'role load',
+    what: 'no process',
+    remedy: 'start `maskline run load`',
+  };
   const lines = screen(statusOf(known, { healthy: false, problems: [problem] }));
   assert.match(lines[0] ?? '', /^unhealthy: 1 problem +2026-03-10T12:00:00/);
   assert.deepEqual(lines.slice(1, 3), ['  role load: no process', '    → start `maskline run load`']);

@@ -49,6 +49,8 @@ test('a file with nothing but columns and a target gets every default', () => {
     reveal: { rate: 1000, quota: 1000 },
     startupTimeoutMs: 60_000,
     healthMaxLagMs: 900_000,
+    notify: null,
+    metrics: { emf: false },
   });
   const { policy, ...pipeline } = first(config);
   assert.deepEqual(pipeline, {

@@ -4,7 +4,9 @@ import { PipelineError } from '../../src/errors.js';
 import { EventBus, type BatchLoaded } from '../../src/ops/events.js';
 import { mergeExpositions } from '../../src/ops/exposition.js';
 import { metricNames } from '../../src/ops/metric-names.js';
-import { type MetricSources, createMetrics } from '../../src/ops/metrics.js';
+import type { MetricSources } from '../../src/ops/metric-sources.js';
+import { createMetrics } from '../../src/ops/metrics.js';
+import { pipelineStatus, statusOf } from '../support/status.js';
 
 /** interface.md, "Metrics". */
 const PROMISED = [
@@ -18,6 +20,7 @@ const PROMISED = [
   'rows_loaded_total',
   'rows_duplicate_total',
   'rows_quarantined_total',
+  'rows_released_total',
   'values_normalized_total',
   'fields_dropped_total',
   'groups_blocked_total',
@@ -25,6 +28,18 @@ const PROMISED = [
   'copy_bytes_total',
   'batch_size_rows',
   'end_to_end_lag_seconds',
+  'lag_seconds',
+  'healthy',
+  'problems',
+  'processes',
+  'quarantine_open_rows',
+  'job_failures_total',
+  'outage_waits_total',
+  'intake_barred',
+  'receipts_lost_total',
+  'origins_refused_total',
+  'schedule_overlaps_total',
+  'http_refused_total',
   'backlog_batches',
   'breaker_open',
   'pipeline_stopped',
@@ -64,6 +79,7 @@ test('every promised metric is there under its promised name, and no other of ou
     queues: () => Promise.resolve([]),
     backlog: () => Promise.resolve([]),
     reveals: () => Promise.resolve(new Map()),
+    status: () => Promise.resolve(statusOf()),
   });
   const served = (await scrape()).flatMap((line) => /^# TYPE (maskline_\S+)/.exec(line)?.[1] ?? []);
   const promised = PROMISED.map((name) => `maskline_${name}`);
@@ -110,6 +126,83 @@ test('a committed batch counts its rows by outcome, table and code', async () =>
   ]) {
     assert.ok(lines.includes(line), line);
   }
+});
+
+test('what goes wrong is counted by stage, code and reason', async () => {
+  const { events, scrape } = setUp();
+  const job = { pipeline: 'logins', stage: 'load', batchId: 'b', code: 'contention', attempt: 1 } as const;
+  events.emit('job_failed', { ...job, final: false });
+  events.emit('job_failed', { ...job, final: false });
+  events.emit('job_failed', { ...job, code: 'leak_found', final: true });
+  events.emit('batch_let_go', { pipeline: 'logins', batchId: 'b', runId: 'r', records: 30 });
+  events.emit('batch_loaded', { ...loadedBatch, released: 4 });
+  events.emit('receipt_lost', { pipeline: 'logins', receipts: 2 });
+  events.emit('outage_waiting', { code: 'redis_unavailable' });
+  events.emit('schedule_overlap', { pipeline: 'logins', at: 0 });
+  const lines = await scrape();
+  for (const line of [
+    'maskline_job_failures_total{pipeline="logins",stage="load",code="contention",final="false"} 2',
+    'maskline_job_failures_total{pipeline="logins",stage="load",code="leak_found",final="true"} 1',
+    'maskline_rows_released_total{pipeline="logins"} 34',
+    'maskline_receipts_lost_total{pipeline="logins"} 2',
+    'maskline_outage_waits_total{code="redis_unavailable"} 1',
+    'maskline_schedule_overlaps_total{pipeline="logins"} 1',
+  ])
+    assert.ok(lines.includes(line), line);
+});
+
+test('why nothing is received is one sample, until it is', async () => {
+  const { events, scrape } = setUp();
+  const barred = async (): Promise<readonly string[]> =>
+    (await scrape()).filter((line) => line.startsWith('maskline_intake_barred{'));
+  assert.deepEqual(await barred(), []);
+  events.emit('intake', { pipeline: 'logins', bar: 'queue_memory' });
+  events.emit('intake', { pipeline: 'logins', bar: 'backlog' });
+  assert.deepEqual(await barred(), ['maskline_intake_barred{pipeline="logins",reason="backlog"} 1']);
+  events.emit('intake', { pipeline: 'logins', bar: null });
+  assert.deepEqual(await barred(), []);
+});
+
+test('refusals of HTTP are counted by status, and answers are not', async () => {
+  const metrics = createMetrics({ events: new EventBus(), version: '1', pipelines: [] });
+  for (const status of [200, 304, 401, 401, 404, 503]) metrics.answered(status);
+  const lines = (await metrics.render()).split('\n').filter((line) => line.includes('http_refused_total{'));
+  assert.deepEqual(
+    lines.filter((line) => !line.endsWith(' 0')),
+    ['maskline_http_refused_total{status="401"} 2', 'maskline_http_refused_total{status="404"} 1'],
+  );
+});
+
+test('what status says is there at each scrape: problems, processes, lag and open quarantine', async () => {
+  let status = statusOf({
+    problems: [
+      { kind: 'breaker_open', subject: 'pipeline user_logins', what: 'open', remedy: 'mend it' },
+      { kind: 'role_missing', subject: 'role load', what: 'gone', remedy: 'start it' },
+    ],
+    pipelines: [
+      pipelineStatus({ lag_seconds: 90, quarantine: { open: 3, codes: { bad_ip: 3 }, capped: false } }),
+      pipelineStatus({ pipeline: 'orders', lag_seconds: null, quarantine: null }),
+    ],
+  });
+  const { scrape } = setUp({ status: () => Promise.resolve(status) });
+  const said = async (): Promise<readonly string[]> =>
+    (await scrape()).filter((line) =>
+      /^maskline_(?:healthy|problems|processes|lag_seconds|quarantine_open_rows)\b/.test(line),
+    );
+  assert.deepEqual(await said(), [
+    'maskline_healthy 0',
+    'maskline_problems{problem="breaker_open",subject="pipeline user_logins",pipeline="user_logins"} 1',
+    'maskline_problems{problem="role_missing",subject="role load",pipeline=""} 1',
+    'maskline_processes{role="all"} 1',
+    'maskline_lag_seconds{pipeline="user_logins"} 90',
+    'maskline_quarantine_open_rows{pipeline="user_logins",code="bad_ip"} 3',
+  ]);
+  status = statusOf();
+  assert.deepEqual(await said(), [
+    'maskline_healthy 1',
+    'maskline_processes{role="all"} 1',
+    'maskline_lag_seconds{pipeline="user_logins"} 0',
+  ]);
 });
 
 test('masking counts rows by method, canonical values by kind and dropped fields', async () => {

@@ -168,6 +168,19 @@ describe('a batch on its way', () => {
     );
   });
 
+  test('takes its trace along, which a reader that knows of none leaves, and which can be nothing else', () => {
+    const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const untraced = batchOf([]);
+    const traced = { ...untraced, trace };
+    const data = sealBatch(batchCodec, sealer, QUEUE, traced);
+    const opened = (over: object): unknown =>
+      openBatch(batchCodec, sealer, QUEUE, traced.batchId, { ...data, ...over });
+    assert.deepEqual(opened({}), traced);
+    assert.equal(data.v, 1);
+    for (const other of ['alice@example.com', `${trace}-x`, trace.toUpperCase(), 7, null, undefined])
+      assert.deepEqual(opened({ trace: other }), untraced);
+  });
+
   test('may be empty', () => {
     const empty = batchOf([]);
     const data = sealBatch(batchCodec, sealer, QUEUE, empty);

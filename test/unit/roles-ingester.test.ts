@@ -96,6 +96,7 @@ async function runOf(
     events: new EventBus(),
     onWait: () => undefined,
     owner: 'test',
+    tracing: null,
   };
   const { state } = await ingest(
     parts,

@@ -4,7 +4,7 @@ import type { PipelineConfig, Schedule } from '../../src/config/config.js';
 import type { ProcessRecord } from '../../src/load/processes.js';
 import type { Problem } from '../../src/ops/status.js';
 import type { FailedJob } from '../../src/queue/failed-jobs.js';
-import { type Evidence, findProblems, lagMs } from '../../src/roles/problems.js';
+import { type Evidence, findProblems, lagMs, overdueSince } from '../../src/roles/problems.js';
 import type { Observed } from '../../src/roles/status.js';
 
 // Noon, UTC: each time below is told by its distance to it.
@@ -142,6 +142,26 @@ test('a schedule is overdue when two more slots have passed after the one that w
   const weekdays = cron('0 9 * * 1-5');
   assert.deepEqual(problems({ schedule: weekdays, succeeded: 90 * HOUR }), []);
   assert.equal(problems({ schedule: weekdays, succeeded: 100 * HOUR }).length, 1);
+});
+
+test('a schedule that nobody runs is overdue too, though it is the missing role that is the problem', () => {
+  const late = observed({ succeeded: 3 * HOUR + MINUTE });
+  const since = NOW - 3 * HOUR - MINUTE;
+  assert.equal(overdueSince(late, everyRole, NOW), since);
+  assert.equal(overdueSince(late, [], NOW), since);
+  assert.equal(overdueSince(late, [process('ingest', { silentMs: HOUR, startedAt: NOW })], NOW), since);
+  assert.deepEqual(
+    problems({ succeeded: 3 * HOUR + MINUTE }, { processes: [] }).map(({ subject }) => subject),
+    ['role all'],
+  );
+  for (const fine of [
+    { succeeded: 2 * HOUR },
+    { succeeded: null },
+    { paused: true },
+    { breaker: 'open' },
+  ] as const)
+    assert.equal(overdueSince(observed({ succeeded: 9 * HOUR, ...fine }), [], NOW), null);
+  assert.equal(overdueSince(late, null, NOW), null, 'nobody knows');
 });
 
 test('the slots are those of the time zone of the schedule', () => {

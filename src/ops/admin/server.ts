@@ -33,7 +33,6 @@ const ASSET_CACHE = 'private, max-age=86400';
  * needs credentials. Throws `config_invalid` when it can't listen there.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<HttpServer> {
-  const { host, port } = options;
   const access = guard(options);
   const app = new Hono();
   app.use(onlyReading);
@@ -45,7 +44,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Htt
   addPages(app, options);
   addBoard(app, options.queues);
   app.notFound((context) => context.text('there is no such page\n', 404));
-  return listen(app, { host, port });
+  return listen(app, options);
 }
 
 function addPages(app: Hono, { watch, runs, version }: AdminServerOptions): void {

@@ -4,7 +4,8 @@ import type { Figures } from './figures.js';
 import { measureGrowth } from './growth.js';
 import { measureIngest } from './ingest.js';
 import { measureLatency } from './latency.js';
-import { measureLoad, measureScale, measureTransform } from './stages.js';
+import { measureScale } from './scale.js';
+import { measureLoad, measureTransform } from './stages.js';
 
 /** One run of a profile. */
 export interface RunOptions {
@@ -66,7 +67,8 @@ export const benchProfiles: Readonly<{ [name: string]: BenchProfile }> = {
     measure: measureLatency,
   },
   scale: {
-    measures: 'one transform process and then two, with nothing loaded meanwhile',
+    measures:
+      'one transform process and then two, with nothing loaded meanwhile; and what a second core is worth here',
     messages: 200_000,
     runs: 5,
     measure: measureScale,

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Batch } from '../../batch.js';
 import { systemClock } from '../../clock.js';
 import { loginEvents, seededRandom } from '../../embedded/login-events.js';
-import { Releases } from '../../lifecycle.js';
+import type { Releases } from '../../lifecycle.js';
 import { createPool } from '../../load/connection.js';
 import { kekFromFile } from '../../masking/kek.js';
 import { loadKeyring } from '../../masking/keyring.js';
@@ -22,7 +22,7 @@ import { type Usage, readUsage } from './usage.js';
 /** The same made-up people in every run. */
 const SEED = 1;
 /** Often: a stage takes seconds, and its end is seen at one of these looks. */
-const POLL_MS = 10;
+export const POLL_MS = 10;
 
 /** What one stage took for all messages. */
 interface StageRun {
@@ -33,7 +33,7 @@ interface StageRun {
 }
 
 /** Where batches are put and looked for. */
-interface Line {
+export interface Line {
   readonly stack: Stack;
   readonly transform: BatchQueue<Batch>;
   readonly load: { backlog(): Promise<Backlog> };
@@ -66,29 +66,8 @@ export async function measureLoad(releases: Releases, options: RunOptions): Prom
   };
 }
 
-/** One transform process and then two, over as many messages each, with nothing loaded meanwhile. */
-export async function measureScale(_: Releases, options: RunOptions): Promise<Figures> {
-  const one = await rateOf(options, 1);
-  const two = await rateOf(options, 2);
-  return {
-    one_process_messages_per_second: one,
-    two_processes_messages_per_second: two,
-    speed_up: two / one,
-  };
-}
-
-/** On servers of its own: those of another count of processes must not run beside it. */
-async function rateOf(options: RunOptions, processes: number): Promise<number> {
-  const releases = new Releases();
-  try {
-    const { ms } = await transformStage(releases, await openLine(releases, options), options, processes);
-    return options.messages / (ms / 1_000);
-  } finally {
-    await releases.release();
-  }
-}
-
-async function openLine(releases: Releases, { searchPath }: RunOptions): Promise<Line> {
+/** Servers, and the queues between which a stage works. */
+export async function openLine(releases: Releases, { searchPath }: RunOptions): Promise<Line> {
   const stack = await startStack(releases, { messages: 0, searchPath });
   await runCommand(stack, 'migrate');
   const { config, pipeline, keyringFile, kekFile } = stack;
@@ -156,7 +135,8 @@ async function loadStage(
   return stageRun(before, await usagesOf(processes), startedAt);
 }
 
-function startRoles(
+/** So many processes of a role, ready for work. */
+export function startRoles(
   releases: Releases,
   stack: Stack,
   role: 'transform' | 'load',
@@ -186,7 +166,7 @@ function stageRun(before: readonly Usage[], after: readonly Usage[], startedAt: 
 }
 
 /** As an ingester forms them of messages that have just been sent. */
-function batchesOf({ pipeline }: Stack, messages: number): readonly Batch[] {
+export function batchesOf({ pipeline }: Stack, messages: number): readonly Batch[] {
   const now = Date.now();
   const runId = systemClock.id();
   const bodies = [...loginEvents(messages, seededRandom(SEED))].map((event) => JSON.stringify(event));
