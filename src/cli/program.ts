@@ -17,6 +17,8 @@ import { addWatchCommands } from './watch-commands.js';
 
 /** A command line, ready to be run. */
 export interface Program {
+  /** The tree of commands, to be described. */
+  readonly commands: Commander;
   /** Parses the arguments and runs their command. Resolves to the exit code; rejects with what the command threw. */
   run(): Promise<number>;
 }
@@ -64,6 +66,7 @@ export function buildProgram(argv: readonly string[], surroundings: Surroundings
   addProofCommands(program, action);
   addCompletionCommands(program, action);
   return {
+    commands: program,
     run: async () => {
       try {
         await program.parseAsync([...argv]);
