@@ -10,6 +10,8 @@ export interface Surroundings {
   readonly stderr: TerminalStream;
   /** Where the log goes; default: file descriptor 2. */
   readonly logStream?: LogStream;
+  /** Aborts when nobody reads stdout any more; default: never. */
+  readonly unread?: AbortSignal;
 }
 
 /** Options that every command takes. */
@@ -40,6 +42,8 @@ export interface CliContext {
   /** The last line of the terminal. */
   readonly line: StatusLine;
   readonly logStream: LogStream | undefined;
+  /** Aborts when nobody reads stdout any more. */
+  readonly unread: AbortSignal;
 }
 
 /** A command: returns the exit code, or throws what it ended with. */
@@ -48,7 +52,7 @@ export type Command<Options> = (context: CliContext, options: Options) => Promis
 /** Reads the environment and the streams; MASKLINE_KEK leaves the environment here. */
 export function createContext(
   options: GlobalOptions,
-  { env, stdout, stderr, logStream }: Surroundings,
+  { env, stdout, stderr, logStream, unread = new AbortController().signal }: Surroundings,
 ): CliContext {
   const environment = readEnvironment(env);
   const isTerminal = stderr.isTTY ?? false;
@@ -71,5 +75,6 @@ export function createContext(
     }),
     line,
     logStream,
+    unread,
   };
 }

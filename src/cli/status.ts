@@ -68,7 +68,8 @@ async function checkOnce({ out }: CliContext, ask: Ask): Promise<number> {
   return status.healthy ? exitCode.ok : exitCode.failed;
 }
 
-async function follow(context: CliContext, ask: Ask, signal: AbortSignal): Promise<number> {
+async function follow(context: CliContext, ask: Ask, ended: AbortSignal): Promise<number> {
+  const signal = AbortSignal.any([ended, context.unread]);
   const screen = context.out.json ? null : openScreen();
   try {
     while (!signal.aborted) {

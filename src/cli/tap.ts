@@ -39,7 +39,7 @@ export const tapCommand: Command<TapOptions> = async (context, { args: [given = 
       const stopping = new AbortController();
       const done = show(context, tap, {
         number: number ?? Infinity,
-        signal: AbortSignal.any([signal, stopping.signal]),
+        signal: AbortSignal.any([signal, stopping.signal, context.unread]),
       });
       const stop = async (): Promise<void> => {
         stopping.abort();

@@ -53,12 +53,13 @@ async function askKeyring({ config, environment }: Deployment): Promise<KeyringF
     await openKeyring({ config: { keyring: config.keyring, startupTimeoutMs: KMS_LIMIT_MS }, environment });
     return true as const;
   });
-  return { file, mode: modeOf(file), states: statesOf(file), opened };
+  return { file, ...ownershipOf(file), states: statesOf(file), opened };
 }
 
-function modeOf(file: string): number | null {
-  const mode = statSync(file, { throwIfNoEntry: false })?.mode;
-  return mode === undefined ? null : mode & PERMISSIONS;
+function ownershipOf(file: string): Pick<KeyringFacts, 'mode' | 'isForeign'> {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) return { mode: null, isForeign: false };
+  return { mode: found.mode & PERMISSIONS, isForeign: found.uid !== process.getuid?.() };
 }
 
 /** Of a file that can't be read nothing is known; opening it says why. */

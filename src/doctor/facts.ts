@@ -42,6 +42,8 @@ export interface KeyringFacts {
   readonly file: string;
   /** The permission bits of the file; null when it can't be looked at. */
   readonly mode: number | null;
+  /** Whether it is owned by another user than this process's. */
+  readonly isForeign: boolean;
   /** By kid; empty when the file can't be read. */
   readonly states: ReadonlyMap<number, KeyState>;
   readonly opened: Fact<true>;

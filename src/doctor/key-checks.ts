@@ -5,6 +5,8 @@ import { GOOD, type Verdict, error, together, unanswered, unseen, warning } from
 
 /** Bits that give a file's group or others a right. */
 const OTHERS = 0o077;
+/** Of a file of somebody else, as of a mounted secret, its group is how this process may read it. */
+const OTHERS_OF_FOREIGN = 0o037;
 
 /** Whether the keyring is there and opens. */
 export function judgeKeyring({ keyring: { opened } }: Facts): Verdict {
@@ -12,9 +14,9 @@ export function judgeKeyring({ keyring: { opened } }: Facts): Verdict {
 }
 
 /** Whether nobody else may read or change it. */
-export function judgeKeyringMode({ keyring: { file, mode } }: Facts): Verdict {
+export function judgeKeyringMode({ keyring: { file, mode, isForeign } }: Facts): Verdict {
   if (mode === null) return unseen(`the mode of ${file}, which is not there`);
-  if ((mode & OTHERS) === 0) return GOOD;
+  if ((mode & (isForeign ? OTHERS_OF_FOREIGN : OTHERS)) === 0) return GOOD;
   return warning(
     `the keyring ${file} has the mode 0${mode.toString(8)}: others may read or change it`,
     `chmod 600 ${file}`,

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { assertHas } from '../support/cli.js';
 import { openKeyringOracle } from '../support/oracle.js';
@@ -14,6 +17,8 @@ before(async () => {
   stack = await startStack();
 });
 after(() => stack.stop());
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 /** A port of this machine where nobody listens. */
 async function closedPort(): Promise<number> {
@@ -28,6 +33,12 @@ describe('the command line', () => {
   let deployment: Deployment;
   before(async () => {
     deployment = await stack.deployment();
+  });
+
+  test('a reader that has seen enough is no failure', async () => {
+    const line = 'set -o pipefail; "$0" "$1" schema | head -c 1';
+    const { stdout, stderr } = await promisify(execFile)('bash', ['-c', line, process.execPath, MAIN]);
+    assert.deepEqual([stdout, stderr], ['{', '']);
   });
 
   test('prints its version and its help on stdout, and ends with 0', async () => {

@@ -110,7 +110,13 @@ function goodFacts(keys: object = {}, file: object = {}): Facts {
     config,
     pipelines: config.pipelines,
     host: GOOD_HOST,
-    keyring: { file: 'keyring.json', mode: 0o600, states: new Map([[1, 'primary']]), opened: true },
+    keyring: {
+      file: 'keyring.json',
+      mode: 0o600,
+      isForeign: false,
+      states: new Map([[1, 'primary']]),
+      opened: true,
+    },
     databases: [database],
     tables: [{ pipeline: 'logins', table: 'public.logins', findings: [], plan: [] }],
     processes: [],
@@ -224,6 +230,13 @@ const VERDICTS: readonly (readonly [string, Facts, string, 'error' | 'warning', 
     /MASKLINE_ADMIN_PASSWORD/,
   ],
   [
+    'a keyring of a mounted secret, which all may read',
+    { ...goodFacts(), keyring: { ...goodFacts().keyring, mode: 0o444, isForeign: true } },
+    'keyring_mode',
+    'warning',
+    /0444/,
+  ],
+  [
     'rows of a key that was destroyed',
     { ...goodFacts(), keyring: { ...goodFacts().keyring, states: new Map([[1, 'destroyed']]) } },
     'keys',
@@ -262,7 +275,7 @@ describe('a judgement', () => {
     });
   }
 
-  test('takes what is fit for fit: FIFO dead letters, blocked groups, limits that are just kept', () => {
+  test('takes what is fit for fit: FIFO dead letters, blocked groups, mounted secrets, limits that are just kept', () => {
     for (const facts of [
       withProbe({
         attributes: { ...GOOD_QUEUE, fifo: true },
@@ -276,6 +289,8 @@ describe('a judgement', () => {
       withServer({ aheadMs: -4_900 }),
       withRedis({ version: '10.0.1' }),
       withHost({ endpoint: { host: '0.0.0.0' }, hasCredentials: true }),
+      // As a pod has it from a Secret.
+      { ...goodFacts(), keyring: { ...goodFacts().keyring, mode: 0o440, isForeign: true } },
       withHost({ killTimes: [{ where: 'x', ms: 25_001, how: 'y' }] }),
     ])
       assert.deepEqual(judged(facts).findings, []);
