@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
+import { concurrencyOf } from '../../src/roles/workers.js';
 import type { CliProcess } from '../support/cli.js';
 import { SMALL_COLUMNS, smallEvents } from '../support/events.js';
 import { withConnection } from '../support/postgres.js';
@@ -17,6 +18,7 @@ const BEGUN = COUNT / 20;
 /** A wiped Redis takes longest: 30 s until a batch counts as missing, and 30 s until SQS shows its messages again. */
 const LIMIT_MS = 180_000;
 const TABLE = `public.${PIPELINE}`;
+const LOADS_AT_ONCE = concurrencyOf({ concurrency: { transform: null, load: null } }, null).load;
 
 /** Without a unique key: a row that came twice must show. */
 const DDL = `create table ${TABLE} (event_id varchar(32) not null, device varchar(256) not null)`;
@@ -115,10 +117,11 @@ describe('8,000 messages end once each, in the table or in quarantine,', { concu
     await withConnection(deployment.database, async (client) => {
       // Loading waits for this lock, so that batches wait in Redis, whatever the speed of the machine.
       await client.query(`begin; lock table ${TABLE} in exclusive mode`);
-      const waiting = `${deployment.prefix}:load.${PIPELINE}:wait`;
+      const queue = `${deployment.prefix}:load.${PIPELINE}`;
+      // One that waits behind those that are being loaded; any is in the list for a moment.
       await eventually(
-        () => redis.llen(waiting),
-        (count) => count > 0,
+        async () => [await redis.llen(`${queue}:active`), await redis.llen(`${queue}:wait`)],
+        ([active = 0, waiting = 0]) => active >= LOADS_AT_ONCE && waiting > 0,
       );
       await redis.flushall();
       await client.query('rollback');
