@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Releases } from '../../lifecycle.js';
 
+const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench' };
+
 /** What the emulator's process says once its queues are filled. */
 export interface SqsReady {
   readonly endpoint: string;
@@ -30,7 +32,7 @@ export async function startSqsChild(
   const child = await releases.acquire(
     fork(script, [String(messages), ...queues], {
       // It asks itself how much waits: the emulator takes any credentials, but the SDK sends nothing without some.
-      env: { ...process.env, AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench' },
+      env: { ...CREDENTIALS, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     }),
     stop,
