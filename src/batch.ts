@@ -63,26 +63,28 @@ export interface Batch {
   readonly trace?: string;
 }
 
-/** Why a record cannot go on: stable codes, listed in docs/reference.md. `refused_<sqlstate>` comes from the table. */
-export type RejectionCode =
-  | 'not_json'
-  | 'not_object'
-  | 'bad_envelope'
-  | 'too_deep'
-  | 'too_large'
-  | 'object_gone'
-  | 'no_route'
-  | 'missing_field'
-  | 'unknown_field'
-  | 'wrong_type'
-  | 'out_of_range'
-  | 'bad_version'
-  | 'bad_ip'
-  | 'bad_text'
-  | 'too_long'
-  | 'mask_failed'
-  | 'crashed_worker'
-  | `refused_${string}`;
+/** Why a record cannot go on, as maskline sees it: stable codes, listed in docs/reference.md. */
+export const rejectionCodes = [
+  'not_json',
+  'not_object',
+  'bad_envelope',
+  'too_deep',
+  'too_large',
+  'object_gone',
+  'no_route',
+  'missing_field',
+  'unknown_field',
+  'wrong_type',
+  'out_of_range',
+  'bad_version',
+  'bad_ip',
+  'bad_text',
+  'too_long',
+  'mask_failed',
+  'crashed_worker',
+] as const;
+/** One of those; `refused_<sqlstate>` comes from the table. */
+export type RejectionCode = (typeof rejectionCodes)[number] | `refused_${string}`;
 
 /** The ledger's key of a record, and the message it belongs to. */
 export interface RecordKey {

@@ -1,5 +1,5 @@
 import { type Gauge, Registry, collectDefaultMetrics } from 'prom-client';
-import type { RejectionCode } from '../batch.js';
+import { rejectionCodes } from '../batch.js';
 import type { EventBus } from './events.js';
 import { mergeExpositions } from './exposition.js';
 import { countFaults, countRefusals } from './fault-metrics.js';
@@ -23,27 +23,6 @@ const COPY_SECONDS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 1
 const BATCH_ROWS = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 /** Upper bounds in seconds: from one tick to the 14 days that SQS can hold a message. */
 const LAG_SECONDS = [1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 14_400, 86_400, 1_209_600];
-
-/** The codes that are known before one is met: alerts are about how they grow. */
-const REJECTIONS: { readonly [code in Exclude<RejectionCode, `refused_${string}`>]: true } = {
-  not_json: true,
-  not_object: true,
-  bad_envelope: true,
-  too_deep: true,
-  too_large: true,
-  object_gone: true,
-  no_route: true,
-  missing_field: true,
-  unknown_field: true,
-  wrong_type: true,
-  out_of_range: true,
-  bad_version: true,
-  bad_ip: true,
-  bad_text: true,
-  too_long: true,
-  mask_failed: true,
-  crashed_worker: true,
-};
 
 /** What `/metrics` serves. */
 export interface Metrics {
@@ -139,8 +118,7 @@ function countRows(registry: Registry, events: EventBus, pipelines: readonly str
     [],
     ['code'],
   );
-  for (const pipeline of pipelines)
-    for (const code of Object.keys(REJECTIONS)) quarantined.inc({ pipeline, code }, 0);
+  for (const pipeline of pipelines) for (const code of rejectionCodes) quarantined.inc({ pipeline, code }, 0);
   const normalized = counter(
     registry,
     metricNames.valuesNormalized,

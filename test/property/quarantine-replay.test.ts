@@ -22,6 +22,7 @@ import { replayBatches } from '../../src/roles/replay-batches.js';
 import { primaryMaster, testKeyring } from '../support/masking.js';
 import { tokenOracle } from '../support/oracle.js';
 import { type TestPostgres, rowsOf, startTestPostgres, withConnection } from '../support/postgres.js';
+import { OPEN } from '../support/shop.js';
 
 /** Messages of one run; a few seconds on a busy machine. */
 const MESSAGES = 1_500;
@@ -148,17 +149,8 @@ async function replayAll(pool: PostgresPool, pipeline: PipelineConfig): Promise<
     clock: systemClock,
     tables: [{ target: pipeline.target, columns: pipeline.policy.columns, found: table?.columns ?? [] }],
   };
-  const filter = {
-    ids: null,
-    pipelines: [],
-    codes: [],
-    withoutCodes: [],
-    since: null,
-    until: null,
-    state: 'open',
-  } as const;
   const all: QuarantineEntry[] = [];
-  for await (const entries of pageContents(pool, filter)) {
+  for await (const entries of pageContents(pool, OPEN)) {
     all.push(...entries);
     for (const batch of await replayBatches(maker, uuidv7(), entries))
       await new Replay({ pool, target: pipeline.target, paths: new Map() }, batch).commit();
